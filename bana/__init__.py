@@ -1,0 +1,1 @@
+"""Weakly supervised semantic segmentation from bounding boxes: an executable reading of BANA."""

@@ -1,0 +1,87 @@
+"""Where things lie: every path of the project is made here, absolute and on every system.
+
+Two environment variables move what a run writes: `BANA_RUNS` the folder of all runs,
+`BANA_FIGURES` the folder of the figures (the tests set it, so that testing never touches
+the committed figures).
+"""
+
+import os
+from pathlib import Path
+
+
+def repo_root() -> Path:
+    """Folder of the clone, the one that holds `pyproject.toml` and `notebooks/`.
+
+    Returns:
+        An absolute path, whatever the working folder.
+
+    Raises:
+        FileNotFoundError: the package was not installed from a clone in editable mode.
+    """
+    root = Path(__file__).resolve().parents[1]
+    if not (root / "pyproject.toml").is_file():
+        raise FileNotFoundError(
+            f"{root} is not a clone of the repository: install with `pip install -e .` from one"
+        )
+    return root
+
+
+def _from_environment(variable: str) -> Path | None:
+    value = os.environ.get(variable, "").strip()
+    return Path(value).expanduser().resolve() if value else None
+
+
+def runs_root() -> Path:
+    """Folder of all runs: `BANA_RUNS` where it is set, else `runs/` of the clone.
+
+    Returns:
+        An absolute path; the folder need not exist yet.
+    """
+    return _from_environment("BANA_RUNS") or repo_root() / "runs"
+
+
+def run_dir(profile_name: str) -> Path:
+    """Folder of one profile's run: data, checkpoints, labels, executed notebooks.
+
+    Args:
+        profile_name: name of a profile, one plain word such as `sample`.
+
+    Returns:
+        An absolute path; the folder need not exist yet.
+
+    Raises:
+        ValueError: the name is empty or is not a plain folder name.
+    """
+    if not profile_name or Path(profile_name).name != profile_name or profile_name == "..":
+        raise ValueError(f"profile name {profile_name!r} is not a plain folder name")
+    return runs_root() / profile_name
+
+
+def figures_dir(profile_name: str) -> Path:
+    """Folder of a profile's figures: `figures/` of the clone for `sample`, which is committed.
+
+    Args:
+        profile_name: name of a profile.
+
+    Returns:
+        An absolute path, inside the run's own folder for every profile but `sample`;
+        below `BANA_FIGURES` where that is set.
+
+    Raises:
+        ValueError: the name is empty or is not a plain folder name.
+    """
+    run = run_dir(profile_name)
+    elsewhere = _from_environment("BANA_FIGURES")
+    if elsewhere is not None:
+        return elsewhere / profile_name
+    return repo_root() / "figures" if profile_name == "sample" else run / "figures"
+
+
+def notebooks_dir() -> Path:
+    """Folder of the course's notebooks, `notebooks/` of the clone."""
+    return repo_root() / "notebooks"
+
+
+def results_dir() -> Path:
+    """Folder of the small JSON records of measured runs, `results/` of the clone."""
+    return repo_root() / "results"

@@ -1,0 +1,232 @@
+"""Reading of folders in VOC layout, good and bad."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from bana import voc
+
+SIZE = (12, 10)  # width, height
+
+
+def write_xml(root: Path, objects: list[tuple[str, tuple]], name: str = "a") -> None:
+    things = "".join(
+        f"<object><name>{kind}</name><part><name>head</name><bndbox><xmin>1</xmin><ymin>1</ymin>"
+        f"<xmax>2</xmax><ymax>2</ymax></bndbox></part><bndbox><xmin>{x1}</xmin><ymin>{y1}</ymin>"
+        f"<xmax>{x2}</xmax><ymax>{y2}</ymax></bndbox></object>"
+        for kind, (x1, y1, x2, y2) in objects
+    )
+    (root / "Annotations" / f"{name}.xml").write_text(f"<annotation>{things}</annotation>")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for folder in ("JPEGImages", "Annotations", "SegmentationClass", "ImageSets/Segmentation"):
+        (tmp_path / folder).mkdir(parents=True)
+    generator = np.random.default_rng(0)
+    pixels = generator.integers(0, 255, (SIZE[1], SIZE[0], 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "JPEGImages" / "a.jpg", quality=95)
+    write_xml(tmp_path, [("cat", (1, 1, 12, 10)), ("person", (3.5, 2, 6, 9))])
+    voc.write_mask(tmp_path / "SegmentationClass" / "a.png", np.full(SIZE[::-1], 8, np.uint8))
+    (tmp_path / "ImageSets" / "Segmentation" / "train.txt").write_text("a\n\n")
+    return tmp_path
+
+
+def failure(root: Path) -> str:
+    with pytest.raises(voc.DataError) as caught:
+        voc.VocDataset(root, "train")[0]
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_item(root):
+    item = voc.VocDataset(root, "train")[0]
+    assert item["id"] == "a"
+    assert item["image"].shape == (3, 10, 12)
+    assert item["image"].dtype == torch.uint8
+    assert item["boxes"].tolist() == [[0, 0, 12, 10], [2.5, 1, 6, 9]]
+    assert item["boxes"].canvas_size == (10, 12)
+    assert item["labels"].tolist() == [8, 15]
+    assert item["labels"].dtype == torch.int64
+    assert (item["mask"] == 8).all()
+
+
+def test_parent_folders_and_classes_file(root, tmp_path_factory):
+    parent = tmp_path_factory.mktemp("parent")
+    (parent / "VOCdevkit").mkdir()
+    root.rename(parent / "VOCdevkit" / "VOC2012")
+    dataset = voc.VocDataset(parent, "train")
+    assert dataset.root.name == "VOC2012"
+    (dataset.root / "classes.txt").write_text("background\nperson\ncat\n")
+    (dataset.root / "SegmentationClass" / "a.png").unlink()
+    own = voc.VocDataset(parent, "train")
+    assert own.classes == ("background", "person", "cat")
+    assert own[0]["labels"].tolist() == [2, 1]
+    assert "mask" not in own[0]
+
+
+@pytest.mark.parametrize(
+    "text", ["<annotation/>", "<annotation>\n</annotation>", "<annotation><size/></annotation>"]
+)
+def test_photograph_without_objects(root, text):
+    (root / "Annotations" / "a.xml").write_text(text)
+    item = voc.VocDataset(root, "train")[0]
+    assert item["boxes"].shape == (0, 4)
+    assert item["labels"].shape == (0,)
+    assert item["labels"].dtype == torch.int64
+
+
+def test_limit_takes_the_first(root):
+    (root / "ImageSets/Segmentation/train.txt").write_text("a\nb\nc\n")
+    assert voc.VocDataset(root, "train", limit=2).ids == ["a", "b"]
+    with pytest.raises(ValueError, match="limit"):
+        voc.VocDataset(root, "train", limit=0)
+
+
+def test_missing_things_are_named(root):
+    with pytest.raises(voc.DataError, match=r"test\.txt: no such split; there is train"):
+        voc.VocDataset(root, "test")
+    with pytest.raises(voc.DataError, match="no folder in VOC layout"):
+        voc.VocDataset(root / "Annotations", "train")
+    (root / "Annotations" / "a.xml").rename(root / "a.xml")
+    assert "a.xml: no such file" in failure(root)
+    (root / "JPEGImages" / "a.jpg").unlink()
+    assert "a.jpg: no such file" in failure(root)
+    (root / "ImageSets/Segmentation/train.txt").write_text("\n")
+    with pytest.raises(voc.DataError, match="empty"):
+        voc.VocDataset(root, "train")
+
+
+def test_missing_mask_is_an_error_only_where_it_is_asked_for(root):
+    (root / "SegmentationClass" / "a.png").unlink()
+    dataset = voc.VocDataset(root, "train")
+    assert "mask" not in dataset[0]
+    with pytest.raises(voc.DataError, match=r"a\.png: no such file"):
+        dataset.mask("a")
+
+
+def test_truncated_jpeg(root):
+    path = root / "JPEGImages" / "a.jpg"
+    path.write_bytes(path.read_bytes()[:-150])
+    assert "a.jpg: cannot be read as an image" in failure(root)
+    path.write_bytes(b"no image at all")
+    assert "a.jpg: not an image" in failure(root)
+
+
+@pytest.mark.parametrize(
+    ("objects", "reason"),
+    [
+        ([("unicorn", (1, 1, 5, 5))], "unknown class 'unicorn'"),
+        ([("background", (1, 1, 5, 5))], "unknown class 'background'"),
+        ([("cat", (6, 1, 2, 5))], "inverted"),
+        ([("cat", (6, 1, 5, 5))], "empty"),
+        ([("cat", (14, 1, 16, 5))], "wholly outside"),
+        ([("cat", (1, 1, 300, 5))], "sticks out"),
+        ([("cat", ("one", 1, 5, 5))], "not a VOC annotation"),
+    ],
+)
+def test_bad_annotation(root, objects, reason):
+    write_xml(root, objects)
+    message = failure(root)
+    assert "a.xml" in message
+    assert reason in message
+
+
+@pytest.mark.parametrize(
+    "text", ["<annotation><object>", "", "<annotation><object/></annotation>", "<image/>"]
+)
+def test_damaged_xml(root, text):
+    (root / "Annotations" / "a.xml").write_text(text)
+    assert "a.xml: not" in failure(root)
+
+
+def test_bad_masks(root):
+    path = root / "SegmentationClass" / "a.png"
+    voc.write_mask(path, np.zeros((5, 5), np.uint8))
+    assert "a.png: mask of 5 x 5 for an image of 12 x 10" in failure(root)
+    voc.write_mask(path, np.full((10, 12), 21, np.uint8))
+    assert "a.png: mask holds class 21" in failure(root)
+    voc.write_mask(path, np.full((10, 12), 255, np.uint8))
+    assert (voc.VocDataset(root, "train")[0]["mask"] == 255).all()
+    Image.new("RGB", SIZE).save(path)
+    assert "a.png: mask of mode RGB" in failure(root)
+
+
+@pytest.mark.parametrize("mode", ["L", "CMYK", "1"])
+def test_other_colour_spaces_become_rgb(root, mode):
+    path = root / "JPEGImages" / "a.jpg"
+    colour = Image.new("RGB", SIZE, (200, 40, 90))
+    colour.convert(mode).save(path, format="PNG" if mode == "1" else "JPEG", quality=95)
+    image = voc.VocDataset(root, "train")[0]["image"]
+    assert image.shape == (3, 10, 12)
+    expected = np.array(colour.convert(mode).convert("RGB")).mean((0, 1))
+    assert np.allclose(image.float().mean((1, 2)).numpy(), expected, atol=4)
+
+
+def test_transparent_pixels_lie_over_white(tmp_path):
+    pixels = np.zeros((2, 2, 4), np.uint8)
+    pixels[0] = (10, 20, 30, 255)
+    pixels[1] = (10, 20, 30, 0)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    image = voc.read_image(tmp_path / "a.png")
+    assert image[:, 0, 0].tolist() == [10, 20, 30]
+    assert image[:, 1, 0].tolist() == [255, 255, 255]
+
+
+def test_sixteen_bit_image_is_refused(tmp_path):
+    Image.fromarray(np.full((4, 4), 3000, np.uint16)).save(tmp_path / "a.png")
+    with pytest.raises(voc.DataError, match="8 bits"):
+        voc.read_image(tmp_path / "a.png")
+
+
+def test_masks_survive_writing_and_leave_nothing_else(tmp_path):
+    mask = torch.randint(0, 256, (7, 5), dtype=torch.uint8)
+    path = tmp_path / "new" / "folder" / "a.png"
+    voc.write_mask(path, mask)
+    voc.write_mask(path, mask)
+    assert torch.equal(voc.read_mask(path), mask)
+    assert [file.name for file in path.parent.iterdir()] == ["a.png"]
+    with pytest.raises(ValueError, match="uint8"):
+        voc.write_mask(path, mask.long())
+
+
+def test_palette_is_vocs():
+    assert voc.PALETTE[:4].tolist() == [[0, 0, 0], [128, 0, 0], [0, 128, 0], [128, 128, 0]]
+    assert voc.PALETTE[15].tolist() == [192, 128, 128]
+    assert voc.PALETTE[20].tolist() == [0, 64, 128]
+    assert voc.PALETTE[255].tolist() == [224, 224, 192]
+
+
+def test_find_voc_root(root, monkeypatch):
+    monkeypatch.delenv("BANA_VOC_ROOT", raising=False)
+    with pytest.raises(voc.DataError, match="BANA_VOC_ROOT"):
+        voc.find_voc_root()
+    assert voc.find_voc_root(root) == root
+    monkeypatch.setenv("BANA_VOC_ROOT", str(root))
+    assert voc.find_voc_root() == root
+    with pytest.raises(voc.DataError, match="nowhere"):
+        voc.find_voc_root(root / "nowhere")
+
+
+@pytest.mark.photographs
+def test_real_annotations_agree_with_real_masks(voc_root):
+    dataset = voc.VocDataset(voc_root, "val")
+    covered, labelled = 0, 0
+    for index in range(0, len(dataset), 10):
+        item = dataset[index]
+        mask = item["mask"].as_subclass(torch.Tensor)
+        inside = torch.zeros_like(mask, dtype=torch.bool)
+        for x1, y1, x2, y2 in item["boxes"].round().int().tolist():
+            inside[y1:y2, x1:x2] = True
+        objects = (mask > 0) & (mask < voc.IGNORE)
+        covered += int((objects & inside).sum())
+        labelled += int(objects.sum())
+        assert set(mask.unique().tolist()) - {0, 255} <= set(item["labels"].tolist())
+    assert covered / labelled > 0.99
+    assert np.array_equal(
+        np.array(Image.open(dataset.mask_path(dataset.ids[0])).getpalette()),
+        voc.PALETTE.ravel(),
+    )
