@@ -1,0 +1,136 @@
+"""A small data set in VOC layout, drawn from a seed, for whoever has no photographs at hand.
+
+Eight classes come in four pairs. Both classes of a pair share their body, its texture and its
+colours, and one small part tells them apart: antlers or a curled horn, a bill or a comb, wheels or
+a current collector, a lid and spout or a watering rose. A classifier is content with that part
+alone, which is why class activation maps of a plain classifier cover little else, and the grounds
+continue inside the boxes, where they can be recognised from outside: the two things that
+background-aware pooling is about.
+"""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import torch
+from PIL import Image
+from tqdm.auto import tqdm
+
+from bana.boxes import half_open_to_voc
+from bana.sample_objects import DRAW
+from bana.sample_paint import NoiseBank
+from bana.sample_scene import Scene, draw_scene
+from bana.voc import DataError, write_mask
+
+SAMPLE_CLASSES: tuple[str, ...] = ("background", *DRAW)
+MANIFEST = "manifest.json"
+# Raised whenever the drawing changes, so that an older sample on disk is drawn anew.
+VERSION = 1
+
+
+def make_sample(
+    root: str | Path,
+    seed: int = 0,
+    train: int = 240,
+    val: int = 60,
+    size: tuple[int, int] = (224, 168),
+) -> Path:
+    """Draw a data set in VOC layout, or return at once where it is already there.
+
+    The scenes depend on the seed and their number only, so that a longer split begins with the
+    scenes of a shorter one. The folder appears whole or not at all. A sample with other settings
+    in its place is replaced.
+
+    Args:
+        root: folder to make.
+        seed: >= 0.
+        train: scenes in the training split, >= 1.
+        val: scenes in the validation split, >= 1.
+        size: (width, height) of the scenes in pixels, each at least 64.
+
+    Returns:
+        `root`, which `bana.voc.VocDataset` reads.
+
+    Raises:
+        DataError: when something that is no sample is in the way.
+        ValueError: when a number is too small.
+    """
+    if train < 1 or val < 1 or min(size) < 64 or seed < 0:
+        raise ValueError(f"cannot draw {train} + {val} scenes of {size} from seed {seed}")
+    root = Path(root)
+    settings = {"version": VERSION, "seed": seed, "train": train, "val": val, "size": list(size)}
+    if _settings(root) == settings:
+        return root
+    if root.exists() and _settings(root) is None and any(root.iterdir()):
+        raise DataError(f"{root}: exists and is no sample; name another folder or remove it")
+    unfinished = root.with_name(f".{root.name}.{os.getpid()}.tmp")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    try:
+        _write_all(unfinished, seed, {"train": train, "val": val}, size)
+        (unfinished / MANIFEST).write_text(json.dumps(settings) + "\n", encoding="utf-8")
+        shutil.rmtree(root, ignore_errors=True)
+        unfinished.rename(root)
+    except OSError:
+        # Another process may have finished the same sample in the meantime.
+        if _settings(root) != settings:
+            raise
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    return root
+
+
+def _write_all(root: Path, seed: int, counts: dict[str, int], size: tuple[int, int]) -> None:
+    bank = NoiseBank(np.random.default_rng(seed))
+    lists = root / "ImageSets" / "Segmentation"
+    for folder in (lists, root / "JPEGImages", root / "Annotations", root / "SegmentationClass"):
+        folder.mkdir(parents=True)
+    every = [(split, number) for split, count in counts.items() for number in range(count)]
+    for split, number in tqdm(every, desc="drawing the sample", unit="scene", leave=False):
+        rng = np.random.default_rng([seed, list(counts).index(split), number])
+        name = f"{split}_{number:04d}"
+        scene = draw_scene(bank, rng, size)
+        quality = int(rng.integers(78, 95))
+        Image.fromarray(scene.image).save(root / "JPEGImages" / f"{name}.jpg", quality=quality)
+        write_mask(root / "SegmentationClass" / f"{name}.png", scene.mask)
+        _write_annotation(root / "Annotations" / f"{name}.xml", scene)
+    for split in (*counts, "trainval"):
+        names = [f"{kind}_{number:04d}\n" for kind, number in every if split in (kind, "trainval")]
+        (lists / f"{split}.txt").write_text("".join(names), encoding="utf-8")
+    (root / "classes.txt").write_text("\n".join(SAMPLE_CLASSES) + "\n", encoding="utf-8")
+
+
+def _write_annotation(path: Path, scene: Scene) -> None:
+    """Write VOC's XML: 1-based inclusive corners."""
+    root = ElementTree.Element("annotation")
+
+    def add(parent: ElementTree.Element, tag: str, text: object) -> None:
+        ElementTree.SubElement(parent, tag).text = str(text)
+
+    height, width = scene.mask.shape
+    add(root, "folder", "sample")
+    add(root, "filename", f"{path.stem}.jpg")
+    sizes = ElementTree.SubElement(root, "size")
+    for tag, value in (("width", width), ("height", height), ("depth", 3)):
+        add(sizes, tag, value)
+    add(root, "segmented", 1)
+    corners = half_open_to_voc(torch.from_numpy(scene.boxes)).int().tolist()
+    for label, corner in zip(scene.labels.tolist(), corners, strict=True):
+        thing = ElementTree.SubElement(root, "object")
+        add(thing, "name", SAMPLE_CLASSES[label])
+        add(thing, "difficult", 0)
+        box = ElementTree.SubElement(thing, "bndbox")
+        for tag, value in zip(("xmin", "ymin", "xmax", "ymax"), corner, strict=True):
+            add(box, tag, value)
+    ElementTree.indent(root)
+    ElementTree.ElementTree(root).write(path, encoding="unicode")
+
+
+def _settings(root: Path) -> dict | None:
+    """Return the settings of the finished sample in a folder, None where there is none."""
+    try:
+        return json.loads((root / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,164 @@
+"""The drawn sample: what it promises about its scenes, and how it is written."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from bana import sample
+from bana.boxes import box_masks
+from bana.sample_objects import DRAW
+from bana.sample_paint import Canvas, NoiseBank
+from bana.sample_scene import draw_scene
+from bana.voc import DataError, VocDataset
+
+TRAIN, VAL = 40, 3
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory) -> Path:
+    return sample.make_sample(tmp_path_factory.mktemp("data") / "sample", 0, TRAIN, VAL)
+
+
+@pytest.fixture(scope="module")
+def items(root) -> list[dict]:
+    return list(VocDataset(root, "train"))
+
+
+def test_it_is_a_data_set_in_voc_layout(root, items):
+    dataset = VocDataset(root, "train")
+    assert dataset.classes == sample.SAMPLE_CLASSES
+    assert len(sample.SAMPLE_CLASSES) == 9
+    assert len(items) == TRAIN
+    assert len(VocDataset(root, "val")) == VAL
+    assert len(VocDataset(root, "trainval")) == TRAIN + VAL
+    assert all(item["image"].shape == (3, 168, 224) for item in items)
+    assert all(1 <= len(item["labels"]) <= 4 for item in items)
+
+
+def test_masks_lie_in_boxes_of_their_class(items):
+    for item in items:
+        mask = item["mask"].as_subclass(torch.Tensor)
+        drawn = box_masks(item["boxes"].as_subclass(torch.Tensor), *mask.shape)
+        for label in set(mask.unique().tolist()) - {0, 255}:
+            union = drawn[item["labels"] == label].any(0)
+            assert not ((mask == label) & ~union).any()
+
+
+def test_boxes_are_tight(items):
+    for item in items:
+        labelled = item["mask"].as_subclass(torch.Tensor) > 0
+        for x1, y1, x2, y2 in item["boxes"].int().tolist():
+            window = labelled[y1:y2, x1:x2]
+            assert window[0].any()
+            assert window[-1].any()
+            assert window[:, 0].any()
+            assert window[:, -1].any()
+
+
+def test_outline_is_a_thin_ring_of_255(items):
+    share = np.mean([(item["mask"] == 255).float().mean().item() for item in items])
+    assert 0.01 < share < 0.08
+
+
+def test_it_is_neither_empty_nor_flattering(items):
+    fills, nearly_full, cut = [], 0, 0
+    for item in items:
+        mask = item["mask"].as_subclass(torch.Tensor)
+        for (x1, y1, x2, y2), label in zip(
+            item["boxes"].int().tolist(), item["labels"].tolist(), strict=True
+        ):
+            window = mask[y1:y2, x1:x2]
+            fills.append(((window == label).sum() / (window != 255).sum()).item())
+            nearly_full += (x2 - x1) * (y2 - y1) > 0.7 * mask.numel()
+            cut += x1 == 0 or y1 == 0 or x2 == 224 or y2 == 168
+    assert 0.4 < np.mean(fills) < 0.65
+    assert nearly_full >= 1
+    assert cut >= 5
+
+
+def test_scenes_follow_from_the_seed(root, tmp_path, items):
+    again = sample.make_sample(tmp_path / "again", 0, 2, 1)
+    other = sample.make_sample(tmp_path / "other", 1, 2, 1)
+    for folder, ending in (
+        ("JPEGImages", "jpg"),
+        ("SegmentationClass", "png"),
+        ("Annotations", "xml"),
+    ):
+        name = f"{folder}/train_0001.{ending}"
+        assert (again / name).read_bytes() == (root / name).read_bytes()
+        assert (other / name).read_bytes() != (root / name).read_bytes()
+
+
+def test_a_second_call_draws_nothing(tmp_path, monkeypatch):
+    root = sample.make_sample(tmp_path / "s", 0, 1, 1, (96, 64))
+    assert [path.name for path in tmp_path.iterdir()] == ["s"]
+    with monkeypatch.context() as patched:
+        patched.delattr(sample, "draw_scene")
+        assert sample.make_sample(root, 0, 1, 1, (96, 64)) == root
+    sample.make_sample(root, 0, 2, 1, (96, 64))
+    assert len(VocDataset(root, "train")) == 2
+
+
+def test_an_unfinished_run_leaves_nothing(tmp_path, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("interrupted")
+
+    monkeypatch.setattr(sample, "draw_scene", fail)
+    with pytest.raises(RuntimeError, match="interrupted"):
+        sample.make_sample(tmp_path / "s", 0, 1, 1)
+    assert not list(tmp_path.iterdir())
+
+
+def test_other_files_are_not_overwritten(tmp_path):
+    (tmp_path / "precious.txt").write_text("mine")
+    with pytest.raises(DataError, match="is no sample"):
+        sample.make_sample(tmp_path, 0, 1, 1)
+    assert (tmp_path / "precious.txt").read_text() == "mine"
+    with pytest.raises(ValueError, match="cannot draw"):
+        sample.make_sample(tmp_path / "s", train=0)
+
+
+def test_classes_of_a_pair_share_their_body():
+    """Drawn from one seed, two classes of a pair agree over most of their area; others do not."""
+    bank = NoiseBank(np.random.default_rng(0))
+    matrix = np.array([[200, 0, 60], [0, 200, 40]], np.float32)
+
+    def draw(name: str) -> Canvas:
+        canvas = Canvas((260, 400), matrix, (0.0, -1.0))
+        DRAW[name](canvas, bank, np.random.default_rng(1))
+        return canvas
+
+    def agreement(first: str, second: str) -> float:
+        one, two = draw(first), draw(second)
+        either = (one.cover > 0) | (two.cover > 0)
+        same = (np.abs(one.colour - two.colour).max(-1) < 1e-6) & (one.cover == two.cover)
+        return float(same[either].mean())
+
+    names = list(DRAW)
+    for first, second in zip(names[::2], names[1::2], strict=True):
+        assert 0.6 < agreement(first, second) < 0.97
+    assert agreement("deer", "stork") < 0.2
+
+
+@pytest.mark.parametrize(("name", "hole"), [("bus", (0.25, 0.54)), ("teapot", (0.14, 0.66))])
+def test_holes_show_what_is_behind(name, hole):
+    bank = NoiseBank(np.random.default_rng(0))
+    canvas = Canvas((260, 400), np.array([[200, 0, 60], [0, 200, 40]], np.float32), (0.0, -1.0))
+    DRAW[name](canvas, bank, np.random.default_rng(1))
+    # The hole is around this point; a window's post may happen to pass exactly through it.
+    column, row = int(200 * hole[0] + 60), int(200 * hole[1] + 40)
+    around = canvas.cover[row - 12 : row + 12, column - 18 : column + 18]
+    assert (around == 0).any()
+    assert (canvas.cover[row, :column] == 1).any()
+    assert (canvas.cover[row, column:] == 1).any()
+
+
+def test_every_scene_has_an_object():
+    bank = NoiseBank(np.random.default_rng(0))
+    for seed in range(20):
+        scene = draw_scene(bank, np.random.default_rng(seed), (96, 72))
+        assert len(scene.boxes) == len(scene.labels) >= 1
+        assert scene.mask.shape == (72, 96)
+        assert scene.image.shape == (72, 96, 3)
