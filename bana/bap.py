@@ -1,0 +1,189 @@
+"""Background-aware pooling: Eq. 1-4 of the paper."""
+
+import torch
+from torch import Tensor
+
+EPSILON = 1e-12
+
+
+def grid_cells(
+    height: int, width: int, grid_size: int, device: torch.device | None = None
+) -> Tensor:
+    """Which cell of the N x N grid each position of a feature map falls into.
+
+    The map is thought of as padded to a multiple of ``grid_size``: evenly on both sides where the
+    padding is even in that direction, all at the bottom or right otherwise (as the authors do).
+    No padding is ever stored, because padded positions carry no background.
+
+    Args:
+        height, width: size of the feature map, in feature cells.
+        grid_size: N, the number of grid cells along each side, at least 1.
+        device: device of the result.
+
+    Returns:
+        int64 [height, width], the row-major index of the grid cell, in 0..N²-1.
+
+    Raises:
+        ValueError: if ``grid_size`` is below 1.
+    """
+    if grid_size < 1:
+        raise ValueError(f"grid_size must be at least 1, got {grid_size}")
+
+    def axis(length: int) -> Tensor:
+        padding = -length % grid_size
+        before = padding // 2 if padding % 2 == 0 else 0
+        cell = (length + padding) // grid_size
+        return (torch.arange(length, device=device) + before) // cell
+
+    return axis(height)[:, None] * grid_size + axis(width)[None, :]  # [h, w]
+
+
+def background_queries(
+    features: Tensor, background: Tensor, grid_size: int
+) -> tuple[Tensor, Tensor]:
+    """Mean feature of the certain background in each grid cell: the queries q_j of Eq. 1.
+
+    Args:
+        features: f, float [N, D, h, w].
+        background: M, [N, 1, h, w], 1 outside every box and 0 inside (and in padding). Any
+            real dtype; fractional values act as weights.
+        grid_size: cells along each side; J = grid_size².
+
+    Returns:
+        queries [N, J, D] in the dtype of ``features`` (zeros where the cell has no background),
+        and valid, bool [N, J]: the cells that hold any background. As in the paper a cell with a
+        single background position counts as much in Eq. 2 as a full one.
+
+    Raises:
+        ValueError: if the shapes do not fit together.
+    """
+    n, _, h, w = _check_map(features, "features")
+    if background.shape != (n, 1, h, w):
+        raise ValueError(
+            f"background must be {(n, 1, h, w)} like the features, got {tuple(background.shape)}"
+        )
+    cells = grid_cells(h, w, grid_size, features.device).flatten()  # [hw]
+    member = torch.nn.functional.one_hot(cells, grid_size**2).to(features.dtype)  # [hw, J]
+    weights = background.to(features.dtype).flatten(2).transpose(1, 2) * member  # [N, hw, J]
+    mass = weights.sum(1)  # [N, J]
+    sums = torch.einsum("ndp,npj->njd", features.flatten(2), weights)  # [N, J, D]
+    valid = mass > 0
+    return sums / mass.masked_fill(~valid, 1)[..., None], valid
+
+
+def background_attention(features: Tensor, queries: Tensor, valid: Tensor) -> Tensor:
+    """Mean over the valid queries of the rectified cosine similarity: A of Eq. 2 and 3.
+
+    Only the inner case of Eq. 3 is computed. Setting A to 1 outside the boxes is the caller's,
+    because pooling (Eq. 4) never looks there.
+
+    Args:
+        features: f, float [N, D, h, w].
+        queries: q_j, float [N, J, D].
+        valid: bool [N, J].
+
+    Returns:
+        float [N, 1, h, w] in [0, 1]; 0 everywhere for an image without a valid query, which
+        turns Eq. 4 into global average pooling. (The authors' code gives NaN there in stage 2.)
+
+    Raises:
+        ValueError: if the shapes do not fit together.
+    """
+    n, d, h, w = _check_map(features, "features")
+    if queries.ndim != 3 or queries.shape[::2] != (n, d) or valid.shape != queries.shape[:2]:
+        raise ValueError(
+            f"queries and valid must be [{n}, J, {d}] and [{n}, J], got "
+            f"{tuple(queries.shape)} and {tuple(valid.shape)}"
+        )
+    flat = features.flatten(2)  # [N, D, hw]
+    directions = torch.nn.functional.normalize(queries, dim=2, eps=EPSILON)  # [N, J, D]
+    lengths = torch.linalg.vector_norm(flat, dim=1, keepdim=True).clamp_min(EPSILON)  # [N, 1, hw]
+    cosines = directions @ flat / lengths  # [N, J, hw]
+    shares = valid.to(features.dtype) / valid.sum(1, keepdim=True).clamp_min(1)  # [N, J]
+    attention = (shares[:, :, None] * cosines.relu()).sum(1, keepdim=True)  # [N, 1, hw]
+    return attention.clamp(max=1).view(n, 1, h, w)
+
+
+def pool_boxes(
+    features: Tensor, attention: Tensor, boxes: Tensor, spatial_scale: float, parts: int = 1
+) -> Tensor:
+    """Average the features of each box, background weighed down: r_i of Eq. 4.
+
+    A feature cell belongs to a box by the fraction of the cell that the box covers, so a box
+    thinner than a cell still pools something (the paper does not say how boxes are rounded).
+    Where A is 1 all over a box, Eq. 4 is 0 / 0; the box is then pooled plainly (GAP).
+
+    Args:
+        features: f, float [N, D, h, w].
+        attention: A, float [N, 1, h, w] in [0, 1]; zeros give global average pooling.
+        boxes: [K, 5] image index, x1, y1, x2, y2 in input pixels, half-open, as in torchvision's
+            RoI operators; feature cell (i, j) covers the input from (j, i) / spatial_scale to
+            (j + 1, i + 1) / spatial_scale.
+        spatial_scale: feature cells per input pixel.
+        parts: each box is cut into parts x parts equal pieces that are pooled apart. The paper's
+            equation has 1, the authors' training 2.
+
+    Returns:
+        [K, parts², D], pieces row by row. A box wholly outside the map gives zeros.
+
+    Raises:
+        ValueError: if the shapes do not fit together or ``parts`` is below 1.
+    """
+    n, d, h, w = _check_map(features, "features")
+    if attention.shape != (n, 1, h, w):
+        raise ValueError(f"attention must be {(n, 1, h, w)}, got {tuple(attention.shape)}")
+    if boxes.ndim != 2 or boxes.shape[1] != 5:
+        raise ValueError(f"boxes must be [K, 5] (image, x1, y1, x2, y2), got {tuple(boxes.shape)}")
+    if parts < 1:
+        raise ValueError(f"parts must be at least 1, got {parts}")
+    if len(boxes) == 0:
+        return features.new_zeros(0, parts**2, d)
+
+    image = boxes[:, 0].long()  # [K]
+    coverage = _coverage(boxes[:, 1:].to(features.dtype) * spatial_scale, h, w, parts)
+    weights = coverage * (1 - attention.flatten(2))[image]  # [K, P, hw]
+    mass = weights.sum(2, keepdim=True)  # [K, P, 1]
+    weights = torch.where(mass > EPSILON, weights, coverage)
+    weights = weights / weights.sum(2, keepdim=True).clamp_min(EPSILON)
+
+    # One batched product over images: every image gets as many rows as the fullest one needs, so
+    # neither the features are copied per box nor is there a loop over boxes.
+    slot, slots = _slots(image, n)
+    rows = weights.new_zeros(n, slots, parts**2, h * w).index_put((image, slot), weights)
+    pooled = rows.flatten(1, 2) @ features.flatten(2).transpose(1, 2)  # [N, slots * P, D]
+    return pooled.view(n, slots, parts**2, d)[image, slot]
+
+
+def _coverage(boxes: Tensor, height: int, width: int, parts: int) -> Tensor:
+    """Fraction of each feature cell that each part of each box covers, [K, parts², h * w]."""
+
+    def axis(low: Tensor, high: Tensor, length: int) -> Tensor:
+        steps = torch.arange(parts + 1, device=boxes.device, dtype=boxes.dtype) / parts
+        edges = low[:, None] + (high - low)[:, None] * steps  # [K, parts + 1]
+        start = torch.arange(length, device=boxes.device, dtype=boxes.dtype)
+        overlap = torch.minimum(edges[:, 1:, None], start + 1) - torch.maximum(
+            edges[:, :-1, None], start
+        )
+        return overlap.clamp_min(0)  # [K, parts, length]
+
+    rows = axis(boxes[:, 1], boxes[:, 3], height)[:, :, None, :, None]
+    columns = axis(boxes[:, 0], boxes[:, 2], width)[:, None, :, None, :]
+    return (rows * columns).reshape(len(boxes), parts**2, height * width)
+
+
+def _slots(image: Tensor, n_images: int) -> tuple[Tensor, int]:
+    """Each box's running number within its image [K], and the largest number of boxes."""
+    counts = torch.bincount(image, minlength=n_images)  # [N]
+    if len(counts) > n_images:
+        raise ValueError(f"boxes name image {int(image.max())}, but there are {n_images} images")
+    order = torch.argsort(image, stable=True)
+    first = counts.cumsum(0) - counts
+    slot = torch.empty_like(image)
+    slot[order] = torch.arange(len(image), device=image.device) - first[image[order]]
+    return slot, int(counts.max())
+
+
+def _check_map(tensor: Tensor, name: str) -> tuple[int, int, int, int]:
+    if tensor.ndim != 4 or not tensor.is_floating_point():
+        raise ValueError(f"{name} must be a float tensor [N, D, h, w], got {tuple(tensor.shape)}")
+    return tuple(tensor.shape)

@@ -1,0 +1,25 @@
+"""Class activation maps: Eq. 6 of the paper."""
+
+import torch
+from torch import Tensor
+
+
+def class_activation(features: Tensor, weight: Tensor) -> Tensor:
+    """Rectified response of every class at every position: CAM_c of Eq. 6.
+
+    Args:
+        features: f, float [N, D, h, w].
+        weight: w, float [C, D], the rows of the box classifier that are wanted.
+
+    Returns:
+        float [N, C, h, w], at least 0, in units of the classifier's logits.
+
+    Raises:
+        ValueError: if the numbers of channels differ.
+    """
+    if features.ndim != 4 or weight.ndim != 2 or features.shape[1] != weight.shape[1]:
+        raise ValueError(
+            f"features [N, D, h, w] and weight [C, D] must share D, got "
+            f"{tuple(features.shape)} and {tuple(weight.shape)}"
+        )
+    return torch.einsum("ndhw,cd->nchw", features, weight).relu()

@@ -1,0 +1,207 @@
+"""The noise-aware loss, Eq. 10-14 of the paper, and the losses it is compared with.
+
+All of them take the network's last feature map phi and the cosine classifier's weights W, work
+out the cosines at feature size and bring those, not the features, to the size of the labels.
+"""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+IGNORE = 255
+EPSILON = 1e-12
+
+
+class NoiseAwareLoss(NamedTuple):
+    """What `noise_aware_loss` returns: Eq. 14, 10, 13 as scalars and the map of Eq. 12."""
+
+    total: Tensor
+    cross_entropy: Tensor
+    weighted: Tensor
+    confidence: Tensor
+
+
+def cosine_scores(features: Tensor, weight: Tensor, size: tuple[int, int]) -> Tensor:
+    """Cosine between features and classifier weights, enlarged to the size of the labels.
+
+    Args:
+        features: phi, float [N, D, h, w].
+        weight: W, float [C, D].
+        size: height and width of the labels, in pixels; bilinear with aligned corners, so
+            cell i lies at pixel i * (H - 1) / (h - 1).
+
+    Returns:
+        float [N, C, H, W] in [-1, 1].
+    """
+    flat = features.flatten(2)  # [N, D, hw]
+    lengths = torch.linalg.vector_norm(flat, dim=1, keepdim=True).clamp_min(EPSILON)  # [N, 1, hw]
+    cosines = F.normalize(weight, dim=1, eps=EPSILON) @ flat / lengths  # [N, C, hw]
+    cosines = cosines.unflatten(2, features.shape[2:])
+    return F.interpolate(cosines, size=size, mode="bilinear", align_corners=True)
+
+
+def reliable_pixels(y_crf: Tensor, y_ret: Tensor) -> tuple[Tensor, Tensor]:
+    """The regions S, where the two label maps agree, and ~S, where they do not.
+
+    Args:
+        y_crf, y_ret: labels [N, H, W], 255 = ignore.
+
+    Returns:
+        S and ~S, bool [N, H, W]. A pixel that either map ignores is in neither. ~S is one region
+        for all classes: negating the agreement class by class, as one replication did, would put
+        every reliable pixel into the ~S of all the classes it does not have.
+    """
+    known = (y_crf != IGNORE) & (y_ret != IGNORE)
+    agree = y_crf == y_ret
+    return known & agree, known & ~agree
+
+
+def confidence_map(cosines: Tensor, y_crf: Tensor, gamma: float) -> Tensor:
+    """How strongly the classifier believes in Y_crf, relative to its favourite class: Eq. 11, 12.
+
+    Args:
+        cosines: cos(phi, W), float [N, C, H, W] in [-1, 1].
+        y_crf: labels [N, H, W], 0..C-1 or 255.
+        gamma: exponent, at least 1.
+
+    Returns:
+        sigma, float [N, H, W] in [0, 1]: 1 where the label is the highest scoring class; 0 at
+        ignored pixels.
+    """
+    distances = 1 + cosines  # D_c, [N, C, H, W]
+    known = y_crf != IGNORE
+    chosen = distances.gather(1, y_crf.long().masked_fill(~known, 0)[:, None])[:, 0]
+    ratio = chosen / distances.amax(1).clamp_min(EPSILON)
+    return ratio.clamp(0, 1).pow(gamma) * known
+
+
+def noise_aware_loss(
+    features: Tensor,
+    weight: Tensor,
+    y_crf: Tensor,
+    y_ret: Tensor,
+    temperature: float = 20.0,
+    gamma: float = 7.0,
+    lam: float = 0.1,
+    detach_confidence: bool = True,
+) -> NoiseAwareLoss:
+    """Cross-entropy where both label maps agree, confidence-weighted elsewhere: Eq. 10-14.
+
+    Args:
+        features: phi, float [N, D, h, w].
+        weight: W, float [L + 1, D].
+        y_crf, y_ret: labels [N, H, W], 0..L, 255 = ignore.
+        temperature: tau of H = softmax(tau cos(phi, W)).
+        gamma: exponent of Eq. 12, at least 1.
+        lam: lambda of Eq. 14, weight of the unreliable region.
+        detach_confidence: treat sigma as a constant. The authors' code does not (False), which
+            lets the network lower the loss by lowering its confidence where the loss is high.
+
+    Returns:
+        total (Eq. 14), cross_entropy (Eq. 10), weighted (Eq. 13), scalars, and the confidence
+        [N, H, W] (Eq. 12). An empty region contributes exactly 0 (the authors' code: 0 / 0).
+
+    Raises:
+        ValueError: if the label maps and features do not fit together.
+    """
+    _check_labels(features, y_crf, y_ret)
+    cosines = cosine_scores(features, weight, y_crf.shape[1:])  # [N, C, H, W]
+    negative_log = _negative_log_likelihood(cosines, y_crf, temperature)  # [N, H, W]
+    reliable, unreliable = reliable_pixels(y_crf, y_ret)
+    confidence = confidence_map(cosines, y_crf, gamma)  # [N, H, W]
+    if detach_confidence:
+        confidence = confidence.detach()
+    cross_entropy = _masked_mean(negative_log, reliable)
+    weighted = _weighted_mean(negative_log, confidence * unreliable)
+    return NoiseAwareLoss(cross_entropy + lam * weighted, cross_entropy, weighted, confidence)
+
+
+def cross_entropy_loss(
+    features: Tensor, weight: Tensor, labels: Tensor, temperature: float = 20.0
+) -> Tensor:
+    """Mean cross-entropy over all pixels that are not ignored; scalar, 0 when all are.
+
+    Shapes as in `noise_aware_loss`. With Y_crf or Y_ret as labels this is the plain baseline; with
+    `agreement(y_crf, y_ret)` it is the baseline that ignores ~S.
+    """
+    _check_labels(features, labels)
+    cosines = cosine_scores(features, weight, labels.shape[1:])
+    return _masked_mean(_negative_log_likelihood(cosines, labels, temperature), labels != IGNORE)
+
+
+def agreement(y_crf: Tensor, y_ret: Tensor) -> Tensor:
+    """Y_crf where both label maps agree, 255 elsewhere; shape and dtype of ``y_crf``."""
+    reliable, _ = reliable_pixels(y_crf, y_ret)
+    return torch.where(reliable, y_crf, torch.full_like(y_crf, IGNORE))
+
+
+def entropy_regularised_loss(
+    features: Tensor,
+    weight: Tensor,
+    y_crf: Tensor,
+    y_ret: Tensor,
+    temperature: float = 20.0,
+    lam: float = 0.1,
+) -> Tensor:
+    """Cross-entropy on S plus lambda times the mean entropy of the prediction on ~S; scalar.
+
+    Shapes as in `noise_aware_loss`. A baseline of the paper's Table 3.
+    """
+    _check_labels(features, y_crf, y_ret)
+    cosines = cosine_scores(features, weight, y_crf.shape[1:])
+    log_probabilities = (temperature * cosines).log_softmax(1)  # [N, C, H, W]
+    entropy = -(log_probabilities.exp() * log_probabilities).sum(1)  # [N, H, W]
+    reliable, unreliable = reliable_pixels(y_crf, y_ret)
+    negative_log = _negative_log_likelihood(cosines, y_crf, temperature)
+    return _masked_mean(negative_log, reliable) + lam * _masked_mean(entropy, unreliable)
+
+
+def bootstrapped_loss(
+    features: Tensor,
+    weight: Tensor,
+    y_crf: Tensor,
+    y_ret: Tensor,
+    temperature: float = 20.0,
+    lam: float = 0.1,
+    beta: float = 0.95,
+) -> Tensor:
+    """Cross-entropy on S plus lambda times soft bootstrapping (Reed et al. 2015) on ~S; scalar.
+
+    On ~S the target is beta one_hot(Y_crf) + (1 - beta) H, with H the network's own prediction
+    held constant. ``beta`` is the same at every step (a replication let it compound towards 0).
+    Shapes as in `noise_aware_loss`. A baseline of the paper's Table 3.
+    """
+    _check_labels(features, y_crf, y_ret)
+    cosines = cosine_scores(features, weight, y_crf.shape[1:])
+    log_probabilities = (temperature * cosines).log_softmax(1)  # [N, C, H, W]
+    negative_log = _negative_log_likelihood(cosines, y_crf, temperature)
+    own = -(log_probabilities.detach().exp() * log_probabilities).sum(1)  # [N, H, W]
+    reliable, unreliable = reliable_pixels(y_crf, y_ret)
+    mixed = beta * negative_log + (1 - beta) * own
+    return _masked_mean(negative_log, reliable) + lam * _masked_mean(mixed, unreliable)
+
+
+def _negative_log_likelihood(cosines: Tensor, labels: Tensor, temperature: float) -> Tensor:
+    """-log H at each pixel's label [N, H, W]; 0 where the label is ignored."""
+    return F.cross_entropy(
+        temperature * cosines, labels.long(), ignore_index=IGNORE, reduction="none"
+    )
+
+
+def _masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+    return (values * mask).sum() / mask.sum().clamp_min(1)
+
+
+def _weighted_mean(values: Tensor, weights: Tensor) -> Tensor:
+    return (values * weights).sum() / weights.sum().clamp_min(EPSILON)
+
+
+def _check_labels(features: Tensor, *maps: Tensor) -> None:
+    for labels in maps:
+        if labels.ndim != 3 or len(labels) != len(features) or labels.shape != maps[0].shape:
+            raise ValueError(
+                f"labels must be [N, H, W] with N = {len(features)} and of one size, got "
+                f"{[tuple(m.shape) for m in maps]}"
+            )

@@ -1,0 +1,276 @@
+"""Eq. 10-14 against loops, their limits, and the losses they are compared with."""
+
+import math
+
+import pytest
+import reference
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from bana.losses import (
+    agreement,
+    bootstrapped_loss,
+    confidence_map,
+    cosine_scores,
+    cross_entropy_loss,
+    entropy_regularised_loss,
+    noise_aware_loss,
+    reliable_pixels,
+)
+
+C, D, SMALL, LARGE = 4, 5, (3, 4), (7, 10)
+
+
+def scene(seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """phi, W, Y_crf, Y_ret: about half of the pixels agree, a few are ignored by either map."""
+    generator = torch.Generator().manual_seed(seed)
+    phi = torch.randn(2, D, *SMALL, generator=generator, dtype=torch.float64)
+    weight = torch.randn(C, D, generator=generator, dtype=torch.float64)
+    y_crf = torch.randint(C, (2, *LARGE), generator=generator, dtype=torch.uint8)
+    other = torch.randint(C, (2, *LARGE), generator=generator, dtype=torch.uint8)
+    draw = torch.rand(2, *LARGE, generator=generator)
+    y_ret = torch.where(draw < 0.5, y_crf, other)
+    y_crf = y_crf.masked_fill(draw > 0.95, 255)
+    y_ret = y_ret.masked_fill((draw > 0.45) & (draw < 0.5), 255)
+    return phi, weight, y_crf, y_ret
+
+
+def loop_cosines(phi: Tensor, weight: Tensor, size: tuple[int, int] = LARGE):
+    return reference.enlarged(reference.cosine_map(phi, weight), *size)
+
+
+def test_cosines_are_taken_at_feature_size_and_then_enlarged() -> None:
+    phi, weight, _, _ = scene(0)
+    scores = cosine_scores(phi, weight, LARGE)
+    torch.testing.assert_close(scores, torch.from_numpy(loop_cosines(phi, weight)))
+    # Aligned corners: the four corner cells are seen unmixed.
+    small = F.cosine_similarity(phi[:, None], weight[None, :, :, None, None], dim=2)
+    torch.testing.assert_close(scores[..., [0, -1], :][..., [0, -1]], small[..., ::2, ::3])
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.integers(0, 999), st.sampled_from([1.0, 7.0]), st.booleans())
+def test_equals_the_loops(seed: int, gamma: float, detach: bool) -> None:
+    phi, weight, y_crf, y_ret = scene(seed)
+    loss = noise_aware_loss(phi, weight, y_crf, y_ret, 20.0, gamma, 0.1, detach)
+    cosines = loop_cosines(phi, weight)
+    expected = reference.confidence(cosines, y_crf, gamma)
+    torch.testing.assert_close(loss.confidence, torch.from_numpy(expected))
+    reliable = reference.cross_entropy(cosines, y_crf, y_ret, 20.0)
+    weighted = reference.weighted_cross_entropy(cosines, y_crf, y_ret, 20.0, gamma)
+    assert loss.cross_entropy.item() == pytest.approx(reliable)
+    assert loss.weighted.item() == pytest.approx(weighted)
+    total = reference.noise_aware(cosines, y_crf, y_ret, 20.0, gamma, 0.1)
+    assert loss.total.item() == pytest.approx(total)
+
+
+def test_defaults_are_the_authors() -> None:
+    phi, weight, y_crf, y_ret = scene(1)
+    plain = noise_aware_loss(phi, weight, y_crf, y_ret)
+    spelt = noise_aware_loss(
+        phi, weight, y_crf, y_ret, temperature=20, gamma=7, lam=0.1, detach_confidence=True
+    )
+    assert plain.total == spelt.total
+
+
+def test_confidence_is_one_where_the_label_scores_highest_and_falls_with_gamma() -> None:
+    phi, weight, _, _ = scene(2)
+    cosines = cosine_scores(phi, weight, LARGE)
+    best, worst = cosines.argmax(1), cosines.argmin(1)
+    torch.testing.assert_close(confidence_map(cosines, best, 7), torch.ones(2, *LARGE).double())
+    once, often = confidence_map(cosines, worst, 1), confidence_map(cosines, worst, 7)
+    assert (once < 1).all() and (often < once).all() and (often >= 0).all()
+    torch.testing.assert_close(often, once**7)
+
+
+def test_confidence_of_one_pixel_by_hand() -> None:
+    cosines = torch.tensor([0.6, 0.0, -0.5]).view(1, 3, 1, 1)
+    for label, ratio in [(0, 1.0), (1, 1 / 1.6), (2, 0.5 / 1.6)]:
+        sigma = confidence_map(cosines, torch.full((1, 1, 1), label), 2)
+        assert sigma.item() == pytest.approx(ratio**2)
+    assert confidence_map(cosines, torch.full((1, 1, 1), 255), 2).item() == 0
+
+
+def test_regions_by_hand() -> None:
+    y_crf = torch.tensor([[[0, 1, 1, 255, 2, 255]]], dtype=torch.uint8)
+    y_ret = torch.tensor([[[0, 1, 2, 2, 255, 255]]], dtype=torch.uint8)
+    reliable, unreliable = reliable_pixels(y_crf, y_ret)
+    assert reliable.flatten().tolist() == [True, True, False, False, False, False]
+    assert unreliable.flatten().tolist() == [False, False, True, False, False, False]
+    assert agreement(y_crf, y_ret).flatten().tolist() == [0, 1, 255, 255, 255, 255]
+    assert agreement(y_crf, y_ret).dtype == torch.uint8
+
+
+def gradients(loss: Tensor, *inputs: Tensor) -> list[Tensor]:
+    return [
+        g if g is not None else torch.zeros_like(x)
+        for g, x in zip(
+            torch.autograd.grad(loss, inputs, retain_graph=True, allow_unused=True),
+            inputs,
+            strict=True,
+        )
+    ]
+
+
+@pytest.mark.parametrize("detach", [True, False])
+def test_everything_agrees(detach: bool) -> None:
+    phi, weight, y_crf, _ = scene(3)
+    phi.requires_grad_()
+    loss = noise_aware_loss(phi, weight, y_crf, y_crf, detach_confidence=detach)
+    assert loss.weighted.item() == 0
+    torch.testing.assert_close(loss.total, cross_entropy_loss(phi, weight, y_crf))
+    assert torch.equal(gradients(loss.weighted, phi)[0], torch.zeros_like(phi))
+
+
+@pytest.mark.parametrize("detach", [True, False])
+def test_nothing_agrees(detach: bool) -> None:
+    phi, weight, y_crf, _ = scene(4)
+    phi.requires_grad_()
+    y_ret = ((y_crf + 1) % C).masked_fill(y_crf == 255, 255)
+    loss = noise_aware_loss(phi, weight, y_crf, y_ret, detach_confidence=detach)
+    assert loss.cross_entropy.item() == 0 and loss.weighted.item() > 0
+    torch.testing.assert_close(loss.total, 0.1 * loss.weighted)
+    assert torch.equal(gradients(loss.cross_entropy, phi)[0], torch.zeros_like(phi))
+    assert torch.isfinite(gradients(loss.total, phi)[0]).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("detach", [True, False])
+def test_everything_ignored_costs_nothing(dtype: torch.dtype, detach: bool) -> None:
+    phi, weight, y_crf, y_ret = scene(5)
+    phi, weight = phi.to(dtype).requires_grad_(), weight.to(dtype).requires_grad_()
+    y_crf = torch.full_like(y_crf, 255)
+    loss = noise_aware_loss(phi, weight, y_crf, y_ret, detach_confidence=detach)
+    baselines = [
+        cross_entropy_loss(phi, weight, y_crf),
+        entropy_regularised_loss(phi, weight, y_crf, y_ret),
+        bootstrapped_loss(phi, weight, y_crf, y_ret),
+    ]
+    for value in (loss.total, loss.cross_entropy, loss.weighted, *baselines):
+        assert value.item() == 0
+    for value in (loss.total, *baselines):
+        for gradient in gradients(value, phi, weight):
+            assert torch.equal(gradient, torch.zeros_like(gradient))
+    assert torch.equal(loss.confidence, torch.zeros_like(loss.confidence))
+
+
+def test_ignored_pixels_have_no_say() -> None:
+    phi, weight, y_crf, y_ret = scene(6)
+    phi.requires_grad_()
+    # With as many cells as pixels nothing mixes, so an ignored pixel must not reach its cell.
+    y_crf, y_ret = y_crf[:, :3, :4], y_ret[:, :3, :4].clone()
+    y_ret[:, 1, 2] = 255
+    loss = noise_aware_loss(phi, weight, y_crf, y_ret, detach_confidence=False)
+    gradient = gradients(loss.total, phi)[0]
+    assert torch.equal(gradient[:, :, 1, 2], torch.zeros(2, D).double())
+    assert (gradient[:, :, y_ret[0] != 255] != 0).any()
+
+
+def test_gradients() -> None:
+    generator = torch.Generator().manual_seed(7)
+    phi = torch.randn(1, 3, 2, 2, generator=generator, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(3, 3, generator=generator, dtype=torch.float64, requires_grad=True)
+    y_crf = torch.tensor([[[0, 1, 2], [1, 2, 0], [255, 0, 1]]])
+    y_ret = torch.tensor([[[0, 1, 1], [2, 2, 1], [0, 0, 255]]])
+    # A low temperature keeps the softmax away from saturation.
+    assert torch.autograd.gradcheck(
+        lambda f, w: noise_aware_loss(f, w, y_crf, y_ret, 2.0, 7.0, 0.5, False)[:3], (phi, weight)
+    )
+    assert torch.autograd.gradcheck(
+        lambda f, w: entropy_regularised_loss(f, w, y_crf, y_ret, 2.0), (phi, weight)
+    )
+    assert torch.autograd.gradcheck(
+        lambda f, w: cross_entropy_loss(f, w, y_crf, 2.0), (phi, weight)
+    )
+
+
+def test_detached_confidence_is_a_constant() -> None:
+    phi, weight, y_crf, y_ret = scene(8)
+    phi.requires_grad_()
+    loss = noise_aware_loss(phi, weight, y_crf, y_ret)
+    assert not loss.confidence.requires_grad
+    _, unreliable = reliable_pixels(y_crf, y_ret)
+    share = loss.confidence * unreliable
+    labels = y_crf.long().masked_fill(~unreliable, 0)
+    scores = 20 * cosine_scores(phi, weight, LARGE)
+    by_hand = (share * F.cross_entropy(scores, labels, reduction="none")).sum() / share.sum()
+    torch.testing.assert_close(gradients(loss.weighted, phi)[0], gradients(by_hand, phi)[0])
+
+
+def test_features_of_any_length_give_the_same_loss() -> None:
+    phi, weight, y_crf, y_ret = scene(9)
+    before = noise_aware_loss(phi, weight, y_crf, y_ret).total
+    torch.testing.assert_close(noise_aware_loss(phi * 1e3, weight, y_crf, y_ret).total, before)
+    torch.testing.assert_close(noise_aware_loss(phi, weight * 0.01, y_crf, y_ret).total, before)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+def test_any_float_type(dtype: torch.dtype) -> None:
+    phi, weight, y_crf, y_ret = scene(10)
+    exact = noise_aware_loss(phi, weight, y_crf, y_ret).total
+    phi[0, :, 0, 0] = 0
+    with_zero = noise_aware_loss(phi.to(dtype), weight.to(dtype), y_crf, y_ret)
+    assert all(torch.isfinite(value).all() for value in with_zero)
+    assert with_zero.total.dtype == dtype
+    phi = scene(10)[0].to(dtype)
+    close = noise_aware_loss(phi, weight.to(dtype), y_crf, y_ret).total.double()
+    torch.testing.assert_close(close, exact, atol=0, rtol=0.03)
+
+
+@pytest.mark.parametrize("label_type", [torch.uint8, torch.int64])
+def test_labels_of_either_type(label_type: torch.dtype) -> None:
+    phi, weight, y_crf, y_ret = scene(11)
+    expected = noise_aware_loss(phi, weight, y_crf, y_ret).total
+    assert (
+        noise_aware_loss(phi, weight, y_crf.to(label_type), y_ret.to(label_type)).total == expected
+    )
+
+
+def test_baselines_equal_the_loops() -> None:
+    phi, weight, y_crf, y_ret = scene(12)
+    cosines = loop_cosines(phi, weight)
+    every, entropy, mixed, reliable = [], [], [], []
+    for n, y, x in [tuple(p) for p in (y_crf != 255).nonzero().tolist()]:
+        log_h = reference.log_softmax(20 * cosines[n, :, y, x])
+        nll = -log_h[y_crf[n, y, x]]
+        every.append(nll)
+        if y_ret[n, y, x] == y_crf[n, y, x]:
+            reliable.append(nll)
+        elif y_ret[n, y, x] != 255:
+            own = -sum(math.exp(value) * value for value in log_h)
+            entropy.append(own)
+            mixed.append(0.95 * nll + 0.05 * own)
+
+    def mean(values: list[float]) -> float:
+        return sum(values) / len(values)
+
+    assert cross_entropy_loss(phi, weight, y_crf).item() == pytest.approx(mean(every))
+    ignoring = cross_entropy_loss(phi, weight, agreement(y_crf, y_ret))
+    assert ignoring.item() == pytest.approx(mean(reliable))
+    regularised = entropy_regularised_loss(phi, weight, y_crf, y_ret)
+    assert regularised.item() == pytest.approx(mean(reliable) + 0.1 * mean(entropy))
+    bootstrapped = bootstrapped_loss(phi, weight, y_crf, y_ret)
+    assert bootstrapped.item() == pytest.approx(mean(reliable) + 0.1 * mean(mixed))
+
+
+def test_inputs_stay_as_they_are() -> None:
+    inputs = scene(13)
+    kept = [t.clone() for t in inputs]
+    noise_aware_loss(*inputs)
+    bootstrapped_loss(*inputs)
+    entropy_regularised_loss(*inputs)
+    agreement(*inputs[2:])
+    assert all(torch.equal(before, after) for before, after in zip(kept, inputs, strict=True))
+
+
+def test_labels_of_another_size_are_refused() -> None:
+    phi, weight, y_crf, y_ret = scene(14)
+    with pytest.raises(ValueError, match="labels"):
+        noise_aware_loss(phi, weight, y_crf, y_ret[:, 1:])
+    with pytest.raises(ValueError, match="labels"):
+        noise_aware_loss(phi, weight, y_crf[:1], y_ret[:1])
+    with pytest.raises(ValueError, match="labels"):
+        cross_entropy_loss(phi, weight, y_crf[0])
