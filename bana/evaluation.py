@@ -1,0 +1,110 @@
+"""Scores of label maps against masks, and the segmenter's prediction."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchmetrics.classification import MulticlassJaccardIndex
+
+from bana.losses import IGNORE
+from bana.networks import Segmenter
+
+
+class Scores(NamedTuple):
+    """Intersection over union in percent.
+
+    Attributes:
+        miou: mean over the classes that occur in labels or masks.
+        per_class: one value a class, background first; nan where a class occurs in neither.
+        coverage: percentage of the evaluated pixels that carry a label.
+    """
+
+    miou: float
+    per_class: tuple[float, ...]
+    coverage: float
+
+
+def score_labels(
+    pairs: Iterable[tuple[Tensor, Tensor]], n_classes: int, ignored: str = "dropped"
+) -> Scores:
+    """mIoU of label maps over a whole data set: one confusion matrix, then the mean of classes.
+
+    Pixels that the mask marks 255 never count. Pixels that the *label* marks 255 are counted as
+    ``ignored`` says; the two conventions give very different numbers for the agreement of Y_crf
+    and Y_ret, so both are always reported.
+
+    Args:
+        pairs: (labels, mask), uint8 [H, W] each, 0..L and 255.
+        n_classes: L + 1.
+        ignored: "dropped" leaves unlabelled pixels out; "wrong" counts them as misses.
+
+    Raises:
+        ValueError: if sizes differ, ``ignored`` is unknown or there is nothing to score.
+    """
+    if ignored not in ("dropped", "wrong"):
+        raise ValueError(f"ignored must be dropped or wrong, got {ignored!r}")
+    # "wrong" gives unlabelled pixels a class of their own, which no mask has.
+    metric = MulticlassJaccardIndex(
+        n_classes + 1, average="none", ignore_index=IGNORE, zero_division=float("nan")
+    )
+    labelled = evaluated = 0
+    for labels, mask in pairs:
+        if labels.shape != mask.shape:
+            raise ValueError(f"labels {tuple(labels.shape)} and mask {tuple(mask.shape)} differ")
+        unlabelled = labels == IGNORE
+        evaluated += int((mask != IGNORE).sum())
+        labelled += int(((mask != IGNORE) & ~unlabelled).sum())
+        target = mask.long()
+        if ignored == "dropped":
+            target = target.masked_fill(unlabelled, IGNORE)
+        metric.update(labels.long().masked_fill(unlabelled, n_classes)[None], target[None])
+    if not evaluated:
+        raise ValueError("there is no pixel to score")
+    per_class = 100 * metric.compute()[:n_classes]
+    return Scores(float(per_class.nanmean()), tuple(per_class.tolist()), 100 * labelled / evaluated)
+
+
+@torch.no_grad()
+def predict(
+    model: Segmenter,
+    image: Tensor,
+    image_scale: float = 1.0,
+    scales: tuple[float, ...] = (1.0,),
+    flip: bool = False,
+) -> Tensor:
+    """Class probabilities of one image: softmax(tau times the mean cosine).
+
+    Args:
+        model: in evaluation mode.
+        image: RGB uint8 [3, H, W].
+        image_scale: the constant enlargement that the model was trained with.
+        scales: the image is seen at each of these sizes (the authors: .5, .75, 1, 1.5).
+        flip: see every size mirrored too.
+
+    Returns:
+        float [L + 1, H, W], sums to 1.
+    """
+    size = image.shape[1:]
+    cosines = []
+    for scale in scales:
+        scaled = _resize(image, image_scale * scale)  # [1, 3, H', W']
+        cosines.append(_at_size(model.scores(scaled), size))
+        if flip:
+            cosines.append(_at_size(model.scores(scaled.flip(3)).flip(3), size))
+    mean = torch.stack(cosines).mean(0)[0]
+    return (model.temperature * mean).softmax(0)
+
+
+def _resize(image: Tensor, factor: float) -> Tensor:
+    """uint8 [3, H, W] to float [1, 3, H', W'] in [0, 1]."""
+    images = image[None].float() / 255
+    if factor == 1:
+        return images
+    size = [max(1, round(length * factor)) for length in image.shape[1:]]
+    return F.interpolate(images, size=size, mode="bilinear", antialias=True).clamp(0, 1)
+
+
+def _at_size(maps: Tensor, size: torch.Size) -> Tensor:
+    return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)

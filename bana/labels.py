@@ -1,0 +1,211 @@
+"""Pseudo labels from boxes: Eq. 5-9 of the paper.
+
+The authors enlarge a thousand feature channels to the size of the image before taking one cosine.
+Here attention, CAMs and prototypes of those enlarged features are worked out on the small map
+(see `bana.interpolation`), which gives the same labels in a small part of the memory.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from bana.boxes import box_masks, class_masks
+from bana.crf import LABEL_CRF, CrfParameters, dense_crf
+from bana.interpolation import Bilinear, bilinear
+
+EPSILON = 1e-12
+
+
+class PseudoLabels(NamedTuple):
+    """Labels of one image and what they were made from; `classes` names the unary's channels."""
+
+    y_crf: Tensor  # uint8 [H, W]
+    y_ret: Tensor  # uint8 [H, W]
+    attention: Tensor  # A, [H, W], 1 outside the boxes
+    unary: Tensor  # probabilities [1 + C, H, W]
+    classes: Tensor  # int64 [1 + C], background first
+
+
+@dataclass(frozen=True)
+class UnaryOptions:
+    """How the unary of the CRF is made.
+
+    Attributes:
+        background: "attention" takes u_0 = A (Eq. 7); "none" is the paper's "without u_0", read as
+            u_0 = 0 inside the boxes and 1 outside, so that only the CRF carves background out.
+        background_threshold: A below this fraction of its maximum is set to 0 (the authors: .99;
+            0 keeps all of A, as Eq. 7 does). The maximum is that of the cosine over the whole
+            image, taken before A becomes 1 outside the boxes.
+        class_agnostic: u_c = 1 - u_0 inside the boxes, for classes the classifier never saw.
+    """
+
+    background: str = "attention"
+    background_threshold: float = 0.99
+    class_agnostic: bool = False
+
+    def __post_init__(self) -> None:
+        if self.background not in ("attention", "none"):
+            raise ValueError(f"background must be attention or none, got {self.background}")
+        if not 0 <= self.background_threshold <= 1:
+            raise ValueError(f"background_threshold must be in [0, 1]: {self.background_threshold}")
+        if self.class_agnostic and self.background == "none":
+            raise ValueError("class_agnostic takes u_c from the attention: background='attention'")
+
+
+AUTHORS_UNARY = UnaryOptions()
+
+
+class _Maps(NamedTuple):
+    """Cosines, CAMs and lengths at the size of the image."""
+
+    cosine: Tensor  # to the background query, everywhere, [H, W]
+    attention: Tensor  # A: the cosine inside the boxes, 1 outside, [H, W]
+    cams: Tensor  # [C, H, W]
+    lengths: Tensor  # |f|, [H, W]
+
+
+def pseudo_labels(
+    features: Tensor,
+    weight: Tensor,
+    image: Tensor,
+    boxes: Tensor,
+    classes: Tensor,
+    options: UnaryOptions = AUTHORS_UNARY,
+    crf: CrfParameters = LABEL_CRF,
+    stride: float | None = None,
+) -> PseudoLabels:
+    """Labels Y_crf and Y_ret of one image from its boxes: Eq. 5-9.
+
+    Args:
+        features: f, float [D, h, w], non-negative.
+        weight: w, float [L + 1, D], background in row 0.
+        image: RGB uint8 [3, H, W], as stored (not normalised).
+        boxes: [K, 4] x1, y1, x2, y2 in pixels of ``image``, half-open.
+        classes: int64 [K], 1..L.
+        options: how the unary is made.
+        crf: parameters of the dense CRF.
+        stride: pixels of ``image`` per feature cell; None aligns the corners (the authors').
+
+    Returns:
+        PseudoLabels; on an image without boxes both labels are background everywhere.
+
+    Raises:
+        ValueError: if shapes do not fit together or a class is outside 1..L.
+    """
+    _check(features, weight, image, boxes, classes)
+    enlarge = bilinear(features.shape[1:], image.shape[1:], stride, like=features)
+    wanted = torch.unique(classes).to(features.device)  # [C], sorted
+    masks = box_masks(boxes, *image.shape[1:]).to(features.device)  # [K, H, W]
+    inside = class_masks(boxes, classes, wanted, *image.shape[1:])  # B_c, [C, H, W]
+
+    maps = _maps(features, weight[wanted], masks, enlarge)
+    unary = _unary(maps, masks, classes.to(masks.device), wanted, inside, options)
+    channels = torch.cat([wanted.new_zeros(1), wanted])  # [1 + C]
+    scores = dense_crf(image, unary, crf).to(unary)
+    scores = torch.cat([scores[:1], scores[1:] * inside])  # no label outside its own boxes
+    chosen = scores.argmax(0)  # [H, W], channel numbers
+    retrieved = _retrieve(features, weight[channels], chosen, inside, enlarge, maps.lengths)
+    return PseudoLabels(
+        channels[chosen].to(torch.uint8),
+        channels[retrieved].to(torch.uint8),
+        maps.attention,
+        unary,
+        channels,
+    )
+
+
+def _maps(features: Tensor, weight: Tensor, masks: Tensor, enlarge: Bilinear) -> _Maps:
+    """A (Eq. 1-3 with one query an image) and CAMs (Eq. 6) of the enlarged features."""
+    lengths = enlarge.enlarged_norm(features).clamp_min(EPSILON)  # [H, W]
+    outside = ~masks.any(0)  # M, [H, W]
+    query = torch.einsum("dhw,hw->d", features, enlarge.gather(outside.to(features)))  # q, [D]
+    query = torch.nn.functional.normalize(query, dim=0, eps=EPSILON)
+    response = enlarge.enlarge(torch.einsum("dhw,d->hw", features, query))  # [H, W]
+    cosine = (response / lengths).clamp(0, 1)
+    # The dot product of Eq. 6 is enlarged before its ReLU, which is what Eq. 6 says of the
+    # enlarged features; enlarging the rectified small map would not be the same.
+    cams = enlarge.enlarge(torch.einsum("dhw,cd->chw", features, weight)).relu()
+    return _Maps(cosine, torch.where(outside, torch.ones_like(cosine), cosine), cams, lengths)
+
+
+def _unary(
+    maps: _Maps,
+    masks: Tensor,
+    classes: Tensor,
+    wanted: Tensor,
+    inside: Tensor,
+    options: UnaryOptions,
+) -> Tensor:
+    """[u_0, u_c] as probabilities [1 + C, H, W]: softmax inside the boxes, background outside."""
+    covered = inside.any(0)  # B, [H, W]
+    background = torch.zeros_like(maps.attention)
+    if options.background == "attention":
+        background = _background(maps, options)
+    if options.class_agnostic:
+        foreground = inside * (1 - background)
+    else:
+        foreground = _normalised_cams(maps.cams, masks, classes, wanted)  # u_c, [C, H, W]
+    scores = torch.cat([background[None], foreground]).softmax(0)
+    certain = torch.zeros_like(scores)
+    certain[0] = 1
+    return torch.where(covered, scores, certain)
+
+
+def _background(maps: _Maps, options: UnaryOptions) -> Tensor:
+    """u_0 inside the boxes: the cosine, set to 0 below a fraction of its maximum; [H, W]."""
+    return maps.cosine * (maps.cosine >= options.background_threshold * maps.cosine.max())
+
+
+def _normalised_cams(cams: Tensor, masks: Tensor, classes: Tensor, wanted: Tensor) -> Tensor:
+    """u_c of Eq. 5, [C, H, W]: each box's CAM over its maximum there, 0 outside the boxes.
+
+    Where boxes of one class overlap the larger value stays, so that the order of the boxes does
+    not matter; in the authors' code the later box overwrites.
+    """
+    unaries = torch.zeros_like(cams)
+    for mask, label in zip(masks, classes, strict=True):
+        channel = int((wanted == label).nonzero())
+        cam = cams[channel] * mask  # [H, W]
+        unaries[channel] = torch.maximum(unaries[channel], cam / cam.max().clamp_min(EPSILON))
+    return unaries
+
+
+def _retrieve(
+    features: Tensor,
+    weight: Tensor,
+    chosen: Tensor,
+    inside: Tensor,
+    enlarge: Bilinear,
+    lengths: Tensor,
+) -> Tensor:
+    """Channel of the most similar class prototype at every pixel: Eq. 8 and 9; int64 [H, W].
+
+    A channel that vanished from Y_crf has no mean; its classifier weight stands in.
+    """
+    members = torch.stack([chosen == c for c in range(len(weight))]).to(features)  # [1 + C, H, W]
+    prototypes = torch.einsum("dhw,chw->cd", features, enlarge.gather(members))
+    empty = members.flatten(1).sum(1) == 0
+    prototypes = torch.where(empty[:, None], weight, prototypes)  # cosines need no division
+    prototypes = torch.nn.functional.normalize(prototypes, dim=1, eps=EPSILON)
+    cosines = enlarge.enlarge(torch.einsum("dhw,cd->chw", features, prototypes)) / lengths
+    covered = inside.any(0)
+    background = torch.where(covered, cosines[0], torch.ones_like(lengths))
+    # Outside its boxes a class scores 0; where background scores 0 too, argmax takes the first
+    # channel, which is background.
+    return torch.cat([background[None], cosines[1:] * inside]).argmax(0)
+
+
+def _check(features: Tensor, weight: Tensor, image: Tensor, boxes: Tensor, classes: Tensor) -> None:
+    if features.ndim != 3 or weight.ndim != 2 or features.shape[0] != weight.shape[1]:
+        raise ValueError(
+            f"features [D, h, w] and weight [L + 1, D] must share D, got "
+            f"{tuple(features.shape)} and {tuple(weight.shape)}"
+        )
+    if image.dtype != torch.uint8 or image.ndim != 3 or image.shape[0] != 3:
+        raise ValueError(f"image must be uint8 [3, H, W], got {image.dtype} {tuple(image.shape)}")
+    if boxes.shape != (len(classes), 4):
+        raise ValueError(f"boxes must be [{len(classes)}, 4], got {tuple(boxes.shape)}")
+    if len(classes) and not (1 <= int(classes.min()) and int(classes.max()) < len(weight)):
+        raise ValueError(f"classes must be in 1..{len(weight) - 1}, got {classes.tolist()}")

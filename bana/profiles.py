@@ -1,0 +1,140 @@
+"""Every setting of an experiment as plain typed records, one profile per use."""
+
+from dataclasses import dataclass, field, replace
+
+from bana.crf import DEEPLAB_V1_CRF, DEEPLAB_V2_CRF, LABEL_CRF, CrfParameters
+from bana.labels import UnaryOptions
+
+
+@dataclass(frozen=True)
+class Optimisation:
+    """Settings of one training: SGD with momentum .9, rates in units of the loss's gradient."""
+
+    iterations: int
+    batch: int
+    learning_rate: float
+    head_factor: float = 10.0
+    weight_decay: float = 5e-4
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One experiment from data to figures.
+
+    Attributes:
+        name: name of the profile; its artefacts live in runs/<name>/.
+        data: "sample" (drawn from the seed) or "voc" (a folder in VOC layout).
+        seed: of every random choice.
+        backbone, output_stride, frozen_stages: see `bana.backbones.build_backbone`.
+        neck: see `bana.networks.build_neck`.
+        image_scale: images are enlarged by this before the network sees them.
+        crop: side of a training crop in network pixels, a multiple of the stride plus 1.
+        crop_scale: range of the random scale of a training crop.
+        classifier, segmentation: the two trainings.
+        classifier_drop: fraction of the classifier's iterations after which its rate falls to a
+            tenth (the authors: 5,000 of 8,000).
+        unary, label_crf: how pseudo labels are made.
+        test_crf: CRF on the segmenter's prediction.
+        losses: trainings of the segmenter, see `bana.training.LOSSES`.
+        train_limit, val_limit: images used of each split; None uses all.
+        snapshots: iterations at which the confidence map is kept, as fractions of the training.
+        test_scales: sizes at which the multi-scale prediction sees an image, each mirrored too;
+            only (1.0,) leaves multi-scale testing out.
+        loader_workers: processes that prepare crops beside the training.
+        label_workers: processes that make labels, one thread each.
+    """
+
+    name: str
+    data: str
+    classifier: Optimisation
+    segmentation: Optimisation
+    seed: int = 0
+    backbone: str = "lite0"
+    output_stride: int = 16
+    frozen_stages: int = 0
+    neck: str = "aspp-small"
+    image_scale: float = 1.0
+    crop: int = 321
+    crop_scale: tuple[float, float] = (0.5, 1.5)
+    classifier_drop: float = 0.625
+    unary: UnaryOptions = field(default_factory=UnaryOptions)
+    label_crf: CrfParameters = LABEL_CRF
+    test_crf: CrfParameters = DEEPLAB_V1_CRF
+    losses: tuple[str, ...] = ("crf", "ret", "ignore", "nal")
+    train_limit: int | None = None
+    val_limit: int | None = None
+    snapshots: tuple[float, ...] = (0.1, 0.4, 1.0)
+    test_scales: tuple[float, ...] = (1.0,)
+    loader_workers: int = 0
+    label_workers: int = 2
+
+
+SAMPLE = Profile(
+    name="sample",
+    data="sample",
+    image_scale=2.0,
+    crop=257,
+    frozen_stages=3,
+    classifier=Optimisation(iterations=120, batch=8, learning_rate=2e-3),
+    segmentation=Optimisation(iterations=120, batch=8, learning_rate=2e-3),
+)
+
+PAPER_VGG = Profile(
+    name="paper-vgg",
+    data="voc",
+    backbone="vgg16",
+    output_stride=8,
+    neck="none",
+    losses=("crf", "ret", "ignore", "entropy", "bootstrap", "nal"),
+    test_scales=(0.5, 0.75, 1.0, 1.5),
+    loader_workers=8,
+    label_workers=8,
+    classifier=Optimisation(iterations=8_000, batch=20, learning_rate=1e-3),
+    segmentation=Optimisation(iterations=23_805, batch=20, learning_rate=1e-3),
+)
+
+PROFILES = {
+    profile.name: profile
+    for profile in (
+        replace(
+            SAMPLE,
+            name="smoke",
+            crop=129,
+            image_scale=1.0,
+            classifier=Optimisation(iterations=2, batch=2, learning_rate=2e-3),
+            segmentation=Optimisation(iterations=2, batch=2, learning_rate=2e-3),
+            train_limit=4,
+            val_limit=3,
+        ),
+        SAMPLE,
+        Profile(
+            name="voc-mini",
+            data="voc",
+            crop=225,
+            frozen_stages=3,
+            loader_workers=1,
+            classifier=Optimisation(iterations=400, batch=8, learning_rate=2e-3),
+            segmentation=Optimisation(iterations=400, batch=8, learning_rate=2e-3),
+        ),
+        PAPER_VGG,
+        replace(
+            PAPER_VGG,
+            name="paper-resnet",
+            backbone="resnet101",
+            neck="aspp",
+            segmentation=Optimisation(iterations=20_000, batch=10, learning_rate=2.5e-4),
+            test_crf=DEEPLAB_V2_CRF,
+        ),
+    )
+}
+
+
+def get_profile(name: str) -> Profile:
+    """The profile of that name.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    if name not in PROFILES:
+        raise ValueError(f"unknown profile {name!r}: use one of {', '.join(PROFILES)}")
+    return PROFILES[name]

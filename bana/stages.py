@@ -1,0 +1,386 @@
+"""The stages of the method, each made once and kept: data, classifier, labels, segmenter, scores.
+
+Every artefact lies in runs/<profile>/ with a key: the hash of the settings, data and source code
+it depends on. A stage loads what is there when the key fits and makes it anew otherwise.
+"""
+
+import shutil
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader
+from tqdm.auto import tqdm
+
+from bana import (
+    backbones,
+    bap,
+    baselines,
+    boxes,
+    cam,
+    crf,
+    evaluation,
+    interpolation,
+    labelling,
+    losses,
+    networks,
+    permutohedral,
+    sample,
+    training,
+    transforms,
+    voc,
+)
+from bana import labels as label_module
+from bana.artefacts import (
+    content_hash,
+    kept_json,
+    load_checkpoint,
+    read_json,
+    save_checkpoint,
+    source_hash,
+    write_json,
+)
+from bana.labelling import VARIANTS, LabelJob, image_labels, make_label_files
+from bana.paths import run_dir, runs_root
+from bana.profiles import Optimisation, Profile
+
+__all__ = [
+    "VARIANTS",
+    "classifier",
+    "data_root",
+    "dataset",
+    "image_labels",
+    "label_scores",
+    "labels",
+    "record",
+    "segmentation_scores",
+    "segmenter",
+]
+
+DATA_SOURCES = (voc, boxes, transforms)
+CLASSIFIER_SOURCES = (*DATA_SOURCES, bap, backbones, networks, training)
+LABEL_SOURCES = (label_module, labelling, cam, crf, permutohedral, interpolation, baselines)
+SEGMENTER_SOURCES = (losses, networks, training, backbones)
+
+
+def data_root(profile: Profile, root: str | Path | None = None) -> Path:
+    """Folder of the profile's data; the sample is drawn where it is not there yet.
+
+    Args:
+        profile: says which data.
+        root: a VOC folder, for profiles of real photographs; BANA_VOC_ROOT stands in for it.
+
+    Raises:
+        bana.voc.DataError: if the photographs are not to be found.
+    """
+    if profile.data == "voc":
+        return voc.find_voc_root(root or None)
+    size = {"train": profile.train_limit or 240, "val": profile.val_limit or 60}
+    folder = runs_root() / f"sample-{profile.seed}-{size['train']}-{size['val']}"
+    return sample.make_sample(folder, seed=profile.seed, **size)
+
+
+def dataset(profile: Profile, split: str, root: str | Path | None = None) -> voc.VocDataset:
+    """The profile's images of a split, "train" or "val"."""
+    limit = profile.train_limit if split == "train" else profile.val_limit
+    return voc.VocDataset(data_root(profile, root), split, limit=limit)
+
+
+def classifier(
+    profile: Profile, pooling: str = "bap", root: str | Path | None = None
+) -> networks.BoxClassifier:
+    """The trained box classifier of stage 1, in evaluation mode; `history` holds its training.
+
+    Args:
+        profile: settings.
+        pooling: "bap" or "gap".
+        root: see `data_root`.
+    """
+    data = dataset(profile, "train", root)
+    torch.manual_seed(profile.seed)
+    model = networks.BoxClassifier(_backbone(profile), len(data.classes) - 1, pooling)
+    path = run_dir(profile.name) / f"classifier-{pooling}.pt"
+    key = _classifier_key(profile, pooling, root)
+    kept = load_checkpoint(path, key)
+    if kept is None:
+        batches = _batches(profile, data, profile.classifier)
+        start = time.perf_counter()
+        history = training.train_classifier(
+            model, batches, profile.classifier, profile.classifier_drop
+        )
+        kept = {"state": model.state_dict(), "history": history}
+        kept["seconds"] = time.perf_counter() - start
+        save_checkpoint(path, key, kept)
+    model.load_state_dict(kept["state"])
+    model.history = kept["history"]
+    return model.eval()
+
+
+def labels(
+    profile: Profile, split: str, variant: str = "bap", root: str | Path | None = None
+) -> Path:
+    """Folder with Y_crf/<id>.png and Y_ret/<id>.png of every image of a split.
+
+    Labels are made by several processes; what an interrupted run finished is kept. The baselines
+    "boxes" and "grabcut" have no Y_ret.
+
+    Args:
+        profile: settings.
+        split: "train" or "val".
+        variant: a key of `VARIANTS`.
+        root: see `data_root`.
+
+    Raises:
+        ValueError: if the variant is unknown.
+    """
+    if variant not in VARIANTS:
+        raise ValueError(f"unknown labels {variant!r}: use one of {', '.join(VARIANTS)}")
+    folder = run_dir(profile.name) / "labels" / variant / split
+    key = _labels_key(profile, split, variant, root)
+    manifest = folder / "manifest.json"
+    if read_json(manifest).get("key") != key:
+        shutil.rmtree(folder, ignore_errors=True)
+        write_json(manifest, {"key": key, "seconds": 0.0})
+    data = dataset(profile, split, root)
+    missing = [name for name in data.ids if not (folder / "Y_crf" / f"{name}.png").is_file()]
+    if missing:
+        recipe = VARIANTS[variant]
+        model = classifier(profile, recipe[0], root) if recipe else None
+        start = time.perf_counter()
+        make_label_files(LabelJob(profile, data, variant, model, folder), missing)
+        write_json(manifest, {"key": key, "seconds": time.perf_counter() - start})
+    return folder
+
+
+def segmenter(
+    profile: Profile, loss: str = "nal", root: str | Path | None = None
+) -> networks.Segmenter:
+    """The trained segmenter of stage 3, in evaluation mode.
+
+    `history` holds its training, `confidence` the maps of Eq. 12 on the first training images:
+    {iteration: {id: float [H, W]}}.
+
+    Args:
+        profile: settings.
+        loss: a key of `bana.training.LOSSES`.
+        root: see `data_root`.
+    """
+    data = dataset(profile, "train", root)
+    torch.manual_seed(profile.seed)
+    backbone = _backbone(profile)
+    neck, channels = networks.build_neck(profile.neck, backbone.channels)
+    model = networks.Segmenter(backbone, neck, channels, len(data.classes) - 1)
+    path = run_dir(profile.name) / f"segmenter-{loss}.pt"
+    key = _segmenter_key(profile, loss, root)
+    kept = load_checkpoint(path, key)
+    if kept is None:
+        folder = labels(profile, "train", "bap", root)
+        folders = {"y_crf": folder / "Y_crf", "y_ret": folder / "Y_ret"}
+        batches = _batches(profile, data, profile.segmentation, folders)
+        watcher = _ConfidenceWatcher(profile, data, folder / "Y_crf")
+        start = time.perf_counter()
+        history = training.train_segmenter(
+            model, batches, profile.segmentation, loss, watcher if loss == "nal" else None
+        )
+        kept = {"state": model.state_dict(), "history": history, "confidence": watcher.maps}
+        kept["seconds"] = time.perf_counter() - start
+        save_checkpoint(path, key, kept)
+    model.load_state_dict(kept["state"])
+    model.history = kept["history"]
+    model.confidence = kept["confidence"]
+    return model.eval()
+
+
+def label_scores(
+    profile: Profile, split: str = "val", root: str | Path | None = None
+) -> dict[str, dict]:
+    """mIoU of every kind of label on a split: the rows of the paper's Table 1.
+
+    Returns:
+        {row: {"miou", "per_class", "coverage"}}. "agreement-dropped" and "agreement-wrong" are
+        the pixels where Y_crf and Y_ret agree, under both conventions for the others.
+    """
+    folders = {variant: labels(profile, split, variant, root) for variant in VARIANTS}
+
+    def make() -> dict[str, dict]:
+        data = dataset(profile, split, root)
+
+        def pairs(folder: Path, kind: str):
+            for name in tqdm(data.ids, desc=f"score {folder.parent.name} {kind}", leave=False):
+                if kind == "agreement":
+                    y_crf, y_ret = (
+                        voc.read_mask(folder / k / f"{name}.png") for k in ("Y_crf", "Y_ret")
+                    )
+                    yield losses.agreement(y_crf, y_ret), data.mask(name)
+                else:
+                    yield voc.read_mask(folder / kind / f"{name}.png"), data.mask(name)
+
+        n = len(data.classes)
+        rows = {v: evaluation.score_labels(pairs(f, "Y_crf"), n) for v, f in folders.items()}
+        rows["bap-ret"] = evaluation.score_labels(pairs(folders["bap"], "Y_ret"), n)
+        for convention in ("dropped", "wrong"):
+            rows[f"agreement-{convention}"] = evaluation.score_labels(
+                pairs(folders["bap"], "agreement"), n, convention
+            )
+        return {row: scores._asdict() for row, scores in rows.items()}
+
+    keys = [_labels_key(profile, split, variant, root) for variant in VARIANTS]
+    key = content_hash(keys, source_hash(evaluation, losses))
+    return kept_json(run_dir(profile.name) / f"label-scores-{split}.json", key, make)
+
+
+def segmentation_scores(
+    profile: Profile, loss: str = "nal", root: str | Path | None = None
+) -> dict[str, dict]:
+    """mIoU of a trained segmenter on val: single scale, multi-scale, each with and without CRF.
+
+    Returns:
+        {"single", "single-crf", and "multi", "multi-crf" where the profile tests several scales}.
+    """
+    model = segmenter(profile, loss, root)
+
+    def make() -> dict[str, dict]:
+        data = dataset(profile, "val", root)
+        modes = {"single": {}}
+        if profile.test_scales != (1.0,):
+            modes["multi"] = {"scales": profile.test_scales, "flip": True}
+        predicted: dict[str, list[torch.Tensor]] = {}
+        for item in tqdm(data, desc=f"evaluate segmenter ({loss})", total=len(data)):
+            image = item["image"].as_subclass(torch.Tensor)
+            for mode, options in modes.items():
+                probabilities = evaluation.predict(model, image, profile.image_scale, **options)
+                refined = crf.dense_crf(image, probabilities, profile.test_crf)
+                predicted.setdefault(mode, []).append(probabilities.argmax(0).byte())
+                predicted.setdefault(f"{mode}-crf", []).append(refined.argmax(0).byte())
+        masks = [data.mask(name) for name in data.ids]
+        return {
+            mode: evaluation.score_labels(
+                zip(maps, masks, strict=True), len(data.classes)
+            )._asdict()
+            for mode, maps in predicted.items()
+        }
+
+    key = content_hash(
+        _segmenter_key(profile, loss, root), source_hash(evaluation, crf, permutohedral)
+    )
+    return kept_json(run_dir(profile.name) / f"segmentation-scores-{loss}.json", key, make)
+
+
+def record(profile: Profile, root: str | Path | None = None) -> dict[str, Any]:
+    """Everything measured under a profile, with what it was measured on; plain JSON values."""
+    data = {split: dataset(profile, split, root) for split in ("train", "val")}
+    run = run_dir(profile.name)
+    result = {
+        "profile": asdict(profile),
+        "data": {
+            "kind": "drawn sample" if profile.data == "sample" else "folder in VOC layout",
+            "classes": list(data["val"].classes),
+            "images": {split: len(images) for split, images in data.items()},
+        },
+        "labels_val": label_scores(profile, "val", root),
+        "segmentation_val": {
+            loss: segmentation_scores(profile, loss, root) for loss in profile.losses
+        },
+    }
+    # Label folders of an interrupted run tell the time of its last part only.
+    result["seconds"] = {
+        path.stem if path.suffix == ".pt" else "-".join(path.parts[-4:-1]): round(seconds, 1)
+        for path in sorted([*run.glob("*.pt"), *run.glob("labels/*/*/manifest.json")])
+        if (seconds := _seconds(path)) is not None
+    }
+    return result
+
+
+class _ConfidenceWatcher:
+    """Keeps the confidence map of a few training images at the profile's snapshots."""
+
+    def __init__(self, profile: Profile, data: voc.VocDataset, folder: Path, images: int = 3):
+        total = profile.segmentation.iterations
+        self.iterations = {max(1, round(share * total)) for share in profile.snapshots}
+        self.profile, self.data, self.folder = profile, data, folder
+        self.images = range(min(images, len(data)))
+        self.maps: dict[int, dict[str, torch.Tensor]] = {}
+
+    def __call__(self, iteration: int, model: networks.Segmenter) -> None:
+        if iteration in self.iterations:
+            self.maps[iteration] = {self.data.ids[i]: self._map(i, model) for i in self.images}
+
+    def _map(self, index: int, model: networks.Segmenter) -> torch.Tensor:
+        item = self.data[index]
+        y_crf = voc.read_mask(self.folder / f"{item['id']}.png")
+        image = transforms.eval_image(item, self.profile.image_scale)
+        return training.confidence_of(model, image[None], y_crf[None])[0]
+
+
+def _backbone(profile: Profile) -> backbones.Backbone:
+    return backbones.build_backbone(profile.backbone, profile.output_stride, profile.frozen_stages)
+
+
+def _batches(
+    profile: Profile,
+    data: voc.VocDataset,
+    settings: Optimisation,
+    label_folders: dict[str, Path] | None = None,
+) -> DataLoader:
+    transform = transforms.training_transform(
+        profile.crop, profile.crop_scale, image_scale=profile.image_scale
+    )
+    return DataLoader(
+        transforms.Crops(data, transform, profile.seed, label_folders),
+        batch_size=settings.batch,
+        sampler=transforms.draw_order(
+            len(data), settings.iterations * settings.batch, profile.seed
+        ),
+        collate_fn=transforms.collate,
+        num_workers=profile.loader_workers,
+    )
+
+
+def _classifier_key(profile: Profile, pooling: str, root: str | Path | None = None) -> str:
+    """Hash of all that the classifier depends on."""
+    return content_hash(
+        _settings(profile, "backbone", "output_stride", "frozen_stages", "image_scale", "crop"),
+        _settings(profile, "crop_scale", "classifier", "classifier_drop", "seed", "train_limit"),
+        pooling,
+        _data_key(profile, "train", root),
+        source_hash(*CLASSIFIER_SOURCES),
+    )
+
+
+def _labels_key(profile: Profile, split: str, variant: str, root: str | Path | None) -> str:
+    recipe = VARIANTS[variant]
+    return content_hash(
+        _settings(profile, "unary", "label_crf", "image_scale", f"{split}_limit"),
+        recipe,
+        _classifier_key(profile, recipe[0], root) if recipe else "",
+        _data_key(profile, split, root),
+        source_hash(*LABEL_SOURCES),
+    )
+
+
+def _segmenter_key(profile: Profile, loss: str, root: str | Path | None) -> str:
+    return content_hash(
+        _settings(profile, "segmentation", "neck", "snapshots"),
+        loss,
+        _labels_key(profile, "train", "bap", root),
+        source_hash(*SEGMENTER_SOURCES),
+    )
+
+
+def _settings(profile: Profile, *names: str) -> dict[str, Any]:
+    everything = asdict(profile)
+    return {name: everything[name] for name in names}
+
+
+def _data_key(profile: Profile, split: str, root: str | Path | None) -> list[Any]:
+    if profile.data == "sample":
+        return [profile.seed, profile.train_limit, profile.val_limit, source_hash(sample)]
+    images = dataset(profile, split, root)
+    return [str(images.root), split, len(images), content_hash(images.ids)]
+
+
+def _seconds(path: Path) -> float | None:
+    kept = read_json(path) if path.suffix == ".json" else torch.load(path, weights_only=True)
+    return kept.get("seconds")

@@ -1,0 +1,125 @@
+import numpy as np
+import pytest
+import torch
+
+from bana.baselines import filled_boxes, grabcut
+
+SIZE = (40, 50)
+
+
+def boxes_of(*rows: tuple[float, ...]) -> torch.Tensor:
+    return torch.tensor(rows, dtype=torch.float32).view(-1, 4)
+
+
+def scene() -> tuple[torch.Tensor, torch.Tensor]:
+    """A noisy blue ground with a yellow disc, and the disc's mask."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[: SIZE[0], : SIZE[1]]
+    disc = (y - 20) ** 2 + (x - 24) ** 2 < 81
+    colour = np.where(disc[..., None], (220, 200, 40), (30, 60, 160)) + rng.normal(0, 8, (*SIZE, 3))
+    image = torch.from_numpy(colour.clip(0, 255).astype(np.uint8)).permute(2, 0, 1)
+    return image, torch.from_numpy(disc)
+
+
+def test_filled_boxes_are_half_open():
+    mask = filled_boxes(boxes_of((3, 5, 7, 9)), torch.tensor([4]), *SIZE)
+    expected = torch.zeros(SIZE, dtype=torch.uint8)
+    expected[5:9, 3:7] = 4
+    assert mask.dtype == torch.uint8
+    assert torch.equal(mask, expected)
+
+
+@pytest.mark.parametrize("order", [[0, 1], [1, 0]])
+def test_the_smaller_box_wins_in_any_order(order):
+    boxes, classes = boxes_of((0, 0, 30, 30), (10, 10, 20, 20))[order], torch.tensor([1, 2])[order]
+    mask = filled_boxes(boxes, classes, *SIZE)
+    assert (mask[10:20, 10:20] == 2).all()
+    assert (mask == 1).sum() == 800
+
+
+def test_a_pixel_belongs_to_a_box_by_its_centre():
+    mask = filled_boxes(boxes_of((2.5, 1.6, 4.5, 3.4)), torch.tensor([1]), *SIZE)
+    columns, rows = torch.arange(SIZE[1]) + 0.5, torch.arange(SIZE[0]) + 0.5
+    inside = ((rows >= 1.6) & (rows < 3.4))[:, None] & (columns >= 2.5) & (columns < 4.5)
+    assert torch.equal(mask == 1, inside)
+
+
+def test_boxes_outside_the_image_are_cut_or_ignored():
+    boxes = boxes_of((-5, -5, 2, 2), (45, 35, 90, 90), (60, 60, 70, 70), (8, 8, 8, 12))
+    mask = filled_boxes(boxes, torch.tensor([1, 2, 3, 4]), *SIZE)
+    assert [(mask == c).sum().item() for c in (1, 2, 3, 4)] == [4, 25, 0, 0]
+
+
+def test_no_boxes_give_background():
+    image, _ = scene()
+    none = torch.zeros(0, dtype=torch.int64)
+    assert not filled_boxes(boxes_of(), none, *SIZE).any()
+    assert not grabcut(image, boxes_of(), none).any()
+
+
+def test_grabcut_finds_a_disc_that_a_box_does_not():
+    image, disc = scene()
+    box, classes = boxes_of((14, 10, 35, 31)), torch.tensor([7])
+
+    def iou(mask):
+        return ((mask == 7) & disc).sum() / ((mask == 7) | disc).sum()
+
+    mask = grabcut(image, box, classes)
+    assert mask.dtype == torch.uint8
+    assert set(mask.unique().tolist()) == {0, 7}
+    assert iou(mask) > 0.95 > iou(filled_boxes(box, classes, *SIZE))
+
+
+def test_grabcut_repeats_itself_and_leaves_its_input_alone():
+    image, _ = scene()
+    before = image.clone()
+    boxes, classes = boxes_of((14, 10, 35, 31), (2, 2, 30, 34)), torch.tensor([7, 8])
+    first = grabcut(image, boxes, classes)
+    assert torch.equal(first, grabcut(image, boxes, classes))
+    assert torch.equal(image, before)
+    assert not first[:, 35:].any(), "a label may only lie in its own box"
+
+
+@pytest.mark.parametrize("box", [(0, 0, 50, 40), (5, 5, 7, 30), (5, 5, 30, 8)])
+def test_grabcut_fills_boxes_it_cannot_work_on(box):
+    image, _ = scene()
+    boxes, classes = boxes_of(box), torch.tensor([3])
+    assert torch.equal(grabcut(image, boxes, classes), filled_boxes(boxes, classes, *SIZE))
+
+
+def test_grabcut_survives_an_image_of_one_colour():
+    image = torch.full((3, *SIZE), 90, dtype=torch.uint8)
+    mask = grabcut(image, boxes_of((10, 10, 30, 30)), torch.tensor([3]))
+    assert (mask[10:30, 10:30] == 3).any()
+    assert (mask == 3).sum() <= 400
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"boxes": torch.zeros(2, 5)}, "boxes and classes"),
+        ({"classes": torch.tensor([1, 2])}, "boxes and classes"),
+        ({"classes": torch.tensor([0])}, "1..254"),
+        ({"classes": torch.tensor([255])}, "1..254"),
+        ({"boxes": boxes_of((0, 0, float("nan"), 5))}, "NaN"),
+        ({"image": torch.zeros(3, *SIZE)}, "uint8"),
+        ({"iterations": 0}, "iterations"),
+    ],
+)
+def test_wrong_arguments_are_named(change, reason):
+    arguments = {"image": scene()[0], "boxes": boxes_of((1, 1, 9, 9)), "classes": torch.tensor([1])}
+    with pytest.raises(ValueError, match=reason):
+        grabcut(**(arguments | change))
+
+
+def test_grabcut_on_photographs_stays_in_its_boxes(voc_root):
+    from PIL import Image
+
+    path = sorted((voc_root / "JPEGImages").glob("*.jpg"))[0]
+    image = torch.from_numpy(np.array(Image.open(path).convert("RGB"))).permute(2, 0, 1)
+    _, height, width = image.shape
+    boxes = boxes_of((width // 4, height // 4, width // 2, height // 2))
+    mask = grabcut(image, boxes, torch.tensor([5]), iterations=2)
+    inside = filled_boxes(boxes, torch.tensor([5]), height, width) > 0
+    assert (mask == 5).any()
+    assert not mask[~inside].any()

@@ -1,0 +1,338 @@
+"""Eq. 5-9: labels made on the small map against the same on enlarged features, pixel by pixel."""
+
+from dataclasses import dataclass
+
+import pytest
+import reference
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from bana import labels
+from bana.crf import LABEL_CRF, CrfParameters
+from bana.labels import PseudoLabels, UnaryOptions, pseudo_labels
+
+D, L = 6, 4
+HEIGHT, WIDTH = 26, 33
+ALL_OF_A = UnaryOptions(background_threshold=0)
+
+
+@dataclass
+class Scene:
+    """Everything `pseudo_labels` needs, in float64."""
+
+    features: Tensor
+    weight: Tensor
+    image: Tensor
+    boxes: Tensor
+    classes: Tensor
+
+    def label(self, options: UnaryOptions = ALL_OF_A, **more) -> PseudoLabels:
+        return pseudo_labels(
+            self.features, self.weight, self.image, self.boxes, self.classes, options, **more
+        )
+
+    def inside(self) -> Tensor:
+        """B_c of the classes in ascending order, bool [C, H, W]."""
+        masks = torch.stack(
+            [torch.from_numpy(reference.box_mask(box, HEIGHT, WIDTH)) for box in self.boxes]
+        )
+        return torch.stack([masks[self.classes == c].any(0) for c in self.classes.unique()])
+
+
+def scene(seed: int = 0, boxes: list | None = None, classes: list | None = None) -> Scene:
+    generator = torch.Generator().manual_seed(seed)
+    if boxes is None:
+        boxes = [[2, 3, 14.5, 20], [10, 8, 27, 24.25], [20, 1, 30, 9]]
+        classes = [3, 1, 3]
+    return Scene(
+        torch.rand(D, 5, 6, generator=generator, dtype=torch.float64) ** 8,
+        torch.randn(L + 1, D, generator=generator, dtype=torch.float64),
+        torch.randint(256, (3, HEIGHT, WIDTH), generator=generator, dtype=torch.uint8),
+        torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4),
+        torch.tensor(classes, dtype=torch.int64),
+    )
+
+
+@pytest.fixture
+def no_crf(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The unary itself in place of the CRF's answer."""
+    monkeypatch.setattr(labels, "dense_crf", lambda image, unary, parameters: unary)
+
+
+def enlarged(s: Scene) -> Tensor:
+    """The features at the size of the image, [D, H, W]."""
+    size = (HEIGHT, WIDTH)
+    return F.interpolate(s.features[None], size, mode="bilinear", align_corners=True)[0]
+
+
+def background_scores(s: Scene, threshold: float) -> tuple[Tensor, Tensor]:
+    """A of Eq. 2 and 3, and u_0 of Eq. 7 without its 1 outside the boxes; [H, W] each.
+
+    The threshold is a fraction of the largest cosine in the whole image.
+    """
+    large, covered = enlarged(s), s.inside().any(0)
+    cells = reference.queries(large, ~covered, 1)
+    cosines = reference.attention(large, cells, torch.ones_like(covered))
+    attention = reference.attention(large, cells, covered)
+    u_0 = reference.background_unary(cosines, threshold)
+    return torch.from_numpy(attention), torch.from_numpy(u_0)
+
+
+def whole(s: Scene, options: UnaryOptions) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Eq. 1-9 on features enlarged first, as the authors do: A, unary, Y_crf and Y_ret."""
+    large, inside = enlarged(s), s.inside()
+    covered = inside.any(0)
+    attention, background = background_scores(s, options.background_threshold)
+    if options.background == "none":
+        background = torch.zeros_like(background)
+    wanted = s.classes.unique()
+    channels = [int((wanted == c).nonzero()) for c in s.classes]
+    cams = reference.cam(large, s.weight[wanted])
+    foreground = torch.from_numpy(reference.foreground_unary(cams, s.boxes, channels))
+    if options.class_agnostic:
+        foreground = inside * (1 - background)
+    unary = torch.cat([background[None], foreground]).softmax(0)
+    unary[:, ~covered] = 0
+    unary[0, ~covered] = 1
+    chosen = torch.cat([unary[:1], unary[1:] * inside]).argmax(0)
+    names = torch.cat([torch.zeros(1, dtype=torch.int64), wanted])
+    means = reference.prototypes(large, chosen, s.weight[names])
+    y_ret = torch.from_numpy(reference.retrieved(large, means, inside))
+    return attention, unary, names[chosen], names[y_ret]
+
+
+OPTIONS = [
+    ALL_OF_A,
+    UnaryOptions(),
+    UnaryOptions(background="none"),
+    UnaryOptions(class_agnostic=True),
+    UnaryOptions(class_agnostic=True, background_threshold=0),
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize("filled", [False, True])
+def test_equals_the_authors_enlarged_features(no_crf, options: UnaryOptions, filled: bool) -> None:
+    s = scene(0)
+    if filled:
+        s.boxes[0] = torch.tensor([0, 0, WIDTH, HEIGHT])
+    attention, unary, y_crf, y_ret = whole(s, options)
+    result = s.label(options)
+    assert result.classes.tolist() == [0, 1, 3]
+    torch.testing.assert_close(result.attention, attention, atol=1e-9, rtol=0)
+    torch.testing.assert_close(result.unary, unary, atol=1e-9, rtol=0)
+    assert torch.equal(result.y_crf, y_crf.to(torch.uint8))
+    assert torch.equal(result.y_ret, y_ret.to(torch.uint8))
+    assert len(y_crf.unique()) > 1 and len(y_ret.unique()) > 1
+
+
+@settings(deadline=None, max_examples=10)
+@given(st.integers(0, 999))
+def test_single_precision_unaries_are_within_1e_4(seed: int) -> None:
+    s = scene(seed)
+    _, unary, _, _ = whole(s, ALL_OF_A)
+    s.features, s.weight = s.features.float(), s.weight.float()
+    # The unary is made before the CRF, so a CRF that does not iterate is enough.
+    result = s.label(crf=CrfParameters(iterations=1))
+    assert result.unary.dtype == torch.float32
+    torch.testing.assert_close(result.unary.double(), unary, atol=1e-4, rtol=0)
+
+
+def test_shapes_types_and_sums() -> None:
+    result = scene().label()
+    assert result.y_crf.shape == result.y_ret.shape == result.attention.shape == (HEIGHT, WIDTH)
+    assert result.y_crf.dtype == result.y_ret.dtype == torch.uint8
+    assert result.unary.shape == (3, HEIGHT, WIDTH) and result.classes.dtype == torch.int64
+    torch.testing.assert_close(result.unary.sum(0), torch.ones(HEIGHT, WIDTH).double())
+    assert result.attention.min() >= 0 and result.attention.max() <= 1
+
+
+BOX = st.tuples(
+    st.floats(0, WIDTH - 1, width=32),
+    st.floats(0, HEIGHT - 1, width=32),
+    st.floats(0.25, WIDTH, width=32),
+    st.floats(0.25, HEIGHT, width=32),
+).map(lambda b: [b[0], b[1], min(b[0] + b[2], WIDTH), min(b[1] + b[3], HEIGHT)])
+
+
+@settings(deadline=None, max_examples=15)
+@given(
+    st.integers(0, 999),
+    st.lists(st.tuples(BOX, st.integers(1, L)), min_size=1, max_size=4),
+    st.sampled_from(OPTIONS),
+)
+def test_labels_lie_in_their_own_boxes_alone(seed: int, objects: list, options) -> None:
+    s = scene(seed, [box for box, _ in objects], [c for _, c in objects])
+    result = s.label(options, crf=CrfParameters(iterations=2))
+    inside = s.inside()
+    for y in (result.y_crf, result.y_ret):
+        for mask, c in zip(inside, s.classes.unique(), strict=True):
+            assert mask[y == c].all()
+        assert set(y.unique().tolist()) <= {0, *s.classes.tolist()}
+    covered = inside.any(0)
+    assert (result.attention[~covered] == 1).all() and (result.unary[0][~covered] == 1).all()
+    assert torch.isfinite(result.unary).all() and torch.isfinite(result.attention).all()
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_order_of_boxes_does_not_matter(options: UnaryOptions) -> None:
+    # The first and the last box are of one class and overlap.
+    objects = [([2, 3, 18, 20], 3), ([10, 8, 27, 24], 1), ([9, 1, 30, 12], 3)]
+    forward = scene(2, *map(list, zip(*objects, strict=True))).label(options)
+    backward = scene(2, *map(list, zip(*objects[::-1], strict=True))).label(options)
+    for a, b in zip(forward, backward, strict=True):
+        assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_box_that_fills_the_image_is_finite(options: UnaryOptions) -> None:
+    result = scene(3, [[0, 0, WIDTH, HEIGHT]], [2]).label(options)
+    assert torch.isfinite(result.unary).all()
+    assert torch.equal(result.attention, torch.zeros_like(result.attention))
+    assert (result.y_crf == 2).any() and (result.y_ret == 2).any()
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_image_without_boxes_is_background(options: UnaryOptions) -> None:
+    result = scene(4, [], []).label(options)
+    assert not result.y_crf.any() and not result.y_ret.any()
+    assert result.classes.tolist() == [0]
+    assert (result.unary == 1).all() and (result.attention == 1).all()
+
+
+def test_class_agnostic_does_not_ask_the_classifier(no_crf) -> None:
+    s = scene(5)
+    options = UnaryOptions(class_agnostic=True)
+    before = s.label(options)
+    s.weight = torch.zeros_like(s.weight)
+    torch.testing.assert_close(s.label(options).unary, before.unary)
+    _, background = background_scores(s, 0.99)
+    scores = torch.stack([background, *(s.inside() * (1 - background))])
+    covered = s.inside().any(0)
+    torch.testing.assert_close(before.unary[:, covered], scores.softmax(0)[:, covered])
+
+
+def test_without_u0_the_attention_does_not_matter(no_crf) -> None:
+    s = scene(6, [[4, 4, 20, 20]], [2])
+    result = s.label(UnaryOptions(background="none"))
+    u = torch.logit(result.unary[1][s.inside()[0]])  # softmax over [0, u_c]
+    assert u.min() >= -1e-9 and u.max() == pytest.approx(1)
+
+
+def test_threshold_removes_background_below_it(no_crf) -> None:
+    s = scene(7, [[4, 4, 20, 20]], [2])
+    s.weight = torch.zeros_like(s.weight)
+    kept, cut = s.label(ALL_OF_A), s.label(UnaryOptions(background_threshold=0.9))
+    inside = s.inside()[0]
+    low = inside & (background_scores(s, 0.9)[1] == 0)
+    assert low.any() and (inside & ~low).any() and (kept.attention[low] > 0).any()
+    torch.testing.assert_close(cut.unary[0][low], torch.full_like(cut.unary[0][low], 0.5))
+    assert torch.equal(cut.unary[0][~low], kept.unary[0][~low])
+    assert torch.equal(cut.attention, kept.attention)
+
+
+def test_each_box_is_normalised_by_its_own_maximum(no_crf) -> None:
+    # One class, two boxes apart, the second with responses a hundred times weaker.
+    s = scene(8, [[0, 0, 8, 8], [24, 18, 33, 26]], [2, 2])
+    s.features[:, 2:, 3:] /= 100
+    u = torch.logit(s.label(UnaryOptions(background="none")).unary[1])
+    for x1, y1, x2, y2 in s.boxes.int().tolist():
+        assert u[y1:y2, x1:x2].max() == pytest.approx(1)
+
+
+def test_vanished_class_is_retrieved_by_its_weight(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never_foreground(image: Tensor, unary: Tensor, parameters: CrfParameters) -> Tensor:
+        return torch.cat([torch.ones_like(unary[:1]), torch.zeros_like(unary[1:])])
+
+    monkeypatch.setattr(labels, "dense_crf", never_foreground)
+    s = scene(9, [[4, 4, 24, 20]], [2])
+    s.features[:, 2, 3] = s.weight[2] = torch.tensor([0.0, 0, 0, 0, 0, 5.0])
+    result = s.label()
+    assert not result.y_crf.any()
+    large = enlarged(s)
+    means = reference.prototypes(large, result.y_crf.long(), s.weight[[0, 2]])
+    expected = torch.from_numpy(reference.retrieved(large, means, s.inside())) * 2
+    assert torch.equal(result.y_ret.long(), expected) and (result.y_ret == 2).any()
+
+
+def test_crf_gets_the_stored_image_the_unary_and_the_parameters(monkeypatch) -> None:
+    calls = []
+
+    def record(image: Tensor, unary: Tensor, parameters: CrfParameters) -> Tensor:
+        calls.append((image, unary, parameters))
+        return unary.float()
+
+    monkeypatch.setattr(labels, "dense_crf", record)
+    s = scene(10)
+    result = s.label()
+    own = CrfParameters(iterations=3)
+    s.label(crf=own)
+    assert calls[0][0].dtype == torch.uint8 and torch.equal(calls[0][0], s.image)
+    assert torch.equal(calls[0][1], result.unary)
+    assert calls[0][2] == LABEL_CRF and calls[1][2] == own
+    assert LABEL_CRF == CrfParameters(4, 55, 3, 3, 3, 10)
+
+
+def test_stride_places_cells_where_the_backbone_looked(no_crf) -> None:
+    # An image one stride short of the padded size sees the same field, cut.
+    s = scene(11, [[4, 4, 20, 18]], [2])
+    cut = s.label(UnaryOptions(background="none"), stride=8)
+    s.image = torch.nn.functional.pad(s.image, (0, 41 - WIDTH, 0, 33 - HEIGHT))
+    padded = s.label(UnaryOptions(background="none"))
+    torch.testing.assert_close(cut.unary, padded.unary[:, :HEIGHT, :WIDTH])
+
+
+@settings(deadline=None, max_examples=10)
+@given(st.floats(1e-3, 1e3))
+def test_scale_of_the_features_does_not_matter(scale: float) -> None:
+    s = scene(12)
+    plain = s.label(crf=CrfParameters(iterations=1))
+    s.features = s.features * scale
+    scaled = s.label(crf=CrfParameters(iterations=1))
+    torch.testing.assert_close(scaled.unary, plain.unary)
+    assert (scaled.y_ret == plain.y_ret).double().mean() > 0.99
+
+
+def test_zero_features_are_finite() -> None:
+    s = scene(13)
+    s.features = torch.zeros_like(s.features)
+    result = s.label()
+    assert torch.isfinite(result.unary).all()
+    assert not result.y_ret.any()
+
+
+def test_inputs_stay_as_they_are() -> None:
+    s = scene(14)
+    inputs = (s.features, s.weight, s.image, s.boxes, s.classes)
+    kept = [t.clone() for t in inputs]
+    s.label()
+    assert all(torch.equal(before, after) for before, after in zip(kept, inputs, strict=True))
+
+
+def test_wrong_arguments_are_named() -> None:
+    s = scene(15)
+    arguments = {
+        "features": s.features,
+        "weight": s.weight,
+        "image": s.image,
+        "boxes": s.boxes,
+        "classes": s.classes,
+    }
+    for name, wrong, message in [
+        ("weight", s.weight[:, 1:], "share D"),
+        ("image", s.image.float() / 255, "uint8"),
+        ("boxes", s.boxes[:2], "boxes"),
+        ("classes", s.classes + 2, "classes must be in 1..4"),
+        ("classes", s.classes - 1, "classes must be in 1..4"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            pseudo_labels(**{**arguments, name: wrong})
+    with pytest.raises(ValueError, match="background"):
+        UnaryOptions(background="all")
+    with pytest.raises(ValueError, match="background_threshold"):
+        UnaryOptions(background_threshold=2)
+    with pytest.raises(ValueError, match="class_agnostic"):
+        UnaryOptions(background="none", class_agnostic=True)

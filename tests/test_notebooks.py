@@ -1,0 +1,113 @@
+"""Every notebook of the course: its build, its committed outputs, and a whole run with `smoke`."""
+
+import re
+import tempfile
+from pathlib import Path
+
+import pytest
+from nbformat import NotebookNode
+
+from bana import runner
+from bana.notebook_io import code_cells, find_notebooks, parameters, read_notebook
+from bana.paths import notebooks_dir, repo_root
+
+NOTEBOOKS = find_notebooks()
+MAX_LINES = 20
+
+each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=[p.stem for p in NOTEBOOKS])
+
+
+def outputs(notebook: NotebookNode) -> list[tuple[int, NotebookNode]]:
+    """(number of the code cell, output) pairs."""
+    cells = enumerate(code_cells(notebook), start=1)
+    return [(number, output) for number, cell in cells for output in cell.outputs]
+
+
+def figures_without_alt(notebook: NotebookNode) -> list[int]:
+    """Numbers of the code cells that show an image without a description."""
+    return [
+        number
+        for number, output in outputs(notebook)
+        for kind in output.get("data", {})
+        if kind.startswith("image/") and not output.metadata.get(kind, {}).get("alt", "").strip()
+    ]
+
+
+@each_notebook
+def test_opens_with_title_aims_prerequisites_and_minutes(path):
+    first = read_notebook(path).cells[0]
+    assert first.cell_type == "markdown"
+    assert re.match(rf"# (<[^>]+>)*{path.name[:2]}\b", first.source), "title: '# NN ...'"
+    text = first.source.lower()
+    for wanted in ("you will learn", "prerequisites", "minutes", "two cores"):
+        assert wanted in text, f"the first cell should say {wanted!r}"
+
+
+@each_notebook
+def test_has_one_cell_of_plain_parameters(path):
+    found = parameters(read_notebook(path))
+    assert found.get("profile") == "sample"
+    assert found.get("data_root") is None
+
+
+@each_notebook
+def test_code_cells_are_short(path):
+    for number, cell in enumerate(code_cells(read_notebook(path)), start=1):
+        lines = [line for line in cell.source.splitlines() if line.strip()]
+        assert len(lines) <= MAX_LINES, f"code cell {number} has {len(lines)} lines"
+
+
+@each_notebook
+def test_ends_with_summary_and_exercises_with_hidden_solutions(path):
+    cells = read_notebook(path).cells
+    text = "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    headings = re.findall(r"^## (.+)$", text, flags=re.MULTILINE)
+    assert headings[-2:] == ["Summary", "Exercises"]
+    exercises = text.split("\n## Exercises")[-1]
+    solutions = re.findall(r"<details>\s*<summary>.+?</summary>.+?</details>", exercises, re.DOTALL)
+    assert 3 <= len(solutions) <= 6
+    assert cells[-1].cell_type == "markdown"
+
+
+@each_notebook
+def test_committed_outputs_are_of_one_good_run(path):
+    notebook = read_notebook(path)
+    counts = [cell.execution_count for cell in code_cells(notebook)]
+    assert counts == list(range(1, len(counts) + 1)), "run it and publish: `make notebooks`"
+    assert [n for n, output in outputs(notebook) if output.output_type == "error"] == []
+    assert [n for n, o in outputs(notebook) if o.get("name") == "stderr"] == []
+    assert figures_without_alt(notebook) == []
+    assert path.stat().st_size < 1_000_000
+
+
+@each_notebook
+def test_names_no_path_of_one_machine(path):
+    notebook = read_notebook(path)
+    text = "\n".join(cell.source for cell in notebook.cells)
+    for _, output in outputs(notebook):
+        text += "\n" + output.get("text", "") + str(output.get("data", {}).get("text/plain", ""))
+    for folder in (repo_root().parent, Path.home(), Path(tempfile.gettempdir())):
+        assert f"{folder.as_posix()}/" not in text
+
+
+@pytest.fixture(scope="module")
+def smoke_course(tmp_path_factory: pytest.TempPathFactory) -> runner.Course:
+    """One folder for all notebooks, so that each finds what the ones before it made."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BANA_RUNS", str(tmp_path_factory.mktemp("runs")))
+        yield runner.make_course("smoke")
+
+
+@pytest.mark.notebooks
+@each_notebook
+def test_runs_with_the_smoke_profile(path, smoke_course, capfd):
+    code = runner.run_course(smoke_course, only=path.name[:2])
+    assert code == 0, capfd.readouterr().out
+    executed = read_notebook(smoke_course.executed / path.name)
+    assert figures_without_alt(executed) == []
+
+
+def test_numbers_are_unique():
+    numbers = [path.name[:2] for path in NOTEBOOKS]
+    assert len(set(numbers)) == len(numbers)
+    assert {path.parent for path in NOTEBOOKS} <= {notebooks_dir()}

@@ -1,0 +1,88 @@
+"""One source of dependencies: environment.yml and constraints.txt follow pyproject.toml."""
+
+import re
+import tomllib
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+import bana
+from bana import paths
+
+REPO = paths.repo_root()
+PROJECT = tomllib.loads((REPO / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+DIRECT = [
+    Requirement(text) for text in PROJECT["dependencies"] + PROJECT["optional-dependencies"]["test"]
+]
+ENVIRONMENT = yaml.safe_load((REPO / "environment.yml").read_text(encoding="utf-8"))
+
+
+def constraints() -> dict[str, Version]:
+    lines = (REPO / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pairs = [line.split("==") for line in lines if line and not line.startswith("#")]
+    return {canonicalize_name(name): Version(version) for name, version in pairs}
+
+
+def test_constraints_hold_names_and_versions_only():
+    for line in (REPO / "constraints.txt").read_text(encoding="utf-8").splitlines():
+        assert line.startswith("#") or re.fullmatch(r"[a-z0-9-]+==[0-9][0-9a-z.]*", line), line
+
+
+def test_constraints_name_nothing_of_one_system():
+    assert [name for name in constraints() if re.match("nvidia|cuda|triton|pywin", name)] == []
+
+
+@pytest.mark.parametrize("requirement", DIRECT, ids=[r.name for r in DIRECT])
+def test_constraints_satisfy_every_direct_dependency(requirement):
+    pinned = constraints()[canonicalize_name(requirement.name)]
+    assert requirement.specifier.contains(pinned, prereleases=True)
+    assert len(requirement.specifier) > 0, "a lower bound is wanted"
+
+
+def test_environment_follows_pyproject():
+    assert ENVIRONMENT["name"] == PROJECT["name"]
+    assert ENVIRONMENT["channels"] == ["conda-forge"]
+    *conda, pip = ENVIRONMENT["dependencies"]
+    specs = dict(spec.partition(" ")[::2] for spec in conda)
+    assert set(specs) == {"python", "pip"}, "dependencies belong into pyproject.toml"
+    assert SpecifierSet(specs["python"]) == SpecifierSet(PROJECT["requires-python"])
+    assert pip == {"pip": ["-c constraints.txt", "-e .[test]"]}
+
+
+def test_no_file_names_a_package_index():
+    for name in ("pyproject.toml", "environment.yml", "constraints.txt", "Makefile", ".ci/run"):
+        text = (REPO / name).read_text(encoding="utf-8")
+        assert not re.search(r"index-url|find-links|https?://", text), name
+
+
+def test_package_says_what_it_is():
+    assert bana.__doc__
+    assert PROJECT["scripts"] == {"bana": "bana.cli:main"}
+    citation = yaml.safe_load((REPO / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == PROJECT["version"]
+    assert citation["license"] == PROJECT["license"] == "MIT"
+    changelog = (REPO / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert f"## {PROJECT['version']}" in changelog
+
+
+def test_paths_do_not_depend_on_the_working_folder(tmp_path, monkeypatch):
+    monkeypatch.delenv("BANA_RUNS", raising=False)
+    monkeypatch.delenv("BANA_FIGURES", raising=False)
+    monkeypatch.chdir(tmp_path)
+    assert paths.run_dir("smoke") == REPO / "runs" / "smoke"
+    assert paths.figures_dir("sample") == REPO / "figures"
+    assert paths.figures_dir("smoke") == REPO / "runs" / "smoke" / "figures"
+    monkeypatch.setenv("BANA_RUNS", "elsewhere")
+    assert paths.run_dir("smoke") == tmp_path / "elsewhere" / "smoke"
+    monkeypatch.setenv("BANA_FIGURES", "drawn")
+    assert paths.figures_dir("sample") == tmp_path / "drawn" / "sample"
+
+
+@pytest.mark.parametrize("name", ["", "..", "a/b", "."])
+def test_a_profile_name_is_one_folder(name):
+    with pytest.raises(ValueError, match="plain folder name"):
+        paths.run_dir(name)

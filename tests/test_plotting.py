@@ -1,0 +1,156 @@
+"""Pictures show what they were given: colours, positions, descriptions."""
+
+import base64
+import io
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+from IPython.core.formatters import DisplayFormatter
+from matplotlib.patches import Rectangle
+from PIL import Image
+
+from bana import plotting
+from bana.voc import PALETTE
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+def luminance(colour):
+    """Relative luminance of an sRGB colour, 0..1 (WCAG 2)."""
+    linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in colour / 255]
+    return float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
+
+
+def test_palette_of_few_classes_stands_out_and_leaves_vocs_alone():
+    palette = plotting.label_palette(8)
+    background = luminance(palette[0])
+    for colour in palette[1:9]:
+        assert (luminance(colour) + 0.05) / (background + 0.05) > 3  # WCAG's bound for graphics
+    assert len({tuple(colour) for colour in palette[:9]}) == 9
+    assert palette[255].tolist() == [255, 255, 255]
+    many = plotting.label_palette(20)
+    assert np.array_equal(many[:255], PALETTE[:255])
+    assert many[255].tolist() == [255, 255, 255]
+
+
+@pytest.mark.parametrize("classes", [0, 255])
+def test_palette_refuses_impossible_numbers(classes):
+    with pytest.raises(ValueError, match="classes must be in"):
+        plotting.label_palette(classes)
+
+
+def test_overlay_keeps_background_and_mixes_objects():
+    image = torch.full((3, 2, 2), 100, dtype=torch.uint8)
+    mask = torch.tensor([[0, 1], [255, 0]], dtype=torch.uint8)
+    palette = plotting.label_palette(3)
+    mixed = plotting.overlay(image, mask, palette, alpha=0.5)
+    assert mixed[0, 0].tolist() == [100, 100, 100]
+    assert np.abs(mixed[0, 1] - (100 + palette[1].astype(float)) / 2).max() <= 0.5
+    assert mixed[1, 0].tolist() == [178, 178, 178]
+    assert image.unique().tolist() == [100]
+
+
+def test_unreliable_pixels_are_white():
+    y_crf = torch.tensor([[0, 1, 2]], dtype=torch.uint8)
+    y_ret = torch.tensor([[0, 2, 2]], dtype=torch.uint8)
+    palette = plotting.label_palette(3)
+    drawn = plotting.mark_unreliable(y_crf, y_ret, palette)
+    assert drawn.tolist() == [[palette[0].tolist(), [255, 255, 255], palette[2].tolist()]]
+
+
+def test_boxes_are_drawn_on_pixel_borders():
+    _, ax = plt.subplots()
+    plotting.draw_boxes(ax, torch.tensor([[2.0, 3.0, 10.0, 8.0]]), [1], ["background", "cat"])
+    edges = {p.get_bbox().extents.tobytes() for p in ax.patches if isinstance(p, Rectangle)}
+    assert edges == {np.array([1.5, 2.5, 9.5, 7.5]).tobytes()}
+    assert [text.get_text() for text in ax.texts] == ["cat"]
+
+
+def test_heatmap_covers_the_image_exactly_and_names_its_colours():
+    fig, ax = plt.subplots()
+    image = torch.zeros((3, 30, 40), dtype=torch.uint8)
+    plotting.heatmap(ax, torch.rand(1, 1, 3, 4), "attention (1)", image)
+    assert [list(drawn.get_extent()) for drawn in ax.images] == [[-0.5, 39.5, 29.5, -0.5]] * 2
+    assert fig.axes[1].get_ylabel() == "attention (1)"
+    plotting.heatmap(ax, torch.rand(5, 6), "attention (1)", image, stride=8)
+    # Cell 0 is centred on pixel 0 and reaches 4 pixels to each side; the picture stays as it is.
+    assert list(ax.images[-1].get_extent()) == [-4, 44, 36, -4]
+    assert (ax.get_xlim(), ax.get_ylim()) == ((-0.5, 39.5), (29.5, -0.5))
+    with pytest.raises(ValueError, match="label"):
+        plotting.heatmap(ax, torch.rand(3, 4), "")
+
+
+def test_line_plot_wants_labels_and_equal_lengths():
+    _, ax = plt.subplots()
+    plotting.line_plot(ax, [0, 1], {"a": [1, 2], "b": [2, 1]}, "iteration", "loss (nats)")
+    assert len({line.get_marker() for line in ax.lines}) == 2
+    assert ax.get_ylabel() == "loss (nats)"
+    with pytest.raises(ValueError, match="'a' has 3 values for 2"):
+        plotting.line_plot(ax, [0, 1], {"a": [1, 2, 3]}, "x", "y")
+    with pytest.raises(ValueError, match="quantity and unit"):
+        plotting.line_plot(ax, [0, 1], {"a": [1, 2]}, "", "y")
+
+
+def test_grid_refuses_what_does_not_fit():
+    image = np.zeros((4, 6, 3), dtype=np.uint8)
+    assert len(plotting.image_grid([[image, image]], ["a", "b"], ["c"]).axes) == 2
+    with pytest.raises(ValueError, match="equally long"):
+        plotting.image_grid([[image], [image, image]])
+    with pytest.raises(ValueError, match="column_titles has 1 entries for 2"):
+        plotting.image_grid([[image, image]], ["a"])
+
+
+@pytest.mark.parametrize(
+    "image",
+    [torch.zeros(3, 4, 4), torch.zeros(4, 4, 3, dtype=torch.uint8), np.zeros((4, 4), np.uint8)],
+    ids=["float", "channels last", "grey"],
+)
+def test_images_of_another_kind_are_refused(image):
+    with pytest.raises(ValueError, match="image must be"):
+        plotting.to_rgb(image)
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """What a kernel would put into the notebook: data and metadata by kind."""
+
+    def show(fig, alt):
+        displayed = []
+        monkeypatch.setattr(plotting, "display", displayed.append)
+        plotting.show(fig, alt)
+        return DisplayFormatter().format(displayed[0])
+
+    return show
+
+
+def line_figure():
+    fig, ax = plt.subplots()
+    ax.plot([1, 2, 3])
+    return fig
+
+
+def test_show_describes_closes_and_repeats_its_bytes(shown):
+    first = line_figure()
+    data, metadata = shown(first, "A line\n that rises")
+    assert metadata["image/png"]["alt"] == "A line that rises"
+    assert plt.get_fignums() == []
+    assert shown(line_figure(), "A line that rises")[0]["image/png"] == data["image/png"]
+
+
+def test_show_turns_photographs_into_jpeg(shown):
+    noise = np.random.default_rng(0).integers(0, 256, (240, 320, 3), dtype=np.uint8)
+    fig = plotting.image_grid([[noise, noise]])
+    data, metadata = shown(fig, "noise")
+    assert Image.open(io.BytesIO(base64.b64decode(data["image/jpeg"]))).format == "JPEG"
+    assert metadata["image/jpeg"]["alt"] == "noise"
+
+
+def test_show_refuses_a_figure_without_description():
+    with pytest.raises(ValueError, match="alt"):
+        plotting.show(line_figure(), " ")

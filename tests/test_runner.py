@@ -1,0 +1,173 @@
+"""The runner on two small notebooks: what makes them stale, and what a failure looks like."""
+
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from bana import notebook_io, runner
+from bana.notebook_io import NotebookError
+
+PARAMETERS = 'profile = "sample"'
+
+
+def write(path: Path, *sources: str) -> None:
+    cells = [nbformat.v4.new_markdown_cell("# A notebook"), nbformat.v4.new_code_cell(PARAMETERS)]
+    cells[1].metadata.tags = ["parameters"]
+    cells += [nbformat.v4.new_code_cell(source) for source in sources]
+    for number, cell in enumerate(cells):
+        cell.id = f"cell-{number}"
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
+
+
+@pytest.fixture
+def course(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> runner.Course:
+    monkeypatch.setenv("BANA_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("BANA_FIGURES", str(tmp_path / "figures"))
+    source, package = tmp_path / "notebooks", tmp_path / "package"
+    source.mkdir()
+    package.mkdir()
+    (package / "method.py").write_text("answer = 42\n")
+    write(source / "00_first.ipynb", "print(profile)")
+    write(source / "01_second.ipynb", "import sys\nprint('bar', file=sys.stderr)\nprint('two')")
+    return runner.Course("smoke", None, source, package)
+
+
+def fake_execution(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Replace papermill: the notebooks that would have been executed are listed, in order."""
+    ran: list[str] = []
+
+    def execute(source: str, target: str, **_: object) -> None:
+        ran.append(Path(source).stem[:2])
+        Path(target).write_bytes(Path(source).read_bytes())
+
+    monkeypatch.setattr(runner.papermill, "execute_notebook", execute)
+    return ran
+
+
+def test_a_second_run_executes_nothing(course, monkeypatch):
+    ran = fake_execution(monkeypatch)
+    assert runner.run_course(course) == 0
+    assert ran == ["00", "01"]
+    assert runner.run_course(course) == 0
+    assert ran == ["00", "01"]
+
+
+def edit(path: Path, cell: int, source: str) -> None:
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells[cell].source = source
+    nbformat.write(notebook, path)
+
+
+@pytest.mark.parametrize(
+    ("cell", "source", "expected"),
+    [(0, "# Other words", []), (2, "print(profile, 2)", ["00"]), (1, 'profile = "smoke"', ["00"])],
+    ids=["text", "code", "parameters"],
+)
+def test_code_makes_a_notebook_stale_and_text_does_not(course, monkeypatch, cell, source, expected):
+    ran = fake_execution(monkeypatch)
+    runner.run_course(course)
+    ran.clear()
+    edit(course.source / "00_first.ipynb", cell, source)
+    runner.run_course(course)
+    assert ran == expected
+
+
+def test_package_source_makes_all_stale_and_its_fronts_do_not(course, monkeypatch, capsys):
+    ran = fake_execution(monkeypatch)
+    runner.run_course(course)
+    ran.clear()
+    (course.package / "cli.py").write_text("print('hello')\n")
+    runner.run_course(course)
+    assert ran == []
+    (course.package / "method.py").write_text("answer = 43\n")
+    runner.run_course(course)
+    assert ran == ["00", "01"]
+    assert "package source changed" in capsys.readouterr().out
+
+
+def test_data_makes_stale(course, monkeypatch, tmp_path):
+    ran = fake_execution(monkeypatch)
+    root = tmp_path / "voc"
+    (root / "ImageSets" / "Segmentation").mkdir(parents=True)
+    (root / "ImageSets" / "Segmentation" / "train.txt").write_text("a\n")
+    real = runner.Course(course.profile, root, course.source, course.package)
+    runner.run_course(real)
+    runner.run_course(real)
+    assert ran == ["00", "01"]
+    (root / "ImageSets" / "Segmentation" / "train.txt").write_text("a\nb\n")
+    runner.run_course(real)
+    assert ran == ["00", "01"] * 2
+
+
+def test_lost_outputs_and_figures_are_made_again(course, monkeypatch, tmp_path):
+    ran: list[str] = []
+    figure = tmp_path / "figures" / "smoke" / "teaser.png"
+
+    def execute(source: str, target: str, **_: object) -> None:
+        ran.append(Path(source).stem[:2])
+        Path(target).write_bytes(Path(source).read_bytes())
+        if "00_" in source:
+            figure.parent.mkdir(parents=True, exist_ok=True)
+            figure.write_bytes(b"a figure")
+
+    monkeypatch.setattr(runner.papermill, "execute_notebook", execute)
+    runner.run_course(course)
+    ran.clear()
+    figure.unlink()
+    runner.run_course(course)
+    assert ran == ["00"]
+    ran.clear()
+    (course.executed / "01_second.ipynb").unlink()
+    runner.run_course(course)
+    assert ran == ["01"]
+
+
+def test_only_and_force(course, monkeypatch):
+    ran = fake_execution(monkeypatch)
+    runner.run_course(course, only="01")
+    assert ran == ["01"]
+    runner.run_course(course, only="01", force=True)
+    assert ran == ["01", "01"]
+    with pytest.raises(NotebookError, match="no notebook that starts with '07'"):
+        runner.run_course(course, only="07")
+
+
+def test_executes_reports_and_publishes(course, capfd):
+    """The one test that starts kernels: a good run, its publication, then a failing cell."""
+    second = course.source / "01_second.ipynb"
+    assert runner.run_course(course) == 0
+    assert runner.publish_course(course) == ["00_first.ipynb", "01_second.ipynb"]
+    cells = notebook_io.code_cells(notebook_io.read_notebook(second))
+    assert [cell.execution_count for cell in cells] == [1, 2]
+    assert [(o.name, o.text) for o in cells[1].outputs] == [("stdout", "two\n")]
+    first = notebook_io.code_cells(notebook_io.read_notebook(course.source / "00_first.ipynb"))
+    assert first[1].outputs[0].text == "smoke\n"
+    assert runner.publish_course(course) == []
+
+    edit(second, 2, "half = 1 / 2\nhalf / 0")
+    assert runner.run_course(course) == 1
+    printed = capfd.readouterr()
+    assert "FAILED 01_second.ipynb" in printed.out
+    assert "half = 1 / 2" in printed.out
+    assert "ZeroDivisionError: float division by zero" in printed.out
+    assert "without encryption" not in printed.out + printed.err
+    with pytest.raises(NotebookError, match="changed since the run"):
+        runner.publish_course(course)
+
+
+def test_errors_name_the_notebook(course):
+    write(course.source / "02_third.ipynb", "1")
+    edit(course.source / "02_third.ipynb", 1, "profile = open('x')")
+    with pytest.raises(NotebookError, match="02_third.ipynb: parameters cell, line 1"):
+        runner.run_course(course)
+
+
+def test_data_is_checked_before_anything_runs(monkeypatch):
+    monkeypatch.delenv("BANA_VOC_ROOT", raising=False)
+    with pytest.raises(ValueError, match="unknown profile"):
+        runner.make_course("smal")
+    with pytest.raises(ValueError, match="draws its own data"):
+        runner.make_course("sample", Path("anything"))
+    with pytest.raises(ValueError, match="BANA_VOC_ROOT"):
+        runner.make_course("voc-mini")

@@ -1,0 +1,241 @@
+"""Mistakes that the public codebases made with this method, one regression test each.
+
+"Authors" is the code published with the paper, "replication" its reproduction in ReScience C.
+"""
+
+import pytest
+import reference
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bana import labels
+from bana.backbones import Backbone, background_at_cells, boxes_at_cells
+from bana.bap import background_attention, background_queries, pool_boxes
+from bana.boxes import background_mask, box_masks, voc_to_half_open
+from bana.labels import pseudo_labels
+from bana.losses import (
+    agreement,
+    bootstrapped_loss,
+    cosine_scores,
+    cross_entropy_loss,
+    entropy_regularised_loss,
+    noise_aware_loss,
+    reliable_pixels,
+)
+from bana.networks import BoxClassifier, Segmenter
+
+
+class Looker(nn.Module):
+    """A body whose features are the pixels its cells look at."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images[:, :, ::8, ::8]
+
+
+def looker() -> Backbone:
+    return Backbone(Looker(), 3, 8, (0.0,) * 3, (1.0,) * 3)
+
+
+def noise(seed: int, *shape: int) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def three_pixels(sure: float = 0.9) -> tuple[Tensor, Tensor]:
+    """phi of three pixels in a row and the weights of three classes."""
+    phi = torch.tensor([[1.0, 0.1, 0.0], [sure, 1 - sure, 0.2], [0.2, 0.3, 1.0]])
+    return phi.T[None, :, None, :].clone(), torch.eye(3)
+
+
+def test_authors_crf_sees_a_normalised_image_that_wraps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mean-subtracted BGR, cast to uint8, wraps below 0; the CRF wants the stored RGB."""
+    seen = []
+    monkeypatch.setattr(
+        labels, "dense_crf", lambda image, unary, parameters: seen.append(image) or unary
+    )
+    image = torch.tensor([250, 100, 3], dtype=torch.uint8).view(3, 1, 1).expand(3, 20, 20)
+    arguments = torch.rand(4, 3, 3), torch.rand(3, 4)
+    boxes, classes = torch.tensor([[2.0, 2, 9, 9]]), torch.tensor([1])
+    pseudo_labels(*arguments, image, boxes, classes)
+    assert torch.equal(seen[0], image)
+    mean = torch.tensor([104.0, 117, 123]).view(3, 1, 1)
+    with pytest.raises(ValueError, match="uint8"):
+        pseudo_labels(*arguments, image.flip(0) - mean, boxes, classes)
+
+
+def test_authors_divide_0_by_0_without_unreliable_pixels() -> None:
+    phi, weight = three_pixels()
+    y = torch.tensor([[[0, 1, 2]]])
+    loss = noise_aware_loss(phi.requires_grad_(), weight, y, y)
+    loss.total.backward()
+    assert loss.weighted == 0 and torch.isfinite(loss.total)
+    assert torch.isfinite(phi.grad).all()
+
+
+def test_authors_let_the_loss_fall_by_lowering_sigma() -> None:
+    """With sigma's gradient, a wrong label is not only fitted but also talked down.
+
+    On two unreliable pixels of unlike loss, sigma's own gradient moves the weight away from the
+    worse one. Held constant, sigma leaves each pixel's own cross-entropy gradient, scaled.
+    """
+    weight = torch.eye(3)
+    phi = torch.tensor([[0.3, 1.0, 0.2], [1.0, 0.3, 0.2]]).T[None, :, None, :].clone()
+    y_crf, y_ret = torch.tensor([[[0, 0]]]), torch.tensor([[[1, 1]]])
+
+    def gradient(detach: bool) -> Tensor:
+        own = phi.clone().requires_grad_()
+        loss = noise_aware_loss(own, weight, y_crf, y_ret, detach_confidence=detach)
+        return torch.autograd.grad(loss.weighted, own)[0]
+
+    own = phi.clone().requires_grad_()
+    sigma = noise_aware_loss(phi, weight, y_crf, y_ret).confidence[0, 0]
+    each = 20 * cosine_scores(own, weight, (1, 2))
+    losses = F.cross_entropy(each, y_crf, reduction="none")[0, 0]
+    (by_hand,) = torch.autograd.grad((sigma * losses).sum() / sigma.sum(), own)
+    torch.testing.assert_close(gradient(True), by_hand)
+
+    # Class 0 is pulled up at pixel 0 while sigma is constant, and down where it is not.
+    pull = F.normalize(phi[0, :, 0, 0], dim=0)
+    towards = F.normalize(weight[0] - pull * pull[0], dim=0)
+    assert gradient(True)[0, :, 0, 0] @ towards < 0
+    assert gradient(False)[0, :, 0, 0] @ towards > 0
+
+
+def test_authors_get_nan_when_a_box_fills_the_image() -> None:
+    features = noise(0, 1, 4, 5, 5).abs()
+    queries, valid = background_queries(features, torch.zeros(1, 1, 5, 5), 4)
+    attention = background_attention(features, queries, valid)
+    assert not valid.any() and torch.equal(attention, torch.zeros_like(attention))
+    image = torch.zeros(3, 33, 33, dtype=torch.uint8)
+    box = torch.tensor([[0.0, 0, 33, 33]])
+    result = pseudo_labels(features[0], noise(1, 3, 4), image, box, torch.tensor([2]))
+    assert torch.isfinite(result.attention).all() and torch.isfinite(result.unary).all()
+
+
+def test_authors_sample_aligned_corners_as_if_they_were_not() -> None:
+    """A map computed at pixels 0, 8, 16, ... is read there, not half a cell aside."""
+    torch.manual_seed(0)
+    model = Segmenter(looker(), nn.Identity(), 3, 2)
+    images = torch.rand(1, 3, 33, 41, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        at_cells = model.scores(images)[:, :, ::8, ::8]
+        own = F.cosine_similarity(
+            images[:, None, :, ::8, ::8], model.weight[None, :, :, None, None], dim=2
+        )
+    torch.testing.assert_close(at_cells, own)
+    # A box half a cell around pixel (16, 24) is cell (2, 3) and nothing else.
+    box = torch.tensor([[0, 20.5, 12.5, 28.5, 20.5]])
+    pooled = pool_boxes(
+        images[:, :, ::8, ::8], torch.zeros(1, 1, 5, 6), boxes_at_cells(box, 8), 1 / 8
+    )
+    torch.testing.assert_close(pooled[0, 0], images[0, :, 16, 24])
+
+
+def test_authors_make_clipped_boxes_one_pixel_too_wide() -> None:
+    box = torch.tensor([[10.0, 0, 20, 16]])
+    assert box_masks(box, 16, 20).sum() == 10 * 16
+    over = torch.tensor([[10.0, 0, 21, 16]])
+    assert torch.equal(box_masks(over, 16, 20), box_masks(box, 16, 20))
+    features = noise(2, 1, 3, 2, 3)
+    empty = torch.zeros(1, 1, 2, 3)
+    index = torch.zeros(1, 1)
+    torch.testing.assert_close(
+        pool_boxes(features, empty, torch.cat([index, torch.tensor([[8.0, 0, 24, 16]])], 1), 1 / 8),
+        pool_boxes(features, empty, torch.cat([index, torch.tensor([[8.0, 0, 25, 17]])], 1), 1 / 8),
+    )
+
+
+def test_authors_take_vocs_1_based_inclusive_boxes_as_0_based_half_open() -> None:
+    """VOC's (1, 1, 8, 8) is the first 8 x 8 pixels: cell 0 at stride 8, and none of cell 1."""
+    box = voc_to_half_open(torch.tensor([[1.0, 1, 8, 8]]))
+    assert box.tolist() == [[0, 0, 8, 8]] and box_masks(box, 10, 10).sum() == 64
+    features = noise(3, 1, 3, 2, 2)
+    pooled = pool_boxes(features, torch.zeros(1, 1, 2, 2), F.pad(box, (1, 0)), 1 / 8)
+    torch.testing.assert_close(pooled[0, 0], features[0, :, 0, 0])
+
+
+def test_single_background_pixel_weighs_as_much_as_a_full_cell() -> None:
+    """So it does in Eq. 2; kept, and stated, so that nobody changes it unawares."""
+    features = torch.zeros(1, 2, 2, 4)
+    features[:, 0, :, :2] = 1
+    features[:, 1, :, 2:] = 1
+    background = torch.ones(1, 1, 2, 4)
+    background[:, :, :, 2:] = 0
+    background[:, :, 0, 3] = 1
+    queries, valid = background_queries(features, background, 2)
+    # Valid cells: left above and below, full; right above, with one background pixel.
+    assert valid.tolist() == [[True, True, True, False]]
+    attention = background_attention(features, queries, valid)[0, 0]
+    torch.testing.assert_close(attention[1, 3], torch.tensor(1 / 3))
+
+
+def test_authors_have_no_program_for_the_background_masks() -> None:
+    box = torch.tensor([[2.0, 3, 5, 6]])
+    mask = background_mask(box, 10, 12)
+    assert mask.shape == (1, 10, 12) and (mask == 0).sum() == 9 and (mask == 1).sum() == 111
+
+
+def test_replication_takes_the_unreliable_region_class_by_class() -> None:
+    """NOT(Y_crf = c and Y_ret = c) for every c puts reliable pixels into ~S too."""
+    y_crf = torch.tensor([[[0, 1, 2]]])
+    y_ret = torch.tensor([[[0, 1, 1]]])
+    _, unreliable = reliable_pixels(y_crf, y_ret)
+    assert unreliable.shape == y_crf.shape and unreliable.flatten().tolist() == [False, False, True]
+    phi, weight = three_pixels()
+    phi.requires_grad_()
+    reliable_only = torch.autograd.grad(
+        noise_aware_loss(phi, weight, y_crf, y_ret).weighted
+        + entropy_regularised_loss(phi, weight, y_crf, y_ret)
+        + bootstrapped_loss(phi, weight, y_crf, y_ret)
+        - 2 * cross_entropy_loss(phi, weight, agreement(y_crf, y_ret)),
+        phi,
+    )[0]
+    torch.testing.assert_close(
+        reliable_only[..., :2], torch.zeros_like(reliable_only[..., :2]), atol=1e-6, rtol=0
+    )
+    assert reliable_only[..., 2].abs().max() > 0
+
+
+def test_replication_lets_the_bootstraps_beta_compound_to_0() -> None:
+    phi, weight = three_pixels()
+    y_crf, y_ret = torch.tensor([[[0, 1, 2]]]), torch.tensor([[[0, 2, 1]]])
+    values = {bootstrapped_loss(phi, weight, y_crf, y_ret).item() for _ in range(200)}
+    assert len(values) == 1
+
+
+def test_replication_learns_crop_padding_as_background() -> None:
+    """Padding is 255 in the labels and 0 in M: neither S, nor ~S, nor a query."""
+    y_crf = torch.tensor([[[0, 2, 255, 255]]])
+    y_ret = torch.tensor([[[0, 1, 255, 0]]])
+    for region in reliable_pixels(y_crf, y_ret):
+        assert not region[..., 2:].any()
+    phi, weight = noise(4, 1, 3, 1, 4).requires_grad_(), noise(5, 3, 3)
+    (gradient,) = torch.autograd.grad(noise_aware_loss(phi, weight, y_crf, y_ret).total, phi)
+    assert torch.equal(gradient[..., 2:], torch.zeros_like(gradient[..., 2:]))
+    assert (gradient[..., :2] != 0).any()
+    cells = background_at_cells(torch.ones(1, 1, 1, 10), 8)
+    assert cells.flatten().tolist() == [1.0, 1.0, 0.0]
+
+
+@pytest.mark.parametrize("size", [(33, 57), (30, 50), (321, 321)])
+def test_replication_hard_codes_41_and_321(size: tuple[int, int]) -> None:
+    images = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(6))
+    boxes = torch.tensor([[0, 3.0, 3.0, 20.0, 25.0], [1, 5.0, 9.0, 29.0, 29.0]])
+    background = torch.stack([background_mask(boxes[i : i + 1, 1:], *size) for i in range(2)])
+    torch.manual_seed(0)
+    logits = BoxClassifier(looker(), 5)(images, background, boxes)
+    assert logits.boxes.shape == (2, 4, 6) and torch.isfinite(logits.boxes).all()
+    assert Segmenter(looker(), nn.Identity(), 3, 5).scores(images).shape == (2, 6, *size)
+
+
+def test_agreement_is_the_same_region_in_every_loss() -> None:
+    """The reference's S, the loss's S and the "ignore ~S" baseline are one."""
+    generator = torch.Generator().manual_seed(7)
+    y_crf, y_ret = torch.randint(3, (2, 1, 4, 4), generator=generator)
+    phi, weight = noise(8, 1, 3, 4, 4), noise(9, 3, 3)
+    loss = noise_aware_loss(phi, weight, y_crf, y_ret)
+    ignoring = cross_entropy_loss(phi, weight, agreement(y_crf, y_ret))
+    cosines = reference.cosine_map(phi, weight)
+    expected = reference.cross_entropy(cosines, y_crf, y_ret, 20.0)
+    assert loss.cross_entropy.item() == pytest.approx(expected, rel=1e-5)
+    assert ignoring.item() == pytest.approx(expected, rel=1e-5)
