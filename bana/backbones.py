@@ -153,17 +153,26 @@ def timm_backbone(
         weights: state dict in timm's layout; None downloads timm's own.
 
     Raises:
-        ValueError: if timm does not know the name or ``frozen_stages`` is not 0.
+        ValueError: if timm does not know the name, the model cannot be dilated to
+            ``output_stride``, the weights do not fit, or ``frozen_stages`` is not 0.
     """
     if name not in timm.list_models():
         raise ValueError(f"unknown backbone {name!r}: timm has no model of that name")
     if frozen_stages:
         raise ValueError(f"frozen_stages is not supported for timm backbone {name!r}")
-    network = timm.create_model(
-        name, pretrained=weights is None, num_classes=0, output_stride=output_stride
-    )
+    try:
+        network = timm.create_model(
+            name, pretrained=weights is None, num_classes=0, output_stride=output_stride
+        )
+    except TypeError as error:
+        raise ValueError(f"timm backbone {name!r} does not take output_stride: {error}") from error
     if weights is not None:
-        network.load_state_dict(_load_state(weights))
+        head = f"{network.pretrained_cfg['classifier']}."
+        state = {n: v for n, v in _load_state(weights).items() if not n.startswith(head)}
+        try:
+            network.load_state_dict(state)
+        except RuntimeError as error:
+            raise ValueError(f"weights {weights} do not fit timm backbone {name!r}") from error
     config = network.pretrained_cfg
     return Backbone(
         _TimmBody(network), network.num_features, output_stride, config["mean"], config["std"]

@@ -3,7 +3,10 @@
 import torch
 from torch import Tensor
 
-EPSILON = 1e-12
+
+def smallest_length(dtype: torch.dtype) -> float:
+    """Length below which a vector counts as zero: the square of the dtype's rounding error."""
+    return torch.finfo(dtype).eps ** 2
 
 
 def grid_cells(
@@ -66,9 +69,10 @@ def background_queries(
     member = torch.nn.functional.one_hot(cells, grid_size**2).to(features.dtype)  # [hw, J]
     weights = background.to(features.dtype).flatten(2).transpose(1, 2) * member  # [N, hw, J]
     mass = weights.sum(1)  # [N, J]
-    sums = torch.einsum("ndp,npj->njd", features.flatten(2), weights)  # [N, J, D]
     valid = mass > 0
-    return sums / mass.masked_fill(~valid, 1)[..., None], valid
+    # Weights are divided before the sum, which could overflow in half precision.
+    weights = weights / mass.masked_fill(~valid, 1)[:, None]
+    return torch.einsum("ndp,npj->njd", features.flatten(2), weights), valid
 
 
 def background_attention(features: Tensor, queries: Tensor, valid: Tensor) -> Tensor:
@@ -96,8 +100,9 @@ def background_attention(features: Tensor, queries: Tensor, valid: Tensor) -> Te
             f"{tuple(queries.shape)} and {tuple(valid.shape)}"
         )
     flat = features.flatten(2)  # [N, D, hw]
-    directions = torch.nn.functional.normalize(queries, dim=2, eps=EPSILON)  # [N, J, D]
-    lengths = torch.linalg.vector_norm(flat, dim=1, keepdim=True).clamp_min(EPSILON)  # [N, 1, hw]
+    zero = smallest_length(features.dtype)
+    directions = torch.nn.functional.normalize(queries, dim=2, eps=zero)  # [N, J, D]
+    lengths = torch.linalg.vector_norm(flat, dim=1, keepdim=True).clamp_min(zero)  # [N, 1, hw]
     cosines = directions @ flat / lengths  # [N, J, hw]
     shares = valid.to(features.dtype) / valid.sum(1, keepdim=True).clamp_min(1)  # [N, J]
     attention = (shares[:, :, None] * cosines.relu()).sum(1, keepdim=True)  # [N, 1, hw]
@@ -140,15 +145,19 @@ def pool_boxes(
         return features.new_zeros(0, parts**2, d)
 
     image = boxes[:, 0].long()  # [K]
-    coverage = _coverage(boxes[:, 1:].to(features.dtype) * spatial_scale, h, w, parts)
+    slot, slots = _slots(image, n)
+    # Half precision cannot tell pixel 256 from 257: coverage is worked out in float32 or better.
+    precise = torch.promote_types(boxes.dtype, torch.float32)
+    coverage = _coverage(boxes[:, 1:].to(precise) * spatial_scale, h, w, parts)
+    coverage = (coverage / coverage.amax(2, keepdim=True).clamp_min(1e-30)).to(features.dtype)
     weights = coverage * (1 - attention.flatten(2))[image]  # [K, P, hw]
     mass = weights.sum(2, keepdim=True)  # [K, P, 1]
-    weights = torch.where(mass > EPSILON, weights, coverage)
-    weights = weights / weights.sum(2, keepdim=True).clamp_min(EPSILON)
+    zero = smallest_length(features.dtype)
+    weights = torch.where(mass > zero, weights, coverage)
+    weights = weights / weights.sum(2, keepdim=True).clamp_min(zero)
 
     # One batched product over images: every image gets as many rows as the fullest one needs, so
     # neither the features are copied per box nor is there a loop over boxes.
-    slot, slots = _slots(image, n)
     rows = weights.new_zeros(n, slots, parts**2, h * w).index_put((image, slot), weights)
     pooled = rows.flatten(1, 2) @ features.flatten(2).transpose(1, 2)  # [N, slots * P, D]
     return pooled.view(n, slots, parts**2, d)[image, slot]

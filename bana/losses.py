@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bana.bap import smallest_length
+
 IGNORE = 255
 EPSILON = 1e-12
 
@@ -33,11 +35,14 @@ def cosine_scores(features: Tensor, weight: Tensor, size: tuple[int, int]) -> Te
             cell i lies at pixel i * (H - 1) / (h - 1).
 
     Returns:
-        float [N, C, H, W] in [-1, 1].
+        float32 or better [N, C, H, W], in [-1, 1] up to rounding.
     """
     flat = features.flatten(2)  # [N, D, hw]
-    lengths = torch.linalg.vector_norm(flat, dim=1, keepdim=True).clamp_min(EPSILON)  # [N, 1, hw]
-    cosines = F.normalize(weight, dim=1, eps=EPSILON) @ flat / lengths  # [N, C, hw]
+    zero = smallest_length(features.dtype)
+    lengths = torch.linalg.vector_norm(flat, dim=1, keepdim=True).clamp_min(zero)  # [N, 1, hw]
+    cosines = F.normalize(weight, dim=1, eps=zero) @ flat / lengths  # [N, C, hw]
+    # Losses are summed over hundreds of thousands of pixels, which half precision cannot hold.
+    cosines = cosines.to(torch.promote_types(cosines.dtype, torch.float32))
     cosines = cosines.unflatten(2, features.shape[2:])
     return F.interpolate(cosines, size=size, mode="bilinear", align_corners=True)
 
@@ -100,7 +105,8 @@ def noise_aware_loss(
             lets the network lower the loss by lowering its confidence where the loss is high.
 
     Returns:
-        total (Eq. 14), cross_entropy (Eq. 10), weighted (Eq. 13), scalars, and the confidence
+        total (Eq. 14), cross_entropy (Eq. 10), weighted (Eq. 13), scalars in float32 or better (half
+        precision cannot hold sums over an image), and the confidence
         [N, H, W] (Eq. 12). An empty region contributes exactly 0 (the authors' code: 0 / 0).
 
     Raises:

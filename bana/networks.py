@@ -111,8 +111,8 @@ class Segmenter(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.neck = neck
-        self.weight = nn.Parameter(torch.empty(n_classes + 1, channels))
-        nn.init.normal_(self.weight, std=0.01)
+        # Rows of length 1: cosines do not feel it, but the step a gradient takes does.
+        self.weight = nn.Parameter(torch.randn(n_classes + 1, channels) / channels**0.5)
         self.temperature = temperature
 
     def forward(self, images: Tensor) -> Tensor:

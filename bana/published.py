@@ -1,10 +1,9 @@
 """The numbers that others published, in one place: mIoU in percent on PASCAL VOC 2012.
 
 Source: tables 1, 3, 4 and 5 of the CVPR 2021 paper (arXiv 2104.00905) and the ReScience C
-replication of it (10.5281/zenodo.6574677). "train" and "val" are VOC's own segmentation splits of
-1,464 and 1,449 photographs; the networks were trained on the 10,582 of the augmented list. None of
-it was measured here, and none of it can be compared with what a profile measures on other data:
-only the order of the rows can. Rows carry the names that `bana.stages` gives its own.
+replication of it (10.5281/zenodo.6574677), on VOC's segmentation splits. None of it was measured
+here, and none of it can be compared with what a profile measures on other data: only the order of
+the rows can. Rows carry the names that `bana.stages` gives its own.
 """
 
 from typing import NamedTuple
@@ -39,8 +38,7 @@ LABELS: dict[str, LabelScore] = {
     "bap-ret": LabelScore(70.8, 69.9),
     "agreement": LabelScore(85.3, 68.2),
 }
-"""Table 1. Whether "agreement" drops unlabelled pixels or counts them wrong, the paper leaves open;
-the replication and the jump between the splits suggest that it is not the same for both."""
+"""Table 1. The paper leaves open whether "agreement" drops unlabelled pixels or counts them wrong."""
 
 LABELS_REPLICATION_VAL: dict[str, float] = {
     "gap": 75.5,

@@ -243,6 +243,16 @@ def test_each_box_is_normalised_by_its_own_maximum(no_crf) -> None:
         assert u[y1:y2, x1:x2].max() == pytest.approx(1)
 
 
+def test_crf_that_spreads_a_class_is_cut_at_its_boxes(monkeypatch: pytest.MonkeyPatch) -> None:
+    def spread(image: Tensor, unary: Tensor, parameters: CrfParameters) -> Tensor:
+        return torch.tensor([0.1, 0.0, 0.9]).view(3, 1, 1).expand_as(unary)
+
+    monkeypatch.setattr(labels, "dense_crf", spread)
+    s = scene(16)
+    assert torch.equal(s.label().y_crf == 3, s.inside()[1])
+    assert not (s.label().y_crf == 1).any()
+
+
 def test_vanished_class_is_retrieved_by_its_weight(monkeypatch: pytest.MonkeyPatch) -> None:
     def never_foreground(image: Tensor, unary: Tensor, parameters: CrfParameters) -> Tensor:
         return torch.cat([torch.ones_like(unary[:1]), torch.zeros_like(unary[1:])])
