@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from bana.baselines import filled_boxes, grabcut
 from bana.labels import PseudoLabels, pseudo_labels

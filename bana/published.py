@@ -38,7 +38,7 @@ LABELS: dict[str, LabelScore] = {
     "bap-ret": LabelScore(70.8, 69.9),
     "agreement": LabelScore(85.3, 68.2),
 }
-"""Table 1. The paper leaves open whether "agreement" drops unlabelled pixels or counts them wrong."""
+"""Table 1. The paper does not say if "agreement" drops unlabelled pixels or counts them wrong."""
 
 LABELS_REPLICATION_VAL: dict[str, float] = {
     "gap": 75.5,

@@ -17,7 +17,7 @@ from xml.etree import ElementTree
 import numpy as np
 import torch
 from PIL import Image
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from bana.boxes import half_open_to_voc
 from bana.sample_objects import DRAW

@@ -22,9 +22,7 @@ def test_the_same_network_has_the_same_score_in_every_table():
     assert published.SEGMENTATION_V1["nal"] == after
     assert round(published.PER_CLASS_V1_MIOU, 1) == after
     assert published.LOSSES["nal"].before == pytest.approx(published.SINGLE_SCALE_V1, abs=0.5)
-    assert (
-        published.SEGMENTATION_V1_REPLICATION["nal"] == published.LOSSES_REPLICATION["nal"].after
-    )
+    assert published.SEGMENTATION_V1_REPLICATION["nal"] == published.LOSSES_REPLICATION["nal"].after
 
 
 def test_rows_carry_the_names_of_our_own():
