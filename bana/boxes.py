@@ -5,8 +5,8 @@ covers [0, 1) x [0, 1), a box around the whole image is (0, 0, width, height), a
 width. A pixel belongs to a box when its centre does: x1 <= column + 0.5 < x2.
 
 PASCAL VOC counts pixels from 1 and includes the last one, so its (1, 1, width, height) is our
-(0, 0, width, height). Read as if it were ours, every VOC box is shifted by one pixel to the right
-and down, and is one pixel too narrow; the authors' code does so.
+(0, 0, width, height). Read as if it were ours, every VOC box loses its first column and its first
+row of pixels; the authors' code does so.
 """
 
 import torch
