@@ -5,6 +5,7 @@ Imports are inside the commands, so that `bana --help` answers at once.
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -98,12 +99,31 @@ def _table(record: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _environment() -> dict[str, str | int | None]:
+    """What a record was measured with."""
+    import platform
+    from importlib.metadata import version
+
+    packages = ("torch", "torchvision", "timm", "opencv-python-headless", "numpy")
+    return {
+        "python": platform.python_version(),
+        **{name: version(name) for name in packages},
+        "cores": os.cpu_count(),
+    }
+
+
 def _evaluate(arguments: argparse.Namespace) -> int:
     from bana import stages
+    from bana.figures import source_commit
     from bana.profiles import get_profile
 
     profile = get_profile(arguments.profile)
-    record = stages.record(profile, arguments.data)
+    record = {
+        "command": f"bana evaluate --profile {profile.name}",
+        "commit": source_commit(),
+        "environment": _environment(),
+        **stages.record(profile, arguments.data),
+    }
     print(_table(record))
     out = arguments.out or results_dir() / f"{profile.name}.json"
     out.parent.mkdir(parents=True, exist_ok=True)

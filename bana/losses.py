@@ -105,9 +105,9 @@ def noise_aware_loss(
             lets the network lower the loss by lowering its confidence where the loss is high.
 
     Returns:
-        total (Eq. 14), cross_entropy (Eq. 10), weighted (Eq. 13), scalars in float32 or better (half
-        precision cannot hold sums over an image), and the confidence
-        [N, H, W] (Eq. 12). An empty region contributes exactly 0 (the authors' code: 0 / 0).
+        total (Eq. 14), cross_entropy (Eq. 10), weighted (Eq. 13), scalars in float32 or better, as
+        half precision cannot hold sums over an image; and the confidence [N, H, W] (Eq. 12). An
+        empty region contributes exactly 0 (the authors' code: 0 / 0).
 
     Raises:
         ValueError: if the label maps and features do not fit together.

@@ -121,3 +121,17 @@ PER_CLASS_V1: dict[str, float] = {
 
 SINGLE_SCALE_V1 = 62.07
 """The authors' log of that network: single scale and without CRF."""
+
+ORDERINGS: dict[str, tuple[tuple[str, str], ...]] = {
+    "Table 1": (
+        ("grabcut", "boxes"),
+        ("gap", "grabcut"),
+        ("bap-no-u0", "gap"),
+        ("bap", "bap-no-u0"),
+        ("bap", "gap"),
+        ("bap", "bap-ret"),
+    ),
+    "Table 3": (("nal", "ignore"), ("nal", "entropy"), ("nal", "bootstrap")),
+    "Table 4": (("crf", "ret"), ("nal", "crf"), ("nal", "ret")),
+}
+"""The orderings of rows that the paper reports on val, the better one first."""
