@@ -39,7 +39,7 @@ def test_opens_with_title_aims_prerequisites_and_minutes(path):
     assert first.cell_type == "markdown"
     assert re.match(rf"# (<[^>]+>)*{path.name[:2]}\b", first.source), "title: '# NN ...'"
     text = first.source.lower()
-    for wanted in ("you will learn", "prerequisites", "minutes", "two cores"):
+    for wanted in ("you will learn", "prerequisites", "minutes", "2 cores"):
         assert wanted in text, f"the first cell should say {wanted!r}"
 
 
