@@ -33,7 +33,7 @@ def load_checkpoint(path: Path, key: str) -> dict | None:
     if not path.is_file():
         return None
     kept = torch.load(path, map_location="cpu", weights_only=True)
-    return kept if kept["key"] == key else None
+    return kept if kept.get("key") == key else None
 
 
 def save_checkpoint(path: Path, key: str, kept: dict[str, Any]) -> None:
@@ -64,5 +64,8 @@ def kept_json(path: Path, key: str, make: Callable[[], dict[str, Any]]) -> dict[
 def _whole(path: Path, write: Callable[[Path], Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    write(unfinished)
-    os.replace(unfinished, path)
+    try:
+        write(unfinished)
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)

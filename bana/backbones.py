@@ -6,6 +6,7 @@ map and padded image align. Padding is 0 after normalisation, the mean colour.
 """
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import timm
@@ -294,14 +295,15 @@ def resnet101(
 BACKBONES: dict[str, Callable[..., Backbone]] = {
     "lite0": lite0,
     "vgg16": vgg16,
+    "vgg16-largefov": partial(vgg16, fc6_dilation=12),
     "resnet101": resnet101,
 }
 
 
 def build_backbone(
-    name: str, output_stride: int, frozen_stages: int = 0, weights: Path | None = None, **options
+    name: str, output_stride: int, frozen_stages: int = 0, weights: Path | None = None
 ) -> Backbone:
-    """The backbone of that name: lite0, vgg16, resnet101 or timm:<model>.
+    """The backbone of that name: a key of `BACKBONES` or timm:<model>.
 
     Raises:
         ValueError: if the name is unknown or the backbone does not take the settings.
@@ -312,7 +314,7 @@ def build_backbone(
     if name not in BACKBONES:
         known = ", ".join(BACKBONES)
         raise ValueError(f"unknown backbone {name!r}: use {known} or timm:<model>")
-    return BACKBONES[name](output_stride, frozen_stages, weights, **options)
+    return BACKBONES[name](output_stride, frozen_stages, weights)
 
 
 def _load_state(path: Path) -> dict[str, Tensor]:

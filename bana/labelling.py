@@ -77,7 +77,7 @@ def make_label_files(job: LabelJob, names: list[str]) -> None:
 
     Args:
         job: settings, images and where the files go; the model is None for the baselines.
-        names: ids of images in ``job.data``.
+        names: ids of images in ``job.data``, at least one.
     """
     index = {name: number for number, name in enumerate(job.data.ids)}
     numbers = [index[name] for name in names]

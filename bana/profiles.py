@@ -26,6 +26,7 @@ class Profile:
         data: "sample" (drawn from the seed) or "voc" (a folder in VOC layout).
         seed: of every random choice.
         backbone, output_stride, frozen_stages: see `bana.backbones.build_backbone`.
+        segmenter_backbone: that of the segmenter where it is another one than the classifier's.
         neck: see `bana.networks.build_neck`.
         image_scale: images are enlarged by this before the network sees them.
         crop: side of a training crop in network pixels, a multiple of the stride plus 1.
@@ -52,6 +53,7 @@ class Profile:
     backbone: str = "lite0"
     output_stride: int = 16
     frozen_stages: int = 0
+    segmenter_backbone: str | None = None
     neck: str = "aspp-small"
     image_scale: float = 1.0
     crop: int = 321
@@ -89,6 +91,7 @@ PAPER_VGG = Profile(
     name="paper-vgg",
     data="voc",
     backbone="vgg16",
+    segmenter_backbone="vgg16-largefov",
     output_stride=8,
     neck="none",
     losses=("crf", "ret", "ignore", "entropy", "bootstrap", "nal"),
@@ -127,7 +130,7 @@ PROFILES = {
         replace(
             PAPER_VGG,
             name="paper-resnet",
-            backbone="resnet101",
+            segmenter_backbone="resnet101",
             neck="aspp",
             segmentation=Optimisation(iterations=20_000, batch=10, learning_rate=2.5e-4),
             test_crf=DEEPLAB_V2_CRF,

@@ -4,6 +4,7 @@ Every artefact lies in runs/<profile>/ with a key: the hash of the settings, dat
 it depends on. A stage loads what is there when the key fits and makes it anew otherwise.
 """
 
+import math
 import shutil
 import time
 from dataclasses import asdict
@@ -83,9 +84,15 @@ def data_root(profile: Profile, root: str | Path | None = None) -> Path:
 
 
 def dataset(profile: Profile, split: str, root: str | Path | None = None) -> voc.VocDataset:
-    """The profile's images of a split, "train" or "val"."""
-    limit = profile.train_limit if split == "train" else profile.val_limit
-    return voc.VocDataset(data_root(profile, root), split, limit=limit)
+    """The profile's images of a split, "train" or "val".
+
+    Raises:
+        ValueError: if the split is another one.
+    """
+    limits = {"train": profile.train_limit, "val": profile.val_limit}
+    if split not in limits:
+        raise ValueError(f"unknown split {split!r}: use train or val")
+    return voc.VocDataset(data_root(profile, root), split, limit=limits[split])
 
 
 def classifier(
@@ -100,7 +107,10 @@ def classifier(
     """
     data = dataset(profile, "train", root)
     torch.manual_seed(profile.seed)
-    model = networks.BoxClassifier(_backbone(profile), len(data.classes) - 1, pooling)
+    backbone = backbones.build_backbone(
+        profile.backbone, profile.output_stride, profile.frozen_stages
+    )
+    model = networks.BoxClassifier(backbone, len(data.classes) - 1, pooling)
     path = run_dir(profile.name) / f"classifier-{pooling}.pt"
     key = _classifier_key(profile, pooling, root)
     kept = load_checkpoint(path, key)
@@ -166,10 +176,19 @@ def segmenter(
         profile: settings.
         loss: a key of `bana.training.LOSSES`.
         root: see `data_root`.
+
+    Raises:
+        ValueError: if the loss is unknown.
     """
+    if loss not in training.LOSSES:
+        raise ValueError(f"unknown loss {loss!r}: use one of {', '.join(training.LOSSES)}")
     data = dataset(profile, "train", root)
     torch.manual_seed(profile.seed)
-    backbone = _backbone(profile)
+    backbone = backbones.build_backbone(
+        profile.segmenter_backbone or profile.backbone,
+        profile.output_stride,
+        profile.frozen_stages,
+    )
     neck, channels = networks.build_neck(profile.neck, backbone.channels)
     model = networks.Segmenter(backbone, neck, channels, len(data.classes) - 1)
     path = run_dir(profile.name) / f"segmenter-{loss}.pt"
@@ -181,6 +200,7 @@ def segmenter(
         batches = _batches(profile, data, profile.segmentation, folders)
         watcher = _ConfidenceWatcher(profile, data, folder / "Y_crf")
         start = time.perf_counter()
+        torch.manual_seed(profile.seed)  # dropout must not depend on what was made just now
         history = training.train_segmenter(
             model, batches, profile.segmentation, loss, watcher if loss == "nal" else None
         )
@@ -224,7 +244,7 @@ def label_scores(
             rows[f"agreement-{convention}"] = evaluation.score_labels(
                 pairs(folders["bap"], "agreement"), n, convention
             )
-        return {row: scores._asdict() for row, scores in rows.items()}
+        return {row: _plain(scores) for row, scores in rows.items()}
 
     keys = [_labels_key(profile, split, variant, root) for variant in VARIANTS]
     key = content_hash(keys, source_hash(evaluation, losses))
@@ -256,14 +276,15 @@ def segmentation_scores(
                 predicted.setdefault(f"{mode}-crf", []).append(refined.argmax(0).byte())
         masks = [data.mask(name) for name in data.ids]
         return {
-            mode: evaluation.score_labels(
-                zip(maps, masks, strict=True), len(data.classes)
-            )._asdict()
+            mode: _plain(evaluation.score_labels(zip(maps, masks, strict=True), len(data.classes)))
             for mode, maps in predicted.items()
         }
 
     key = content_hash(
-        _segmenter_key(profile, loss, root), source_hash(evaluation, crf, permutohedral)
+        _segmenter_key(profile, loss, root),
+        _settings(profile, "test_crf", "test_scales"),
+        _data_key(profile, "val", root),
+        source_hash(evaluation, crf, permutohedral),
     )
     return kept_json(run_dir(profile.name) / f"segmentation-scores-{loss}.json", key, make)
 
@@ -314,8 +335,10 @@ class _ConfidenceWatcher:
         return training.confidence_of(model, image[None], y_crf[None])[0]
 
 
-def _backbone(profile: Profile) -> backbones.Backbone:
-    return backbones.build_backbone(profile.backbone, profile.output_stride, profile.frozen_stages)
+def _plain(scores: evaluation.Scores) -> dict[str, Any]:
+    """Scores as JSON holds them: a class that occurs nowhere has None."""
+    per_class = [None if math.isnan(value) else value for value in scores.per_class]
+    return {"miou": scores.miou, "per_class": per_class, "coverage": scores.coverage}
 
 
 def _batches(
@@ -356,13 +379,13 @@ def _labels_key(profile: Profile, split: str, variant: str, root: str | Path | N
         recipe,
         _classifier_key(profile, recipe[0], root) if recipe else "",
         _data_key(profile, split, root),
-        source_hash(*LABEL_SOURCES),
+        source_hash(*DATA_SOURCES, *LABEL_SOURCES),
     )
 
 
 def _segmenter_key(profile: Profile, loss: str, root: str | Path | None) -> str:
     return content_hash(
-        _settings(profile, "segmentation", "neck", "snapshots"),
+        _settings(profile, "segmentation", "segmenter_backbone", "neck", "snapshots"),
         loss,
         _labels_key(profile, "train", "bap", root),
         source_hash(*SEGMENTER_SOURCES),

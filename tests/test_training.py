@@ -209,7 +209,8 @@ def test_paper_profiles_are_the_papers() -> None:
     assert vgg.segmentation.learning_rate == 1e-3
     assert vgg.test_crf == CrfParameters(4, 121, 5, 3, 3, 10)
     assert vgg.label_crf == resnet.label_crf == CrfParameters(4, 55, 3, 3, 3, 10)
-    assert (resnet.backbone, resnet.neck) == ("resnet101", "aspp")
+    assert (resnet.backbone, resnet.segmenter_backbone) == ("vgg16", "resnet101")
+    assert resnet.neck == "aspp"
     assert (resnet.segmentation.iterations, resnet.segmentation.batch) == (20_000, 10)
     assert resnet.segmentation.learning_rate == 2.5e-4
     assert resnet.test_crf == CrfParameters(4, 67, 3, 3, 1, 10)

@@ -1,0 +1,219 @@
+"""Label files: what each variant is, what lies in the files, and what a killed run leaves."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torchvision import tv_tensors
+
+from bana import labelling
+from bana.backbones import Backbone
+from bana.baselines import filled_boxes, grabcut
+from bana.crf import CrfParameters
+from bana.labelling import VARIANTS, LabelJob, image_labels, make_label_files
+from bana.labels import pseudo_labels
+from bana.networks import BoxClassifier
+from bana.profiles import Profile, get_profile
+from bana.sample import make_sample
+from bana.transforms import eval_image
+from bana.voc import PALETTE, VocDataset, read_mask
+
+STRIDE = 8
+CLASSIFIED = [variant for variant, recipe in VARIANTS.items() if recipe]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory) -> Path:
+    return make_sample(tmp_path_factory.mktemp("data") / "sample", 0, train=3, val=2)
+
+
+@pytest.fixture(scope="module")
+def data(root: Path) -> VocDataset:
+    return VocDataset(root, "train")
+
+
+@pytest.fixture(scope="module")
+def model(data: VocDataset) -> BoxClassifier:
+    torch.manual_seed(0)
+    body = nn.Sequential(
+        nn.Conv2d(3, 8, 3, stride=2, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(8, 8, 3, stride=4, padding=1),
+        nn.ReLU(),
+    )
+    classifier = BoxClassifier(Backbone(body, 8, STRIDE), len(data.classes) - 1)
+    nn.init.normal_(classifier.weight)
+    return classifier.eval()
+
+
+@pytest.fixture
+def profile() -> Profile:
+    return replace(get_profile("smoke"), label_crf=CrfParameters(iterations=2), label_workers=1)
+
+
+@pytest.fixture
+def start(monkeypatch) -> Callable[[LabelJob], None]:
+    """Makes this process a labelling process; threads stay as they are."""
+    return lambda job: monkeypatch.setattr(labelling, "_job", job)
+
+
+def boxes_of(item: dict) -> tuple[Tensor, Tensor]:
+    return item["boxes"].as_subclass(Tensor), item["labels"]
+
+
+@pytest.mark.parametrize("variant", CLASSIFIED)
+def test_labels_of_one_image(variant: str, profile, model, data) -> None:
+    item = data[0]
+    before = {key: item[key].clone() for key in ("image", "boxes", "labels")}
+    made = image_labels(profile, model, item, variant)
+    boxes, classes = boxes_of(item)
+    size = item["image"].shape[1:]
+    covered = filled_boxes(boxes, classes, *size) > 0
+    for label in (made.y_crf, made.y_ret):
+        assert label.shape == size and label.dtype == torch.uint8
+        assert not label[~covered].any()
+        assert set(label.unique().tolist()) <= {0, *classes.tolist()}
+    assert not made.unary.requires_grad
+    assert all(torch.equal(item[key], value) for key, value in before.items())
+
+
+def test_variants_differ_in_u_0_alone(profile, model, data) -> None:
+    profile = replace(profile, unary=replace(profile.unary, background_threshold=0.0))
+    item = data[0]
+    covered = filled_boxes(*boxes_of(item), *item["image"].shape[1:]) > 0
+    made = {variant: image_labels(profile, model, item, variant) for variant in CLASSIFIED}
+    assert torch.equal(made["gap"].unary, made["bap-no-u0"].unary)
+    # Inside the boxes the unary is a softmax, so that ratios of channels are exp(u_c - u_0).
+    with_u0, without = (made[v].unary[:, covered] for v in ("bap", "gap"))
+    u_0 = (without[1:] / without[:1]).log() - (with_u0[1:] / with_u0[:1]).log()  # [C, pixels]
+    expected = made["bap"].attention[covered].expand_as(u_0)
+    torch.testing.assert_close(u_0, expected, atol=1e-5, rtol=1e-5)
+    assert expected.std() > 0.01
+
+
+@pytest.mark.parametrize("variant", CLASSIFIED)
+@pytest.mark.parametrize("image_scale", [1.0, 1.5])
+def test_variants_are_pseudo_labels_with_another_unary(
+    variant: str, image_scale: float, profile, model, data
+) -> None:
+    profile = replace(profile, image_scale=image_scale)
+    item = data[1]
+    background = "attention" if variant == "bap" else "none"
+    with torch.no_grad():
+        expected = pseudo_labels(
+            model.backbone(eval_image(item, image_scale)[None])[0],
+            model.weight,
+            item["image"].as_subclass(Tensor),
+            *boxes_of(item),
+            replace(profile.unary, background=background),
+            profile.label_crf,
+            STRIDE / image_scale,
+        )
+    made = image_labels(profile, model, item, variant)
+    assert all(torch.equal(one, other) for one, other in zip(made, expected, strict=True))
+
+
+@pytest.mark.parametrize("image_scale", [1.0, 1.5, 2.0])
+def test_labels_lie_where_the_object_is(image_scale: float, profile) -> None:
+    look = nn.Conv2d(3, 3, 1, stride=4, bias=False)
+    look.weight.data = torch.eye(3).view(3, 3, 1, 1)
+    backbone = Backbone(nn.Sequential(look, nn.ReLU()), 3, 4, (0.0,) * 3, (1.0,) * 3)
+    model = BoxClassifier(backbone, 1).eval()
+    model.weight.data = torch.eye(3)[[2, 0]]  # background is blue, class 1 is red
+    image = torch.zeros(3, 64, 96, dtype=torch.uint8)
+    image[2] = 200
+    image[:, 20:40, 50:74] = torch.tensor([220, 0, 0], dtype=torch.uint8).view(3, 1, 1)
+    item = {
+        "id": "a",
+        "image": tv_tensors.Image(image),
+        "boxes": tv_tensors.BoundingBoxes(
+            [[38.0, 8.0, 86.0, 52.0]], format="XYXY", canvas_size=(64, 96)
+        ),
+        "labels": torch.tensor([1]),
+    }
+    made = image_labels(replace(profile, image_scale=image_scale), model, item)
+    square = image[0] > 0
+    assert (made.y_crf == 1).equal(square)
+    likely = made.unary[1] > made.unary[0]
+    assert (likely & square).sum() / (likely | square).sum() > 0.8
+
+
+@pytest.mark.parametrize("variant", ["boxes", "grabcut", "wssl"])
+def test_labels_without_a_classifier_are_refused(variant: str, profile, model, data) -> None:
+    with pytest.raises(ValueError, match=f"{variant!r} are not made by a classifier"):
+        image_labels(profile, model, data[0], variant)
+
+
+@pytest.mark.parametrize("variant", list(VARIANTS))
+def test_files_of_one_image(variant: str, profile, model, data, start, tmp_path) -> None:
+    job = LabelJob(profile, data, variant, model if VARIANTS[variant] else None, tmp_path)
+    start(job)
+    labelling._label_image(2)
+    item = data[2]
+    if variant in CLASSIFIED:
+        made = image_labels(profile, model, item, variant)
+        expected = {"Y_crf": made.y_crf, "Y_ret": made.y_ret}
+    elif variant == "boxes":
+        expected = {"Y_crf": filled_boxes(*boxes_of(item), *item["image"].shape[1:])}
+    else:
+        expected = {"Y_crf": grabcut(item["image"].as_subclass(Tensor), *boxes_of(item))}
+    written = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.*")}
+    assert written == {f"{kind}/{item['id']}.png" for kind in expected}
+    for kind, label in expected.items():
+        assert torch.equal(read_mask(tmp_path / kind / f"{item['id']}.png"), label)
+
+
+@pytest.mark.parametrize("killed_at", ["Y_ret", "Y_crf"])
+def test_image_counts_as_finished_only_when_all_is_written(
+    killed_at: str, profile, model, data, start, tmp_path, monkeypatch
+) -> None:
+    start(LabelJob(profile, data, "bap", model, tmp_path))
+    write = labelling.write_mask
+
+    def killed(path: Path, mask: Tensor) -> None:
+        if path.parent.name == killed_at:
+            raise KeyboardInterrupt
+        write(path, mask)
+
+    monkeypatch.setattr(labelling, "write_mask", killed)
+    with pytest.raises(KeyboardInterrupt):
+        labelling._label_image(0)
+    written = {path.parent.name for path in tmp_path.rglob("*.png")}
+    assert written == (set() if killed_at == "Y_ret" else {"Y_ret"})
+
+
+def test_label_process_that_was_not_started_says_so(monkeypatch) -> None:
+    monkeypatch.setattr(labelling, "_job", None)
+    with pytest.raises(AssertionError, match="not started"):
+        labelling._label_image(0)
+
+
+def test_files_of_several_processes(profile, data, tmp_path) -> None:
+    job = LabelJob(replace(profile, label_workers=2), data, "boxes", None, tmp_path)
+    names = [data.ids[2], data.ids[0]]
+    make_label_files(job, names)
+    assert sorted(path.stem for path in tmp_path.glob("Y_crf/*")) == sorted(names)
+    assert not (tmp_path / "Y_ret").exists()
+    for number in (0, 2):
+        item = data[number]
+        path = tmp_path / "Y_crf" / f"{item['id']}.png"
+        with Image.open(path) as picture:
+            assert picture.mode == "P"
+            assert np.array_equal(np.array(picture.getpalette()).reshape(-1, 3), PALETTE)
+            assert picture.size == tuple(item["image"].shape[:0:-1])
+        expected = filled_boxes(*boxes_of(item), *item["image"].shape[1:])
+        assert torch.equal(read_mask(path), expected)
+
+
+def test_process_that_fails_says_why(profile, model, data, tmp_path) -> None:
+    # The model reaches the process whole; its weights know fewer classes than the data set.
+    small = BoxClassifier(model.backbone, 1)
+    job = LabelJob(profile, data, "bap", small, tmp_path)
+    with pytest.raises(ValueError, match=r"classes must be in 1\.\.1"):
+        make_label_files(job, [data.ids[0]])
+    assert not list(tmp_path.rglob("*.png"))

@@ -1,0 +1,503 @@
+"""The chain of stages on five drawn scenes: what is kept, what is made anew, what is recorded."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from bana import backbones, labelling, stages, training
+from bana.backbones import Backbone
+from bana.crf import CrfParameters
+from bana.labelling import LabelJob
+from bana.labels import UnaryOptions
+from bana.losses import confidence_map
+from bana.paths import run_dir
+from bana.profiles import Optimisation, Profile, get_profile
+from bana.transforms import eval_image
+from bana.voc import DataError, read_mask, write_mask
+
+ROWS = {"boxes", "grabcut", "gap", "bap-no-u0", "bap", "bap-ret"}
+ROWS |= {"agreement-dropped", "agreement-wrong"}
+STRIDE = 16
+
+
+def tiny(output_stride: int, frozen_stages: int, weights: Path | None) -> Backbone:
+    """A backbone of two convolutions and, as in VGG-16, dropout."""
+    body = nn.Sequential(
+        nn.Conv2d(3, 8, 3, stride=4, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(8, 8, 3, stride=4, padding=1),
+        nn.ReLU(),
+        nn.Dropout(0.5),
+    )
+    return Backbone(body, 8, STRIDE)
+
+
+def label_in_this_process(job: LabelJob, names: list[str]) -> None:
+    """`make_label_files` without the seconds that a new process takes to start."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(labelling, "_job", job)
+        for name in names:
+            labelling._label_image(job.data.ids.index(name))
+
+
+def make_profile(**changes) -> Profile:
+    few = Optimisation(iterations=2, batch=2, learning_rate=1e-2)
+    settings = {
+        "name": "tiny",
+        "backbone": "tiny",
+        "crop": 65,
+        "image_scale": 1.0,
+        "frozen_stages": 0,
+        "classifier": few,
+        "segmentation": few,
+        "train_limit": 3,
+        "val_limit": 2,
+        "losses": ("crf", "nal"),
+        "label_crf": CrfParameters(iterations=1),
+        "test_crf": CrfParameters(iterations=1),
+    }
+    return replace(get_profile("smoke"), **{**settings, **changes})
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(backbones.BACKBONES, "tiny", tiny)
+        patch.setattr(stages, "make_label_files", label_in_this_process)
+        yield
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, quick) -> Path:
+    """Folder of runs in which every stage of the profile has been made; not to be changed."""
+    root = tmp_path_factory.mktemp("finished")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BANA_RUNS", str(root))
+        (root / "record.json").write_text(json.dumps(stages.record(make_profile())))
+    return root
+
+
+@pytest.fixture
+def runs(tmp_path: Path, finished: Path, monkeypatch) -> Path:
+    """Folder of runs of one test: the scenes are drawn, nothing is trained."""
+    monkeypatch.setenv("BANA_RUNS", str(tmp_path))
+    for scenes in finished.glob("sample-*"):
+        shutil.copytree(scenes, tmp_path / scenes.name)
+    return tmp_path
+
+
+@pytest.fixture
+def done(tmp_path: Path, finished: Path, monkeypatch) -> Path:
+    """A copy of the finished folder of runs."""
+    folder = tmp_path / "done"
+    shutil.copytree(finished, folder)
+    monkeypatch.setenv("BANA_RUNS", str(folder))
+    return folder
+
+
+@pytest.fixture
+def trained(monkeypatch) -> list[str]:
+    """Names of the trainings and label files that happen during a test."""
+    happened: list[str] = []
+
+    def watch(module, name: str, describe: Callable[..., str]) -> None:
+        original = getattr(module, name)
+
+        def watched(*arguments):
+            happened.append(describe(*arguments))
+            return original(*arguments)
+
+        monkeypatch.setattr(module, name, watched)
+
+    watch(training, "train_classifier", lambda model, *_: f"classifier {model.pooling}")
+    watch(training, "train_segmenter", lambda *arguments: f"segmenter {arguments[3]}")
+    watch(stages, "make_label_files", lambda job, names: f"{job.variant} {len(names)}")
+    return happened
+
+
+def same_weights(one: nn.Module, other: nn.Module) -> bool:
+    first, second = one.state_dict(), other.state_dict()
+    return first.keys() == second.keys() and all(torch.equal(first[n], second[n]) for n in first)
+
+
+def test_sample_is_drawn_where_runs_lie(finished: Path, done: Path) -> None:
+    profile = make_profile()
+    assert stages.data_root(profile) == done / "sample-0-3-2"
+    train, val = (stages.dataset(profile, split) for split in ("train", "val"))
+    assert (len(train), len(val)) == (3, 2)
+    assert len(train.classes) == 9
+    assert not set(train.ids) & set(val.ids)
+    assert (finished / "sample-0-3-2").is_dir()
+
+
+def test_photographs_come_from_the_folder_that_is_named(done: Path, monkeypatch) -> None:
+    scenes, profile = done / "sample-0-3-2", make_profile(data="voc", train_limit=2)
+    monkeypatch.delenv("BANA_VOC_ROOT", raising=False)
+    with pytest.raises(DataError, match="BANA_VOC_ROOT"):
+        stages.data_root(profile)
+    assert stages.data_root(profile, scenes) == scenes
+    assert len(stages.dataset(profile, "train", str(scenes))) == 2
+    monkeypatch.setenv("BANA_VOC_ROOT", str(scenes))
+    assert stages.data_root(profile) == stages.data_root(profile, "") == scenes
+
+
+def test_classifier_is_trained_once_and_then_loaded(runs: Path, trained: list[str]) -> None:
+    profile = make_profile()
+    fresh = stages.classifier(profile)
+    loaded = stages.classifier(profile)
+    assert trained == ["classifier bap"]
+    assert same_weights(fresh, loaded)
+    assert fresh.history == loaded.history and len(loaded.history) == 2
+    assert not fresh.training and not loaded.training
+    assert loaded.weight.shape == (9, 8)
+
+
+def test_training_moves_the_weights(runs: Path) -> None:
+    profile = make_profile()
+    torch.manual_seed(profile.seed)
+    untrained = tiny(STRIDE, 0, None)
+    assert not same_weights(stages.classifier(profile).backbone, untrained)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"classifier": Optimisation(iterations=3, batch=2, learning_rate=1e-2)},
+        {"classifier": Optimisation(iterations=2, batch=2, learning_rate=2e-2)},
+        {"seed": 1},
+        {"crop": 81},
+        {"image_scale": 1.5},
+        {"crop_scale": (0.9, 1.1)},
+        {"classifier_drop": 0.1},
+        {"train_limit": 2},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_changed_setting_trains_anew(change: dict, done: Path, trained: list[str]) -> None:
+    stages.classifier(make_profile())
+    assert trained == []
+    stages.classifier(make_profile(**change))
+    stages.classifier(make_profile(**change))
+    assert trained == ["classifier bap"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"segmentation": Optimisation(iterations=3, batch=2, learning_rate=1e-2)},
+        {"unary": UnaryOptions(background_threshold=0.5)},
+        {"label_crf": CrfParameters(iterations=2)},
+        {"losses": ("crf",)},
+        {"label_workers": 7},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_settings_of_later_stages_leave_the_classifier(
+    change: dict, done: Path, trained: list[str]
+) -> None:
+    stages.classifier(make_profile(**change))
+    assert trained == []
+
+
+def test_each_pooling_has_its_own_classifier(runs: Path, trained: list[str]) -> None:
+    profile = make_profile()
+    bap, gap = (stages.classifier(profile, pooling) for pooling in ("bap", "gap"))
+    assert trained == ["classifier bap", "classifier gap"]
+    assert (bap.pooling, gap.pooling) == ("bap", "gap")
+    assert not same_weights(bap, gap)
+    assert same_weights(stages.classifier(profile, "bap"), bap)
+
+
+def test_fresh_trainings_of_one_seed_are_identical(tmp_path: Path, runs: Path, monkeypatch) -> None:
+    profile = make_profile()
+    first = stages.classifier(profile), stages.segmenter(profile)
+    shutil.rmtree(run_dir(profile.name))
+    torch.rand(17)  # whatever was drawn before must not matter
+    second = stages.classifier(profile), stages.segmenter(profile)
+    for one, other in zip(first, second, strict=True):
+        assert same_weights(one, other)
+        assert one.history == other.history
+
+
+def test_changed_source_trains_anew(done: Path, trained: list[str], monkeypatch) -> None:
+    monkeypatch.setattr(stages, "source_hash", lambda *modules: "other")
+    stages.classifier(make_profile())
+    assert trained == ["classifier bap"]
+
+
+def test_labels_of_a_split(done: Path, trained: list[str]) -> None:
+    profile = make_profile()
+    data = stages.dataset(profile, "val")
+    for variant in stages.VARIANTS:
+        folder = stages.labels(profile, "val", variant)
+        kinds = ["Y_crf"] if variant in ("boxes", "grabcut") else ["Y_crf", "Y_ret"]
+        assert sorted(path.name for path in folder.iterdir()) == [*kinds, "manifest.json"]
+        for kind in kinds:
+            assert sorted(p.stem for p in (folder / kind).iterdir()) == sorted(data.ids)
+            for name in data.ids:
+                label = read_mask(folder / kind / f"{name}.png")
+                assert label.shape == data.mask(name).shape
+    assert trained == []
+
+
+def test_interrupted_labelling_goes_on_where_it_stopped(done: Path, trained: list[str]) -> None:
+    profile = make_profile()
+    folder = stages.labels(profile, "train", "bap")
+    names = stages.dataset(profile, "train").ids
+    finished, lost = (folder / "Y_crf" / f"{name}.png" for name in names[:2])
+    before = lost.read_bytes()
+    lost.unlink()
+    # An hour ago in the file system: whoever writes the file again moves that forward.
+    hour = finished.stat().st_mtime_ns - 3600 * 10**9
+    os.utime(finished, ns=(hour, hour))
+    assert stages.labels(profile, "train", "bap") == folder
+    assert trained == ["bap 1"]
+    assert finished.stat().st_mtime_ns == hour
+    assert lost.read_bytes() == before
+
+
+def test_changed_unary_makes_labels_anew_and_keeps_the_classifier(
+    done: Path, trained: list[str]
+) -> None:
+    folder = stages.labels(make_profile(), "val", "bap")
+    (folder / "Y_crf" / "left over.png").touch()
+    changed = make_profile(unary=UnaryOptions(background_threshold=0.0))
+    assert stages.labels(changed, "val", "bap") == folder
+    assert trained == ["bap 2"]
+    assert not (folder / "Y_crf" / "left over.png").exists()
+    stages.labels(changed, "val", "bap")
+    assert trained == ["bap 2"]
+
+
+def test_changed_classifier_makes_its_labels_anew(done: Path, trained: list[str]) -> None:
+    longer = Optimisation(iterations=3, batch=2, learning_rate=1e-2)
+    changed = make_profile(classifier=longer)
+    stages.labels(changed, "val", "boxes")
+    assert trained == []
+    stages.labels(changed, "val", "gap")
+    assert trained == ["classifier gap", "gap 2"]
+
+
+def test_baselines_need_no_classifier(runs: Path, trained: list[str]) -> None:
+    stages.labels(make_profile(), "val", "boxes")
+    stages.labels(make_profile(), "val", "grabcut")
+    assert trained == ["boxes 2", "grabcut 2"]
+    assert not list(runs.rglob("*.pt"))
+
+
+def test_segmenter_is_trained_once_and_then_loaded(done: Path, trained: list[str]) -> None:
+    profile = make_profile()
+    kept = stages.segmenter(profile, "nal")
+    assert trained == []
+    (run_dir(profile.name) / "segmenter-nal.pt").unlink()
+    fresh = stages.segmenter(profile, "nal")
+    assert trained == ["segmenter nal"]
+    assert kept.history == fresh.history and len(kept.history) == 2
+    assert set(kept.history[0]) == {"loss"}
+    assert not kept.training and not fresh.training
+    for iteration, maps in fresh.confidence.items():
+        assert all(torch.equal(sigma, kept.confidence[iteration][n]) for n, sigma in maps.items())
+
+
+def test_confidence_is_kept_at_the_snapshots(done: Path) -> None:
+    profile = make_profile(
+        segmentation=Optimisation(iterations=5, batch=1, learning_rate=1e-2),
+        snapshots=(0.2, 0.6, 1.0),
+    )
+    model = stages.segmenter(profile, "nal")
+    data = stages.dataset(profile, "train")
+    assert list(model.confidence) == [1, 3, 5]
+    assert all(set(maps) == set(data.ids) for maps in model.confidence.values())
+    # The last snapshot is of the weights that were kept.
+    item = data[0]
+    y_crf = read_mask(stages.labels(profile, "train") / "Y_crf" / f"{item['id']}.png")[None]
+    with torch.no_grad():
+        cosines = model.scores(eval_image(item)[None])
+    expected = confidence_map(cosines, y_crf, 7.0)[0]
+    torch.testing.assert_close(model.confidence[5][item["id"]], expected)
+    assert not torch.equal(model.confidence[1][item["id"]], expected)
+
+
+def test_other_losses_keep_no_confidence(done: Path) -> None:
+    assert stages.segmenter(make_profile(), "crf").confidence == {}
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"unary": UnaryOptions(background_threshold=0.0)}, ["bap 3", "segmenter crf"]),
+        ({"neck": "aspp"}, ["segmenter crf"]),
+        (
+            {"segmentation": Optimisation(iterations=1, batch=2, learning_rate=1e-2)},
+            ["segmenter crf"],
+        ),
+    ],
+    ids=["unary", "neck", "segmentation"],
+)
+def test_changed_labels_or_settings_train_the_segmenter_anew(
+    change: dict, expected: list[str], done: Path, trained: list[str]
+) -> None:
+    stages.segmenter(make_profile(**change), "crf")
+    assert trained == expected
+
+
+def test_unknown_names_are_refused(done: Path) -> None:
+    profile = make_profile()
+    with pytest.raises(ValueError, match="unknown labels 'wssl': use one of boxes, grabcut"):
+        stages.labels(profile, "val", "wssl")
+    with pytest.raises(ValueError, match="pooling must be one of"):
+        stages.classifier(profile, "max")
+    with pytest.raises(ValueError, match="unknown loss 'focal': use one of crf"):
+        stages.segmenter(profile, "focal")
+    with pytest.raises(ValueError, match="unknown split 'test': use train or val"):
+        stages.dataset(profile, "test")
+
+
+def test_label_scores_are_those_of_the_files(done: Path) -> None:
+    profile = make_profile()
+    data = stages.dataset(profile, "val")
+    masks = torch.stack([data.mask(name) for name in data.ids])
+    # Labels of two classes, random so that no two kinds of label agree by chance.
+    generator = torch.Generator().manual_seed(0)
+    drawn: dict[str, Tensor] = {}
+    for variant in stages.VARIANTS:
+        folder = stages.labels(profile, "val", variant)
+        for kind in ("Y_crf", "Y_ret") if variant == "bap" else ("Y_crf",):
+            row = "bap-ret" if kind == "Y_ret" else variant
+            drawn[row] = torch.randint(2, masks.shape, generator=generator).byte()
+            for name, label in zip(data.ids, drawn[row], strict=True):
+                write_mask(folder / kind / f"{name}.png", label)
+    (run_dir(profile.name) / "label-scores-val.json").unlink()
+    rows = stages.label_scores(profile, "val")
+    assert set(rows) == ROWS
+    known = masks != 255
+    agreed = drawn["bap"] == drawn["bap-ret"]
+    every = torch.ones_like(known)
+    cases = {row: (labels, every, every) for row, labels in drawn.items()}
+    cases["agreement-dropped"] = (drawn["bap"], agreed, agreed)
+    cases["agreement-wrong"] = (drawn["bap"], agreed, every)
+    for row, (labels, labelled, counted) in cases.items():
+        for c, value in enumerate(rows[row]["per_class"]):
+            said, true = (labels == c) & labelled & known, (masks == c) & counted
+            either = int((said | true).sum())
+            expected = 100 * int((said & true).sum()) / either if either else None
+            assert value == (expected if expected is None else pytest.approx(expected)), row
+        coverage = 100 * int((labelled & known).sum()) / int(known.sum())
+        assert rows[row]["coverage"] == pytest.approx(coverage)
+
+
+def test_scores_are_read_back(done: Path, monkeypatch) -> None:
+    profile = make_profile()
+    monkeypatch.setattr(stages.evaluation, "score_labels", None)
+    assert set(stages.label_scores(profile, "val")) == ROWS
+    assert set(stages.segmentation_scores(profile, "nal")) == {"single", "single-crf"}
+
+
+def test_several_scales_are_scored_apart(done: Path) -> None:
+    profile = make_profile(test_scales=(0.5, 1.0), name="scales")
+    scores = stages.segmentation_scores(profile, "crf")
+    assert set(scores) == {"single", "single-crf", "multi", "multi-crf"}
+    assert all(row["coverage"] == 100 and 0 <= row["miou"] <= 100 for row in scores.values())
+
+
+def test_record_has_every_row(finished: Path) -> None:
+    record = json.loads((finished / "record.json").read_text())
+    profile = make_profile()
+    assert record["profile"] == json.loads(json.dumps(asdict(profile)))
+    assert record["data"]["images"] == {"train": 3, "val": 2}
+    assert record["data"]["kind"] == "drawn sample" and len(record["data"]["classes"]) == 9
+    assert set(record["labels_val"]) == ROWS
+    assert set(record["segmentation_val"]) == set(profile.losses)
+    for modes in record["segmentation_val"].values():
+        assert set(modes) == {"single", "single-crf"}
+    assert set(record["seconds"]) == {
+        *(f"classifier-{pooling}" for pooling in ("bap", "gap")),
+        *(f"segmenter-{loss}" for loss in profile.losses),
+        *(f"labels-{variant}-val" for variant in stages.VARIANTS),
+        "labels-bap-train",
+    }
+    assert all(seconds >= 0 for seconds in record["seconds"].values())
+
+
+def test_record_of_a_finished_run_makes_nothing(done: Path, trained: list[str]) -> None:
+    record = stages.record(make_profile())
+    assert trained == []
+    assert json.dumps(record) == (done / "record.json").read_text()
+
+
+def test_segmenter_does_not_depend_on_what_was_kept_before(runs: Path) -> None:
+    profile = make_profile()
+    with_labels_to_make = stages.segmenter(profile, "crf")
+    (run_dir(profile.name) / "segmenter-crf.pt").unlink()
+    assert same_weights(with_labels_to_make, stages.segmenter(profile, "crf"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"test_crf": CrfParameters(iterations=3)}, {"test_scales": (0.5, 1.0)}, {"val_limit": 1}],
+    ids=lambda change: next(iter(change)),
+)
+def test_changed_test_settings_score_the_segmenter_anew(
+    change: dict, done: Path, monkeypatch
+) -> None:
+    scenes, profile = done / "sample-0-3-2", make_profile(data="voc")
+    stages.segmentation_scores(profile, "crf", scenes)
+    scored, score = [], stages.evaluation.score_labels
+    monkeypatch.setattr(stages.evaluation, "score_labels", lambda *a: scored.append(1) or score(*a))
+    stages.segmentation_scores(replace(profile, **change), "crf", scenes)
+    assert scored
+
+
+def test_segmenter_may_have_a_backbone_of_its_own(runs: Path, monkeypatch) -> None:
+    asked: list[str] = []
+    build = backbones.build_backbone
+    monkeypatch.setattr(
+        backbones, "build_backbone", lambda name, *rest: asked.append(name) or build(name, *rest)
+    )
+    monkeypatch.setitem(backbones.BACKBONES, "other", tiny)
+    stages.segmenter(make_profile(segmenter_backbone="other"), "crf")
+    assert asked[0] == "other"  # the labels' classifier comes after it, with the profile's own
+    assert set(asked[1:]) == {make_profile().backbone}
+
+
+def test_deeplab_v1_has_a_dilated_fc6() -> None:
+    assert get_profile("paper-vgg").backbone == "vgg16"
+    name = get_profile("paper-vgg").segmenter_backbone
+    assert backbones.BACKBONES[name].keywords == {"fc6_dilation": 12}
+
+
+def test_unknown_loss_is_refused_at_once(runs: Path, trained: list[str]) -> None:
+    with pytest.raises(ValueError, match="unknown loss 'focal'"):
+        stages.segmenter(make_profile(), "focal")
+    assert trained == []
+
+
+def test_changed_boxes_module_makes_filled_boxes_anew(
+    done: Path, trained: list[str], monkeypatch
+) -> None:
+    original = stages.source_hash
+    monkeypatch.setattr(
+        stages,
+        "source_hash",
+        lambda *modules: original(*modules) + ("changed" if stages.boxes in modules else ""),
+    )
+    stages.labels(make_profile(), "val", "boxes")
+    assert trained == ["boxes 2"]
+
+
+def test_record_is_json_by_the_standard(finished: Path) -> None:
+    record = json.loads((finished / "record.json").read_text())
+    json.dumps(record, allow_nan=False)
+
+
+def test_made_and_kept_scores_are_of_one_type(done: Path) -> None:
+    (run_dir("tiny") / "label-scores-val.json").unlink()
+    made, kept = (stages.label_scores(make_profile()) for _ in range(2))
+    assert type(made["bap"]["per_class"]) is type(kept["bap"]["per_class"])
