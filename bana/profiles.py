@@ -83,8 +83,8 @@ SAMPLE = Profile(
     crop=193,
     frozen_stages=3,
     unary=LIGHT_UNARY,
-    classifier=Optimisation(iterations=120, batch=8, learning_rate=2e-3),
-    segmentation=Optimisation(iterations=150, batch=8, learning_rate=1e-3),
+    classifier=Optimisation(iterations=110, batch=8, learning_rate=2e-3),
+    segmentation=Optimisation(iterations=100, batch=8, learning_rate=1e-3),
 )
 
 PAPER_VGG = Profile(
