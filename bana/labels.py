@@ -103,7 +103,7 @@ def pseudo_labels(
     maps = _maps(features, weight[wanted], masks, enlarge)
     unary = _unary(maps, masks, classes.to(masks.device), wanted, inside, options)
     channels = torch.cat([wanted.new_zeros(1), wanted])  # [1 + C]
-    scores = dense_crf(image, unary, crf).to(unary)
+    scores = dense_crf(image, unary, crf).q.to(unary)
     scores = torch.cat([scores[:1], scores[1:] * inside])  # no label outside its own boxes
     chosen = scores.argmax(0)  # [H, W], channel numbers
     retrieved = _retrieve(features, weight[channels], chosen, inside, enlarge, maps.lengths)

@@ -271,7 +271,7 @@ def segmentation_scores(
             image = item["image"].as_subclass(torch.Tensor)
             for mode, options in modes.items():
                 probabilities = evaluation.predict(model, image, profile.image_scale, **options)
-                refined = crf.dense_crf(image, probabilities, profile.test_crf)
+                refined = crf.dense_crf(image, probabilities, profile.test_crf).q
                 predicted.setdefault(mode, []).append(probabilities.argmax(0).byte())
                 predicted.setdefault(f"{mode}-crf", []).append(refined.argmax(0).byte())
         masks = [data.mask(name) for name in data.ids]

@@ -13,6 +13,7 @@ from bana import labels
 from bana.backbones import Backbone, background_at_cells, boxes_at_cells
 from bana.bap import background_attention, background_queries, pool_boxes
 from bana.boxes import background_mask, box_masks, voc_to_half_open
+from bana.crf import CrfParameters, CrfResult
 from bana.labels import pseudo_labels
 from bana.losses import (
     agreement,
@@ -50,9 +51,12 @@ def three_pixels(sure: float = 0.9) -> tuple[Tensor, Tensor]:
 def test_authors_crf_sees_a_normalised_image_that_wraps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Mean-subtracted BGR, cast to uint8, wraps below 0; the CRF wants the stored RGB."""
     seen = []
-    monkeypatch.setattr(
-        labels, "dense_crf", lambda image, unary, parameters: seen.append(image) or unary
-    )
+
+    def record(image: Tensor, unary: Tensor, parameters: CrfParameters) -> CrfResult:
+        seen.append(image)
+        return CrfResult(unary, torch.ones(len(unary), dtype=torch.bool))
+
+    monkeypatch.setattr(labels, "dense_crf", record)
     image = torch.tensor([250, 100, 3], dtype=torch.uint8).view(3, 1, 1).expand(3, 20, 20)
     arguments = torch.rand(4, 3, 3), torch.rand(3, 4)
     boxes, classes = torch.tensor([[2.0, 2, 9, 9]]), torch.tensor([1])
