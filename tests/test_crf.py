@@ -285,8 +285,11 @@ def test_any_size_image_and_unary_give_probabilities(c, size, image, unary, seed
     assert result.q.isfinite().all() and (result.q >= 0).all()
     torch.testing.assert_close(result.q.sum(0), torch.ones(size))
     assert torch.equal(result.filtered, probabilities.amax((1, 2)) >= 1e-3)
-    if unary == "uniform":  # every label receives the same
-        torch.testing.assert_close(result.q, probabilities, rtol=0, atol=1e-4)
+    if unary == "uniform":
+        # Every label receives the same. Two updates, because equality is an unstable balance: ten
+        # amplify rounding in the last digit a thousandfold and more.
+        balanced = dense_crf(pixels, probabilities, CrfParameters(iterations=2)).q
+        torch.testing.assert_close(balanced, probabilities, rtol=0, atol=1e-5)
 
 
 @settings(max_examples=40, deadline=None)
