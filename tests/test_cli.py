@@ -8,6 +8,7 @@ import pytest
 
 from bana import check, cli, stages
 from bana.cli import main
+from bana.labelling import Crew
 from bana.training import LOSSES
 
 
@@ -40,7 +41,6 @@ def test_debug_shows_where_it_happened():
     [
         (["train", "classifier", "--pooling", "gap"], "classifier", ("gap",)),
         (["train", "segmentation"], "segmenter", ("nal",)),
-        (["label", "--split", "val", "--variant", "boxes"], "labels", ("val", "boxes")),
     ],
 )
 def test_commands_call_their_stage(monkeypatch, words, stage, choice):
@@ -50,6 +50,29 @@ def test_commands_call_their_stage(monkeypatch, words, stage, choice):
     ((profile, *rest),) = called
     assert profile.name == "smoke"
     assert rest == [*choice, None]
+
+
+@pytest.mark.parametrize("failures", [{}, {"a": "a.jpg: not an image"}])
+def test_label_hands_on_who_makes_what_and_tells_failures(
+    monkeypatch, tmp_path, capsys, failures
+) -> None:
+    called = []
+    monkeypatch.setattr(stages, "labels", lambda *words: called.append(words) or tmp_path)
+    (tmp_path / "manifest-2-of-3.json").write_text(json.dumps({"failures": failures}))
+    words = ["--split", "val", "--variant", "boxes", "--workers", "4", "--batch", "8"]
+    words += ["--devices", "cuda:0,cuda:1", "--shard", "2/3"]
+    assert main(["label", "--profile", "smoke", *words]) == (1 if failures else 0)
+    ((profile, split, variant, root, crew, shard),) = called
+    assert (profile.name, split, variant, root) == ("smoke", "val", "boxes", None)
+    assert crew == Crew(4, ("cuda:0", "cuda:1"), 8)
+    assert shard == (2, 3)
+    assert capsys.readouterr().err == "".join(f"bana: {reason}\n" for reason in failures.values())
+
+
+def test_shard_must_be_two_numbers(capsys) -> None:
+    with pytest.raises(SystemExit):
+        main(["label", "--shard", "first"])
+    assert "--shard" in capsys.readouterr().err
 
 
 def test_evaluate_prints_tables_and_writes_a_valid_record(monkeypatch, tmp_path, capsys):

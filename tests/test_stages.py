@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from bana import backbones, labelling, stages, training
 from bana.backbones import Backbone
 from bana.crf import CrfParameters
-from bana.labelling import LabelJob
+from bana.labelling import Crew, LabelJob
 from bana.labels import UnaryOptions
 from bana.losses import confidence_map
 from bana.paths import run_dir
@@ -39,12 +39,14 @@ def tiny(output_stride: int, frozen_stages: int, weights: Path | None) -> Backbo
     return Backbone(body, 8, STRIDE)
 
 
-def label_in_this_process(job: LabelJob, names: list[str]) -> None:
+def label_in_this_process(job: LabelJob, batches: list[list[int]], crew: Crew) -> dict[str, str]:
     """`make_label_files` without the seconds that a new process takes to start."""
+    failures: dict[str, str] = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(labelling, "_job", job)
-        for name in names:
-            labelling._label_image(job.data.ids.index(name))
+        for batch in batches:
+            failures |= labelling._label_batch(batch)
+    return failures
 
 
 def make_profile(**changes) -> Profile:
@@ -118,7 +120,7 @@ def trained(monkeypatch) -> list[str]:
 
     watch(training, "train_classifier", lambda model, *_: f"classifier {model.pooling}")
     watch(training, "train_segmenter", lambda *arguments: f"segmenter {arguments[3]}")
-    watch(stages, "make_label_files", lambda job, names: f"{job.variant} {len(names)}")
+    watch(stages, "make_label_files", lambda job, batches, crew: f"{job.variant} {len(batches)}")
     return happened
 
 
@@ -261,6 +263,54 @@ def test_interrupted_labelling_goes_on_where_it_stopped(done: Path, trained: lis
     assert trained == ["bap 1"]
     assert finished.stat().st_mtime_ns == hour
     assert lost.read_bytes() == before
+
+
+def test_unreadable_image_is_named_and_tried_again(runs: Path, trained: list[str]) -> None:
+    profile = make_profile()
+    data = stages.dataset(profile, "val")
+    photograph = data.image_path(data.ids[0])
+    whole = photograph.read_bytes()
+    photograph.write_bytes(whole[: len(whole) // 2])
+    with pytest.warns(UserWarning, match=f"1 images have no labels: .*{photograph.name}"):
+        folder = stages.labels(profile, "val", "boxes")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert list(manifest["failures"]) == [data.ids[0]]
+    assert labelling.labelled(data, folder).ids == data.ids[1:]
+    photograph.write_bytes(whole)
+    stages.labels(profile, "val", "boxes")
+    assert trained == ["boxes 2", "boxes 1"]
+    assert json.loads((folder / "manifest.json").read_text())["failures"] == {}
+    assert labelling.labelled(data, folder).ids == data.ids
+
+
+def test_shards_make_the_labels_of_one_process(done: Path, trained: list[str]) -> None:
+    profile = make_profile()
+    folder = stages.labels(profile, "train", "bap")
+    expected = {path.relative_to(folder): path.read_bytes() for path in folder.glob("*/*.png")}
+    shutil.rmtree(folder)
+    crew = Crew(batch=2)
+    for part in (2, 1):
+        assert stages.labels(profile, "train", "bap", crew=crew, shard=(part, 2)) == folder
+    made = {path.relative_to(folder): path.read_bytes() for path in folder.glob("*/*.png")}
+    assert made == expected
+    assert sorted(trained) == ["bap 1", "bap 1"]
+    assert stages.labels(profile, "train", "bap") == folder
+    assert len(trained) == 2, "all of them are there"
+
+
+def test_shard_does_not_empty_a_folder(done: Path) -> None:
+    folder = stages.labels(make_profile(), "val", "bap")
+    before = sorted(folder.rglob("*"))
+    changed = make_profile(unary=UnaryOptions(background_threshold=0.0))
+    with pytest.raises(ValueError, match="labels of other settings: remove it first"):
+        stages.labels(changed, "val", "bap", shard=(1, 2))
+    assert sorted(folder.rglob("*")) == before
+
+
+@pytest.mark.parametrize("shard", [(0, 2), (3, 2), (1, 0)])
+def test_shard_that_does_not_exist_is_refused(done: Path, shard: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match="no shard"):
+        stages.labels(make_profile(), "val", "boxes", shard=shard)
 
 
 def test_changed_unary_makes_labels_anew_and_keeps_the_classifier(
