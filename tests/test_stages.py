@@ -395,7 +395,7 @@ def test_label_scores_are_those_of_the_files(done: Path) -> None:
 
 def test_scores_are_read_back(done: Path, monkeypatch) -> None:
     profile = make_profile()
-    monkeypatch.setattr(stages.evaluation, "score_labels", None)
+    monkeypatch.setattr(stages.scoring, "RowScorer", None)
     assert set(stages.label_scores(profile, "val")) == ROWS
     assert set(stages.segmentation_scores(profile, "nal")) == {"single", "single-crf"}
 
@@ -449,8 +449,8 @@ def test_changed_test_settings_score_the_segmenter_anew(
 ) -> None:
     scenes, profile = done / "sample-0-3-2", make_profile(data="voc")
     stages.segmentation_scores(profile, "crf", scenes)
-    scored, score = [], stages.evaluation.score_labels
-    monkeypatch.setattr(stages.evaluation, "score_labels", lambda *a: scored.append(1) or score(*a))
+    scored, score = [], stages.scoring.score_segmenter
+    monkeypatch.setattr(stages.scoring, "score_segmenter", lambda *a: scored.append(1) or score(*a))
     stages.segmentation_scores(replace(profile, **change), "crf", scenes)
     assert scored
 
