@@ -18,8 +18,8 @@ from pycocotools.cocoeval import COCOeval
 from torch import Tensor
 from tqdm import tqdm
 
+from bana.class_names import common_name
 from bana.instances import decode, encode
-from bana.transfer import common_name
 from bana.voc import IGNORE, DataError, VocDataset, read_mask
 
 MEASURES = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large")

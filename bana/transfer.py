@@ -1,22 +1,22 @@
-"""A classifier on the boxes of another data set, which may name classes it never saw."""
+"""A classifier on the boxes of another data set, which may have classes it never saw.
+
+VOC to COCO, in the paper's Table 2: the sixty classes that a classifier of VOC never saw take
+u_c = 1 - u_0, and the twenty others their CAM.
+"""
 
 from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
 
-from torch import Tensor
+from torch import Tensor, nn
 
-# VOC's names of classes that COCO spells otherwise.
-COCO_NAMES = {
-    "aeroplane": "airplane",
-    "motorbike": "motorcycle",
-    "sofa": "couch",
-    "tvmonitor": "tv",
-}
-
-
-def common_name(name: str) -> str:
-    """A class's name in one spelling: "diningtable" and "dining table" are one class."""
-    plain = "".join(letter for letter in name.lower() if letter.isalnum())
-    return COCO_NAMES.get(plain, plain)
+from bana import stages
+from bana.artefacts import content_hash, source_hash, weights_hash
+from bana.class_names import common_name
+from bana.labelling import VARIANTS, LabelJob, make_label_files
+from bana.paths import run_dir
+from bana.profiles import Profile
+from bana.voc import VocDataset
 
 
 def transfer_weight(weight: Tensor, known: Sequence[str], wanted: Sequence[str]) -> Tensor:
@@ -32,7 +32,8 @@ def transfer_weight(weight: Tensor, known: Sequence[str], wanted: Sequence[str])
         `bana.labels.pseudo_labels` takes u_c = 1 - u_0.
 
     Raises:
-        ValueError: if there are not as many names as rows, or neither list begins with background.
+        ValueError: if there are not as many names as rows, or a list does not begin with
+            background.
     """
     if len(known) != len(weight):
         raise ValueError(f"{len(known)} class names for a classifier of {len(weight)} rows")
@@ -45,3 +46,40 @@ def transfer_weight(weight: Tensor, known: Sequence[str], wanted: Sequence[str])
         if row is not None:
             moved[number] = weight.detach()[row]
     return moved
+
+
+def transferred_labels(
+    profile: Profile, data: VocDataset, variant: str = "bap", root: str | Path | None = None
+) -> Path:
+    """Folder with Y_crf and Y_ret of another data set's images, by the profile's classifier.
+
+    What an interrupted run finished is kept; changed settings, weights or images have a folder of
+    their own.
+
+    Args:
+        profile: settings.
+        data: the other images, with boxes and classes of their own.
+        variant: a key of `VARIANTS` with a classifier.
+        root: of the data that the classifier learns from, see `bana.stages.data_root`.
+
+    Raises:
+        ValueError: if the variant has no classifier.
+    """
+    recipe = VARIANTS.get(variant)
+    if recipe is None:
+        raise ValueError(f"labels {variant!r} are not made by a classifier")
+    model = stages.classifier(profile, recipe[0], root)
+    known = stages.dataset(profile, "train", root).classes
+    weight = transfer_weight(model.weight, known, data.classes)
+    model.weight = nn.Parameter(weight, requires_grad=False)
+    key = content_hash(
+        weights_hash(model.state_dict()),
+        [asdict(profile.unary), asdict(profile.label_crf), profile.image_scale, recipe],
+        [str(data.root), data.split, data.ids, data.classes],
+        source_hash(*stages.DATA_SOURCES, *stages.LABEL_SOURCES),
+    )
+    folder = run_dir(profile.name) / "transferred" / f"{variant}-{key}"
+    missing = [name for name in data.ids if not (folder / "Y_crf" / f"{name}.png").is_file()]
+    if missing:
+        make_label_files(LabelJob(profile, data, variant, model, folder), missing)
+    return folder
