@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bana import backbones, labelling, stages, training
+from bana import average_precision, backbones, labelling, stages, training
 from bana.backbones import Backbone
 from bana.crf import CrfParameters
 from bana.labelling import LabelJob
@@ -400,6 +400,29 @@ def test_scores_are_read_back(done: Path, monkeypatch) -> None:
     assert set(stages.segmentation_scores(profile, "nal")) == {"single", "single-crf"}
 
 
+def test_average_precision_needs_instance_masks(done: Path) -> None:
+    profile = make_profile()
+    made = stages.instance_scores(profile)
+    data = stages.dataset(profile, "val")
+    filled = made["boxes"]
+    assert 0 < filled["ap50"] <= 100 and filled["ap"] <= filled["ap50"]
+    shutil.rmtree(average_precision.object_folder(data))
+    assert stages.instance_scores(profile) == {}
+    record = stages.record(profile)
+    assert record["instances_val"] == {} and record["data"]["instance_masks"] is False
+
+
+def test_filled_boxes_of_true_masks_are_perfect_instances(done: Path) -> None:
+    profile = make_profile()
+    folder = stages.labels(profile, "val", "boxes")
+    data = stages.dataset(profile, "val")
+    for name in data.ids:
+        write_mask(folder / "Y_crf" / f"{name}.png", data.mask(name))
+    (run_dir(profile.name) / "instance-scores-val.json").unlink()
+    scores = stages.instance_scores(profile)["boxes"]
+    assert scores["ap"] == pytest.approx(100)  # no boxes of one class overlap in these scenes
+
+
 def test_several_scales_are_scored_apart(done: Path) -> None:
     profile = make_profile(test_scales=(0.5, 1.0), name="scales")
     scores = stages.segmentation_scores(profile, "crf")
@@ -412,6 +435,9 @@ def test_record_has_every_row(finished: Path) -> None:
     profile = make_profile()
     assert record["profile"] == json.loads(json.dumps(asdict(profile)))
     assert record["data"]["images"] == {"train": 3, "val": 2}
+    assert record["data"]["instance_masks"] is True
+    assert set(record["instances_val"]) == {row for row in ROWS if "agreement" not in row}
+    assert set(record["instances_val"]["bap"]) == set(average_precision.MEASURES)
     assert record["data"]["kind"] == "drawn sample" and len(record["data"]["classes"]) == 9
     assert set(record["labels_val"]) == ROWS
     assert set(record["segmentation_val"]) == set(profile.losses)
