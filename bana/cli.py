@@ -107,8 +107,10 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     if len(set(seeds)) < len(seeds):
         raise ValueError(f"--seeds {' '.join(map(str, seeds))}: every seed counts once")
     profiles = [with_seed(profile, seed) for seed in seeds]
-    records = [stages.record(each, arguments.data) for each in profiles]
     name = profile.name if len(seeds) > 1 else profiles[0].name
+    out = arguments.out or results_dir() / f"{name}.json"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    records = [stages.record(each, arguments.data) for each in profiles]
     given = f" --seeds {' '.join(map(str, seeds))}" if arguments.seeds else ""
     record = {
         "command": f"bana evaluate --profile {profile.name}{given}",
@@ -117,8 +119,6 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         **(combined_record(records) if len(seeds) > 1 else records[0]),
     }
     print(record_tables(record))
-    out = arguments.out or results_dir() / f"{name}.json"
-    out.parent.mkdir(parents=True, exist_ok=True)
     # A class that occurs nowhere has no score: nan, which JSON does not know, becomes null.
     record = json.loads(json.dumps(record), parse_constant=lambda _: None)
     text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"

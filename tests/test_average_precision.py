@@ -8,8 +8,10 @@ import pytest
 import torch
 from made_data import write_voc
 from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 from torch import Tensor
 
+from bana.artefacts import write_json
 from bana.average_precision import (
     MEASURES,
     Truth,
@@ -20,6 +22,7 @@ from bana.average_precision import (
     voc_truth,
 )
 from bana.instances import Instances, box_instances, coco_results, decode, encode
+from bana.scoring import label_file_instances
 from bana.voc import DataError, VocDataset, write_mask
 
 IGNORE = 255
@@ -316,3 +319,23 @@ def test_other_files_are_refused(tmp_path: Path, text: str | None, reason: str) 
 
 def test_plain_ids_count_from_1() -> None:
     assert plain_ids(["b", "a"], 3) == ({"b": 1, "a": 2}, [0, 1, 2])
+
+
+def test_results_file_is_read_by_cocos_own_tools(voc: VocDataset, tmp_path: Path) -> None:
+    """Both files on disk, and nothing of this package between them and the score."""
+    truth = voc_truth(voc)
+    gold, found = tmp_path / "instances.json", tmp_path / "results.json"
+    gold.write_text(json.dumps(truth.dataset))
+    results = label_file_instances(
+        voc, voc.root / "SegmentationClass", truth_ids(truth, voc.ids, voc.classes)
+    )
+    write_json(found, results)
+    coco = COCO(str(gold))
+    evaluation = COCOeval(coco, coco.loadRes(str(found)), "segm")
+    evaluation.evaluate()
+    evaluation.accumulate()
+    evaluation.summarize()
+    assert evaluation.stats[0] == pytest.approx(1)
+    # An export of our own ground truth is as good as the folder it came from.
+    again = average_precision(coco_truth(gold), results, [1, 2])
+    assert again == pytest.approx(average_precision(truth, results, [1, 2]), nan_ok=True)
