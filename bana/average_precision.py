@@ -8,7 +8,7 @@ import contextlib
 import io
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -66,7 +66,7 @@ def voc_truth(data: VocDataset) -> Truth:
             f"{folder}: no such folder; average precision needs instance masks, as class masks do "
             f"not tell objects of one class apart"
         )
-    ids = plain_ids(data.ids, len(data.classes))
+    ids = ids_of(data)
     images, annotations, void = [], [], {}
     for name in tqdm(data.ids, desc="instance masks", unit="image", leave=False):
         path = folder / f"{name}.png"
@@ -132,34 +132,43 @@ def coco_truth(path: str | Path) -> Truth:
     return Truth({key: dataset[key] for key in wanted}, {})
 
 
-def plain_ids(names: Iterable[str], n_classes: int) -> Ids:
-    """Numbers where no ground truth says others: images from 1 in their order, classes as here."""
-    return Ids({name: i for i, name in enumerate(names, 1)}, list(range(n_classes)))
+def find_truth(data: VocDataset, path: str | Path | None = None) -> Truth | None:
+    """Ground truth of a data set: a COCO file where one is named, else SegmentationObject.
+
+    Returns:
+        None where there is neither.
+
+    Raises:
+        DataError: if what there is cannot be read.
+    """
+    if path is not None:
+        return coco_truth(path)
+    return voc_truth(data) if object_folder(data).is_dir() else None
 
 
-def truth_ids(truth: Truth, names: Iterable[str], classes: Sequence[str]) -> Ids:
-    """The ground truth's numbers of images and classes.
+def ids_of(data: VocDataset, truth: Truth | None = None) -> Ids:
+    """Numbers of a data set's images and classes in the ground truth.
 
-    Args:
-        truth: ground truth.
-        names: of images, without the file name's ending.
-        classes: names, background first, in VOC's or COCO's spelling.
+    Images are found by file name without its ending, classes by name in VOC's or COCO's spelling.
+    Without ground truth images count from 1 in their order, and classes are numbered as in
+    ``data``.
 
     Raises:
         DataError: if the ground truth lacks an image or a class.
     """
-    by_name = {Path(str(i["file_name"])).stem: int(i["id"]) for i in truth.dataset["images"]}
-    by_class = {common_name(c["name"]): int(c["id"]) for c in truth.dataset["categories"]}
-    names = list(names)
-    for name in names:
-        if name not in by_name:
+    if truth is None:
+        return Ids({name: i for i, name in enumerate(data.ids, 1)}, list(range(len(data.classes))))
+    images = {Path(str(i["file_name"])).stem: int(i["id"]) for i in truth.dataset["images"]}
+    classes = {common_name(c["name"]): int(c["id"]) for c in truth.dataset["categories"]}
+    for name in data.ids:
+        if name not in images:
             raise DataError(f"the ground truth has no image {name!r}; is it of another split?")
-    for name in classes[1:]:
-        if common_name(name) not in by_class:
+    for name in data.classes[1:]:
+        if common_name(name) not in classes:
             known = ", ".join(c["name"] for c in truth.dataset["categories"])
             raise DataError(f"the ground truth has no class {name!r}; it has {known}")
-    categories = [0, *(by_class[common_name(name)] for name in classes[1:])]
-    return Ids({name: by_name[name] for name in names}, categories)
+    categories = [0, *(classes[common_name(name)] for name in data.classes[1:])]
+    return Ids({name: images[name] for name in data.ids}, categories)
 
 
 def average_precision(

@@ -30,6 +30,11 @@ SINGLE = View()
 AUTHORS_MULTI = View((0.5, 0.75, 1.0, 1.5), flip=True)
 
 
+def multi_view(scales: tuple[float, ...]) -> View:
+    """Several sizes, each mirrored too: a profile's, or the authors' where it has only one."""
+    return View(scales, flip=True) if scales != SINGLE.scales else AUTHORS_MULTI
+
+
 def label_maps(
     model: Segmenter,
     images: Iterable[tuple[str, Tensor]],
@@ -40,11 +45,11 @@ def label_maps(
 ) -> Iterator[tuple[str, dict[str, Tensor]]]:
     """Predict images one after another; a few are in memory at a time, however many there are.
 
-    On a CPU the CRF, which takes longer than a light network, runs in processes of one thread
-    each. With a model on another device it runs there.
+    The CRF runs on the model's device where that is CUDA. Elsewhere it runs on the CPU, in
+    processes of one thread each, since it takes longer than a light network.
 
     Args:
-        model: in evaluation mode.
+        model: in evaluation mode; the images are brought to its device.
         images: names and images, RGB uint8 [3, H, W].
         views: the ways of seeing an image, by name; each is a prediction of its own.
         crf: parameters of the CRF on the prediction; None leaves it out.
@@ -56,22 +61,29 @@ def label_maps(
         CRF {"<view>-crf": labels} besides.
     """
     device = next(model.parameters()).device
-    if crf is None or device.type != "cpu":
+    refine_on = device if device.type == "cuda" else torch.device("cpu")
+    if crf is None or refine_on.type == "cuda":
         workers = 0
     with _pool(workers) as pool:
         waiting: deque[tuple[str, dict[str, Callable[[], Tensor]]]] = deque()
         for name, image in images:
-            image, made = image.to(device), {}
+            made: dict[str, Callable[[], Tensor]] = {}
             for view, (scales, flip) in views.items():
-                probabilities = predict(model, image, image_scale, scales, flip)
+                probabilities = predict(model, image.to(device), image_scale, scales, flip)
                 made[view] = _now(_labels(probabilities))
                 if crf is not None:
-                    made[f"{view}-crf"] = _refined(pool, image, probabilities, crf)
+                    where = image.to(refine_on), probabilities.to(refine_on)
+                    made[f"{view}-crf"] = _refined(pool, *where, crf)
             waiting.append((name, made))
             if len(waiting) > 2 * workers:
                 yield _finished(*waiting.popleft())
         while waiting:
             yield _finished(*waiting.popleft())
+
+
+def fastest_device() -> torch.device:
+    """CUDA where there is one, else the CPU; CUDA_VISIBLE_DEVICES hides what is not to be used."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def crf_workers(workers: int, n_images: int) -> int:
@@ -95,15 +107,18 @@ def _refined(
     pool: Executor | None, image: Tensor, probabilities: Tensor, crf: CrfParameters
 ) -> Callable[[], Tensor]:
     if pool is None:
-        return _now(_labels(dense_crf(image, probabilities, crf)))
+        return _now(_refine(image, probabilities, crf))
     # As arrays: a tensor would travel as a file descriptor, of which a process has few.
-    future = pool.submit(_refine, image.numpy(), probabilities.numpy(), crf)
+    future = pool.submit(_refine_arrays, image.numpy(), probabilities.numpy(), crf)
     return lambda: torch.from_numpy(future.result())
 
 
-def _refine(image: np.ndarray, probabilities: np.ndarray, crf: CrfParameters) -> np.ndarray:
-    refined = dense_crf(torch.from_numpy(image), torch.from_numpy(probabilities), crf)
-    return _labels(refined).numpy()
+def _refine_arrays(image: np.ndarray, probabilities: np.ndarray, crf: CrfParameters) -> np.ndarray:
+    return _refine(torch.from_numpy(image), torch.from_numpy(probabilities), crf).numpy()
+
+
+def _refine(image: Tensor, probabilities: Tensor, crf: CrfParameters) -> Tensor:
+    return _labels(dense_crf(image, probabilities, crf))
 
 
 def _labels(probabilities: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from typing import Any
 from torch import Tensor
 from tqdm import tqdm
 
-from bana.average_precision import Ids, Truth, average_precision, truth_ids
+from bana.average_precision import Ids, Truth, average_precision, ids_of
 from bana.boundary import BoundaryScorer
 from bana.crf import CrfParameters
 from bana.evaluation import Scorer
@@ -152,7 +152,7 @@ def score_instances(
     kinds = {variant: folder / "Y_crf" for variant, folder in folders.items()}
     if "bap" in folders:
         kinds["bap-ret"] = folders["bap"] / "Y_ret"
-    ids = truth_ids(truth, data.ids, data.classes)
+    ids = ids_of(data, truth)
     rows = {}
     for row, folder in kinds.items():
         results = label_file_instances(data, folder, ids)

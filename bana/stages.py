@@ -270,11 +270,12 @@ def segmentation_scores(
     model = segmenter(profile, loss, root)
     views = {"single": prediction.SINGLE}
     if profile.test_scales != (1.0,):
-        views["multi"] = prediction.View(profile.test_scales, flip=True)
+        views["multi"] = prediction.multi_view(profile.test_scales)
 
     def make() -> dict[str, dict]:
         settings = profile.test_crf, profile.image_scale, profile.label_workers
-        return scoring.score_segmenter(model, dataset(profile, "val", root), views, *settings)
+        fast = model.to(prediction.fastest_device())
+        return scoring.score_segmenter(fast, dataset(profile, "val", root), views, *settings)
 
     key = content_hash(
         _segmenter_key(profile, loss, root),

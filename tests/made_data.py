@@ -20,12 +20,13 @@ def write_voc(
     classes: Sequence[str],
     images: Sequence[Tensor] | None = None,
     splits: Sequence[str] = ("train", "val"),
+    names: Sequence[str] = (),
 ) -> Path:
     """Write images im0, im1, ... with class masks and boxes; every split names all of them."""
     for folder in ("JPEGImages", "Annotations", "SegmentationClass", "ImageSets/Segmentation"):
         (root / folder).mkdir(parents=True)
     (root / "classes.txt").write_text("\n".join(classes))
-    names = [f"im{number}" for number in range(len(masks))]
+    names = names or [f"im{number}" for number in range(len(masks))]
     for split in splits:
         (root / "ImageSets" / "Segmentation" / f"{split}.txt").write_text("\n".join(names))
     for number, (name, mask, things) in enumerate(zip(names, masks, boxes, strict=True)):

@@ -17,8 +17,8 @@ from bana.average_precision import (
     Truth,
     average_precision,
     coco_truth,
-    plain_ids,
-    truth_ids,
+    find_truth,
+    ids_of,
     voc_truth,
 )
 from bana.instances import Instances, box_instances, coco_results, decode, encode
@@ -26,6 +26,7 @@ from bana.scoring import label_file_instances
 from bana.voc import DataError, VocDataset, write_mask
 
 IGNORE = 255
+CLASSES = ("background", "diningtable", "dog")
 
 
 def rectangle(top: int, left: int, bottom: int, right: int, size=(40, 60)) -> Tensor:
@@ -235,7 +236,7 @@ def test_voc_objects_as_ground_truth(voc: VocDataset) -> None:
     ]
     assert all(a["area"] == 400 for a in truth.dataset["annotations"])
     results = []
-    ids = truth_ids(truth, voc.ids, voc.classes)
+    ids = ids_of(voc, truth)
     for name in voc.ids:
         boxes, classes = voc.annotation(name)
         # The outline is labelled too, which must cost nothing.
@@ -271,7 +272,7 @@ def test_coco_file_as_ground_truth(tmp_path: Path) -> None:
     polygon = [[5.0, 10.0, 25.0, 10.0, 25.0, 30.0, 5.0, 30.0]]
     dataset = {
         "images": [{"id": 42, "file_name": "000000000042.jpg", "height": 40, "width": 60}],
-        "categories": [{"id": 18, "name": "dog"}, {"id": 67, "name": "dining table"}],
+        "categories": [{"id": 67, "name": "dining table"}, {"id": 18, "name": "dog"}],
         "annotations": [
             {
                 "id": 9,
@@ -286,17 +287,28 @@ def test_coco_file_as_ground_truth(tmp_path: Path) -> None:
     }
     path = tmp_path / "instances.json"
     path.write_text(json.dumps(dataset))
-    truth = coco_truth(path)
-    ids = truth_ids(truth, ["000000000042"], ("background", "diningtable", "dog"))
+    mask = rectangle(10, 5, 30, 25).byte()
+    root = write_voc(
+        tmp_path / "voc",
+        [mask],
+        [[(5, 10, 25, 30, "diningtable")]],
+        CLASSES,
+        names=["000000000042"],
+    )
+    data = VocDataset(root, "val")
+    truth = find_truth(data, path)
+    ids = ids_of(data, truth)
     assert ids == ({"000000000042": 42}, [0, 67, 18])
-    box, table = torch.tensor([[5.0, 10, 25, 30]]), torch.tensor([1])
-    instances = box_instances(rectangle(10, 5, 30, 25).byte(), box, table)
-    results = coco_results(instances, 42, [ids.categories[1]])
+    results = label_file_instances(data, root / "SegmentationClass", ids)
+    assert [entry["category_id"] for entry in results] == [67]
     assert average_precision(truth, results, [42])["ap"] == pytest.approx(100)
-    with pytest.raises(DataError, match="no image '7'"):
-        truth_ids(truth, ["7"], ("background", "dog"))
-    with pytest.raises(DataError, match="no class 'cat'; it has dog, dining table"):
-        truth_ids(truth, ["000000000042"], ("background", "cat"))
+    assert find_truth(data) is None
+    del truth.dataset["categories"][1]
+    with pytest.raises(DataError, match="no class 'dog'; it has dining table"):
+        ids_of(data, truth)
+    truth.dataset["images"].clear()
+    with pytest.raises(DataError, match="no image '000000000042'; is it of another split"):
+        ids_of(data, truth)
 
 
 @pytest.mark.parametrize(
@@ -317,8 +329,8 @@ def test_other_files_are_refused(tmp_path: Path, text: str | None, reason: str) 
         coco_truth(path)
 
 
-def test_plain_ids_count_from_1() -> None:
-    assert plain_ids(["b", "a"], 3) == ({"b": 1, "a": 2}, [0, 1, 2])
+def test_without_ground_truth_ids_count_from_1(voc: VocDataset) -> None:
+    assert ids_of(voc) == ({"im0": 1, "im1": 2}, [0, 1, 2])
 
 
 def test_results_file_is_read_by_cocos_own_tools(voc: VocDataset, tmp_path: Path) -> None:
@@ -326,9 +338,7 @@ def test_results_file_is_read_by_cocos_own_tools(voc: VocDataset, tmp_path: Path
     truth = voc_truth(voc)
     gold, found = tmp_path / "instances.json", tmp_path / "results.json"
     gold.write_text(json.dumps(truth.dataset))
-    results = label_file_instances(
-        voc, voc.root / "SegmentationClass", truth_ids(truth, voc.ids, voc.classes)
-    )
+    results = label_file_instances(voc, voc.root / "SegmentationClass", ids_of(voc, truth))
     write_json(found, results)
     coco = COCO(str(gold))
     evaluation = COCOeval(coco, coco.loadRes(str(found)), "segm")
