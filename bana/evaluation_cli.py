@@ -93,11 +93,15 @@ def _environment() -> dict[str, str | int | None]:
     import platform
     from importlib.metadata import version
 
+    import torch
+
     packages = ("torch", "torchvision", "timm", "opencv-python-headless", "numpy")
+    packages += ("torchmetrics", "pycocotools")
     return {
         "python": platform.python_version(),
         **{name: version(name) for name in packages},
         "cores": os.cpu_count(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }
 
 
@@ -117,12 +121,13 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     out = arguments.out or results_dir() / f"{name}.json"
     out.parent.mkdir(parents=True, exist_ok=True)
     records = [stages.record(each, arguments.data) for each in profiles]
+    measured = combined_record(records, profile.name) if len(seeds) > 1 else records[0]
     given = f" --seeds {' '.join(map(str, seeds))}" if arguments.seeds else ""
     record = {
         "command": f"bana evaluate --profile {profile.name}{given}",
         "commit": source_commit(),
         "environment": _environment(),
-        **(combined_record(records) if len(seeds) > 1 else records[0]),
+        **measured,
     }
     print(record_tables(record))
     # A class that occurs nowhere has no score: nan, which JSON does not know, becomes null.
@@ -144,12 +149,14 @@ def _predict(arguments: argparse.Namespace) -> int:
         images = export.split_images(root, split)
         folder = export.server_folder(arguments.out, split)
     elif arguments.images:
+        if folder.resolve() == arguments.images.resolve():
+            raise ValueError(f"--out {folder}: is the folder of images; name another one")
         images = export.folder_images(arguments.images)
     else:
         raise ValueError("predict what? Name a split (--split val) or a folder (--images FOLDER)")
-    view = (
-        prediction.multi_view(profile.test_scales) if arguments.multi_scale else prediction.SINGLE
-    )
+    view = prediction.SINGLE
+    if arguments.multi_scale:
+        view = prediction.multi_view(profile.test_scales)
     crf = profile.test_crf if arguments.crf else None
     model = stages.segmenter(profile, arguments.loss, arguments.data)
     failed = export.write_predictions(

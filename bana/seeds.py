@@ -26,12 +26,12 @@ def with_seed(profile: Profile, seed: int) -> Profile:
     return replace(profile, name=f"{profile.name}-seed{seed}", seed=seed)
 
 
-def combined_record(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def combined_record(records: Sequence[Mapping[str, Any]], name: str) -> dict[str, Any]:
     """One record of several that differ in nothing but the seed.
 
     Args:
-        records: as `bana.stages.record` makes them, of at least two seeds. The profile's name
-            comes from the first.
+        records: as `bana.stages.record` makes them, of at least two seeds.
+        name: of the profile that the seeds were put into.
 
     Returns:
         A record of the same form whose scores and seconds are means over the seeds, with
@@ -59,6 +59,7 @@ def combined_record(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {
         **records[0],
         **means,
+        "profile": {**records[0]["profile"], "name": name},
         "seconds": _combine(seconds, statistics.fmean, "seconds"),
         "seeds": seeds,
         "spread": _combine(scores, statistics.stdev, "scores"),

@@ -177,6 +177,9 @@ def test_command_names_what_is_wrong_in_one_line_before_it_trains(
         "no such folder": ["--images", str(tmp_path / "none")],
         "no such split; there is": ["--images", str(root), "--split", "nothing"],
     }
+    same = tmp_path / "out"
+    same.mkdir()
+    cases["is the folder of images"] = ["--images", str(same)]
     for reason, more in cases.items():
         assert main([*words, *more]) == 2
         told = capsys.readouterr().err

@@ -104,7 +104,7 @@ def test_an_older_record_beside_a_newer_one():
 
 
 def test_several_seeds_are_mean_and_spread():
-    record = combined_record([_newer(60.0, 53.0), _newer(64.0, 53.0, 1)])
+    record = combined_record([_newer(60.0, 53.0), _newer(64.0, 53.0, 1)], "voc-mini")
     text = _tool().section({"voc-mini": record})
     assert "mean ± standard deviation of 2 seeds" in text and "seed 0" not in text
     assert "training and labelling a seed on 2 cores" in text

@@ -37,7 +37,7 @@ def test_folders_of_seeds_do_not_collide() -> None:
 
 
 def test_mean_and_spread_by_hand() -> None:
-    made = combined_record([record(0, 50.0), record(1, 53.0), record(2, 59.0)])
+    made = combined_record([record(0, 50.0), record(1, 53.0), record(2, 59.0)], "voc-mini")
     assert made["labels_val"]["bap"]["miou"] == pytest.approx(54)
     # Deviations -4, -1, 5: 42 / 2 is the variance.
     assert made["spread"]["labels_val"]["bap"]["miou"] == pytest.approx(21**0.5)
@@ -58,17 +58,22 @@ def test_mean_and_spread_by_hand() -> None:
     json.dumps(made, allow_nan=False)
 
 
+def test_the_name_is_the_profiles_whatever_the_seeds() -> None:
+    made = combined_record([record(1, 50.0), record(2, 60.0)], "voc-mini")
+    assert made["profile"]["name"] == "voc-mini" and made["seeds"] == [1, 2]
+
+
 def test_records_are_not_changed() -> None:
     records = [record(0, 50.0), record(1, 60.0)]
     before = copy.deepcopy(records)
-    combined_record(records)
+    combined_record(records, "voc-mini")
     assert records == before
 
 
 def test_a_score_missing_under_one_seed_has_no_mean() -> None:
     other = record(1, 50.0)
     other["labels_val"]["bap"]["miou"] = None
-    made = combined_record([record(0, 50.0), other])
+    made = combined_record([record(0, 50.0), other], "voc-mini")
     assert made["labels_val"]["bap"]["miou"] is None
     assert made["spread"]["labels_val"]["bap"]["miou"] is None
 
@@ -77,23 +82,23 @@ def test_records_without_instances_combine_too() -> None:
     records = [record(0, 50.0), record(1, 60.0)]
     for each in records:
         del each["instances_val"]
-    assert "instances_val" not in combined_record(records)
+    assert "instances_val" not in combined_record(records, "voc-mini")
 
 
 def test_what_cannot_be_combined_is_refused() -> None:
     one = record(0, 50.0)
     with pytest.raises(ValueError, match="at least two seeds, got 1"):
-        combined_record([one])
+        combined_record([one], "voc-mini")
     with pytest.raises(ValueError, match="counts once, got 0, 0"):
-        combined_record([one, one])
+        combined_record([one, one], "voc-mini")
     other = record(1, 50.0, data={"classes": ["background", "dog"]})
     with pytest.raises(ValueError, match="seeds 0 and 1 differ in data"):
-        combined_record([one, other])
+        combined_record([one, other], "voc-mini")
     longer = record(1, 50.0)
     longer["profile"]["crop"] = 17
     with pytest.raises(ValueError, match="seeds 0 and 1 differ in profile"):
-        combined_record([one, longer])
+        combined_record([one, longer], "voc-mini")
     fewer = record(1, 50.0)
     del fewer["segmentation_val"]["nal"]["single-crf"]
     with pytest.raises(ValueError, match="differ in scores, segmentation_val, nal: single-crf"):
-        combined_record([one, fewer])
+        combined_record([one, fewer], "voc-mini")
