@@ -108,8 +108,8 @@ def _environment() -> dict[str, str | int | None]:
 def _evaluate(arguments: argparse.Namespace) -> int:
     from bana import stages
     from bana.figures import source_commit
-    from bana.profiles import get_profile
-    from bana.seeds import combined_record, with_seed
+    from bana.profiles import get_profile, with_seed
+    from bana.seeds import combined_record
     from bana.tables import record_tables
 
     profile = get_profile(arguments.profile)

@@ -1,29 +1,10 @@
-"""Several seeds of one experiment: their profiles, and their records made into one."""
+"""Several seeds of one experiment: their records made into one, with mean and spread."""
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
-from bana.profiles import Profile
-
 SCORES = ("labels_val", "instances_val", "segmentation_val")
-
-
-def with_seed(profile: Profile, seed: int) -> Profile:
-    """The profile under another seed, with a name and so a run folder of its own.
-
-    "voc-mini" becomes "voc-mini-seed1"; its own seed leaves a profile as it is, so that what has
-    been made under it is found. The drawn sample has other scenes under another seed.
-
-    Raises:
-        ValueError: if the seed is negative.
-    """
-    if seed < 0:
-        raise ValueError(f"a seed must be at least 0, got {seed}")
-    if seed == profile.seed:
-        return profile
-    return replace(profile, name=f"{profile.name}-seed{seed}", seed=seed)
 
 
 def combined_record(records: Sequence[Mapping[str, Any]], name: str) -> dict[str, Any]:

@@ -6,8 +6,8 @@ import json
 import pytest
 
 from bana.paths import run_dir
-from bana.profiles import PROFILES, get_profile
-from bana.seeds import combined_record, with_seed
+from bana.profiles import PROFILES, get_profile, with_seed
+from bana.seeds import combined_record
 
 
 def record(seed: int, miou: float, **changes) -> dict:
@@ -30,6 +30,12 @@ def test_folders_of_seeds_do_not_collide() -> None:
     assert len(folders) == 4 * len(PROFILES)
     assert with_seed(get_profile("voc-mini"), 1).name == "voc-mini-seed1"
     assert with_seed(get_profile("voc-mini"), 1).seed == 1
+    for profile in profiles:
+        assert get_profile(profile.name) == profile  # so that every command takes the name
+    with pytest.raises(ValueError, match="unknown profile 'voc-mini-seed'"):
+        get_profile("voc-mini-seed")
+    with pytest.raises(ValueError, match="unknown profile 'nothing-seed1'"):
+        get_profile("nothing-seed1")
     own = get_profile("sample")
     assert with_seed(own, own.seed) is own
     with pytest.raises(ValueError, match="at least 0, got -1"):
