@@ -122,7 +122,7 @@ def _refine(image: Tensor, probabilities: Tensor, crf: CrfParameters) -> Tensor:
 
 
 def _labels(probabilities: Tensor) -> Tensor:
-    return probabilities.argmax(0).byte().cpu()
+    return probabilities.max(0).indices.byte().cpu()  # as argmax, several times faster on a CPU
 
 
 def _now(labels: Tensor) -> Callable[[], Tensor]:

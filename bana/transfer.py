@@ -14,6 +14,7 @@ from bana import stages
 from bana.artefacts import content_hash, source_hash, weights_hash
 from bana.class_names import common_name
 from bana.labelling import VARIANTS, LabelJob, make_label_files
+from bana.networks import BoxClassifier
 from bana.paths import run_dir
 from bana.profiles import Profile
 from bana.voc import VocDataset
@@ -54,26 +55,23 @@ def transferred_labels(
     """Folder with Y_crf and Y_ret of another data set's images, by the profile's classifier.
 
     What an interrupted run finished is kept; changed settings, weights or images have a folder of
-    their own.
+    their own. The baselines "boxes" and "grabcut" need no classifier and have no Y_ret.
 
     Args:
         profile: settings.
         data: the other images, with boxes and classes of their own.
-        variant: a key of `VARIANTS` with a classifier.
+        variant: a key of `VARIANTS`.
         root: of the data that the classifier learns from, see `bana.stages.data_root`.
 
     Raises:
-        ValueError: if the variant has no classifier.
+        ValueError: if the variant is unknown.
     """
-    recipe = VARIANTS.get(variant)
-    if recipe is None:
-        raise ValueError(f"labels {variant!r} are not made by a classifier")
-    model = stages.classifier(profile, recipe[0], root)
-    known = stages.dataset(profile, "train", root).classes
-    weight = transfer_weight(model.weight, known, data.classes)
-    model.weight = nn.Parameter(weight, requires_grad=False)
+    if variant not in VARIANTS:
+        raise ValueError(f"unknown labels {variant!r}: use one of {', '.join(VARIANTS)}")
+    recipe = VARIANTS[variant]
+    model = _moved_classifier(profile, recipe[0], data, root) if recipe else None
     key = content_hash(
-        weights_hash(model.state_dict()),
+        weights_hash(model.state_dict()) if model else "",
         [asdict(profile.unary), asdict(profile.label_crf), profile.image_scale, recipe],
         [str(data.root), data.split, data.ids, data.classes],
         source_hash(*stages.DATA_SOURCES, *stages.LABEL_SOURCES),
@@ -83,3 +81,13 @@ def transferred_labels(
     if missing:
         make_label_files(LabelJob(profile, data, variant, model, folder), missing)
     return folder
+
+
+def _moved_classifier(
+    profile: Profile, pooling: str, data: VocDataset, root: str | Path | None
+) -> BoxClassifier:
+    model = stages.classifier(profile, pooling, root)
+    known = stages.dataset(profile, "train", root).classes
+    weight = transfer_weight(model.weight, known, data.classes)
+    model.weight = nn.Parameter(weight, requires_grad=False)
+    return model

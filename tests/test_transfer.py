@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from bana import labelling, stages, transfer
 from bana.backbones import Backbone
+from bana.baselines import filled_boxes
 from bana.class_names import common_name
 from bana.cli import main
 from bana.instances import decode
@@ -128,8 +129,6 @@ def test_command_tells_ap_or_why_not(target, sees_colours, tmp_path, capsys) -> 
     assert capsys.readouterr().err.count("\n") == 1
     assert main([*words, "--labels", "Y_ret", "--variant", "boxes"]) == 2
     assert "have no Y_ret" in capsys.readouterr().err
-    assert main([*words, "--variant", "grabcut"]) == 2
-    assert "not made by a classifier" in capsys.readouterr().err
 
 
 def test_finished_labels_are_kept(target, sees_colours, monkeypatch) -> None:
@@ -147,3 +146,30 @@ def test_finished_labels_are_kept(target, sees_colours, monkeypatch) -> None:
     assert transferred_labels(profile, target) == folder
     assert transferred_labels(profile, target) == folder
     assert asked == [["im1"]] and torch.equal(read_mask(lost), before)
+
+
+def test_baselines_need_no_classifier(target, sees_colours, monkeypatch) -> None:
+    monkeypatch.setattr(stages, "classifier", None)
+    profile = get_profile("smoke")
+    folder = transferred_labels(profile, target, "boxes")
+    assert [path.name for path in folder.iterdir()] == ["Y_crf"]
+    for name in target.ids:
+        boxes, classes = target.annotation(name)
+        expected = filled_boxes(boxes, classes, *SIZE)
+        assert torch.equal(read_mask(folder / "Y_crf" / f"{name}.png"), expected)
+    with pytest.raises(ValueError, match="unknown labels 'wssl': use one of boxes"):
+        transferred_labels(profile, target, "wssl")
+
+
+def test_another_classifier_has_labels_of_its_own(target, sees_colours, monkeypatch) -> None:
+    profile = get_profile("smoke")
+    folder = transferred_labels(profile, target)
+    original = stages.classifier
+
+    def trained_on(*words) -> BoxClassifier:
+        model = original(*words)
+        model.weight.data *= 2
+        return model
+
+    monkeypatch.setattr(stages, "classifier", trained_on)
+    assert transferred_labels(profile, target) != folder
