@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from bana.paths import results_dir
 
@@ -105,14 +106,20 @@ def _environment() -> dict[str, str | int | None]:
     }
 
 
+def _profile(arguments: argparse.Namespace) -> Any:
+    from bana.profiles import get_profile
+
+    return get_profile(arguments.profile)
+
+
 def _evaluate(arguments: argparse.Namespace) -> int:
     from bana import stages
     from bana.figures import source_commit
-    from bana.profiles import get_profile, with_seed
+    from bana.profiles import with_seed
     from bana.seeds import combined_record
     from bana.tables import record_tables
 
-    profile = get_profile(arguments.profile)
+    profile = _profile(arguments)
     seeds = arguments.seeds or [profile.seed]
     if len(set(seeds)) < len(seeds):
         raise ValueError(f"--seeds {' '.join(map(str, seeds))}: every seed counts once")
@@ -140,9 +147,8 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
 def _predict(arguments: argparse.Namespace) -> int:
     from bana import export, prediction, stages
-    from bana.profiles import get_profile
 
-    profile = get_profile(arguments.profile)
+    profile = _profile(arguments)
     split, folder = arguments.split, arguments.out
     if split:
         root = arguments.images or stages.data_root(profile, arguments.data)
@@ -179,12 +185,11 @@ def _predict(arguments: argparse.Namespace) -> int:
 def _export(arguments: argparse.Namespace) -> int:
     from bana import average_precision, scoring, stages
     from bana.artefacts import write_json
-    from bana.profiles import get_profile
     from bana.tables import precision_lines
     from bana.transfer import transferred_labels
     from bana.voc import VocDataset
 
-    profile, root = get_profile(arguments.profile), arguments.data
+    profile, root = _profile(arguments), arguments.data
     split, variant = arguments.split, arguments.variant
     if arguments.labels == "Y_ret" and variant in ("boxes", "grabcut"):
         raise ValueError(f"labels {variant!r} have no Y_ret")
