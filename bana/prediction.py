@@ -4,7 +4,7 @@ import multiprocessing
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, ProcessPoolExecutor
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
 import numpy as np
@@ -91,7 +91,7 @@ def crf_workers(workers: int, n_images: int) -> int:
     return min(workers, n_images // IMAGES_A_PROCESS)
 
 
-def _pool(workers: int):
+def _pool(workers: int) -> AbstractContextManager[Executor | None]:
     if workers == 0:
         return nullcontext()
     # Spawned, since a forked process inherits torch's thread pool in a state it cannot use.

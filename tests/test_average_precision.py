@@ -85,6 +85,12 @@ def test_instances_are_the_pixels_of_the_class_inside_the_box() -> None:
     assert torch.equal(labels, before[0]) and torch.equal(boxes, before[1])
 
 
+def test_image_without_boxes_has_no_instances() -> None:
+    nothing = torch.empty(0, 4), torch.empty(0, dtype=torch.int64)
+    made = box_instances(torch.zeros(4, 5, dtype=torch.uint8), *nothing)
+    assert made.masks.shape == (0, 4, 5) and coco_results(made, 1, []) == []
+
+
 def test_scores_are_mean_probabilities_of_the_class() -> None:
     probabilities = torch.rand(3, 5, 6, generator=torch.Generator().manual_seed(0)).softmax(0)
     labels = probabilities.argmax(0).byte()
