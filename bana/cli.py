@@ -4,15 +4,13 @@ Imports are inside the commands, so that `bana --help` answers at once.
 """
 
 import argparse
-import json
-import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from bana.paths import results_dir, run_dir
+from bana.evaluation_cli import add_evaluation_commands
+from bana.paths import run_dir
 
 SPLITS = ("train", "val")
 POOLINGS = ("bap", "gap")
@@ -102,58 +100,6 @@ def _shard(text: str) -> tuple[int, int]:
     return int(part), int(parts)
 
 
-def _table(record: Mapping[str, Any]) -> str:
-    """The scores of a record as two tables, in percent."""
-    images = record["data"]["images"]["val"]
-    lines = [f"labels of {images} val images", f"  {'':<20}{'mIoU %':>12}{'coverage %':>12}"]
-    for row, scores in record["labels_val"].items():
-        lines.append(f"  {row:<20}{scores['miou']:12.1f}{scores['coverage']:12.1f}")
-    networks = record["segmentation_val"]
-    modes = list(next(iter(networks.values()), {}))
-    lines += [f"networks on {images} val images, mIoU % by test mode"]
-    lines += [f"  {'trained on':<20}" + "".join(f"{mode:>12}" for mode in modes)]
-    for loss, scores in networks.items():
-        cells = "".join(f"{scores[mode]['miou']:12.1f}" for mode in modes)
-        lines.append(f"  {loss:<20}{cells}")
-    return "\n".join(lines)
-
-
-def _environment() -> dict[str, str | int | None]:
-    """What a record was measured with."""
-    import platform
-    from importlib.metadata import version
-
-    packages = ("torch", "torchvision", "timm", "opencv-python-headless", "numpy")
-    return {
-        "python": platform.python_version(),
-        **{name: version(name) for name in packages},
-        "cores": os.cpu_count(),
-    }
-
-
-def _evaluate(arguments: argparse.Namespace) -> int:
-    from bana import stages
-    from bana.figures import source_commit
-    from bana.profiles import get_profile
-
-    profile = get_profile(arguments.profile)
-    record = {
-        "command": f"bana evaluate --profile {profile.name}",
-        "commit": source_commit(),
-        "environment": _environment(),
-        **stages.record(profile, arguments.data),
-    }
-    print(_table(record))
-    out = arguments.out or results_dir() / f"{profile.name}.json"
-    out.parent.mkdir(parents=True, exist_ok=True)
-    # A class that occurs nowhere has no score: nan, which JSON does not know, becomes null.
-    record = json.loads(json.dumps(record), parse_constant=lambda _: None)
-    text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
-    out.write_text(text, encoding="utf-8", newline="\n")
-    print(f"record: {out}")
-    return 0
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="bana",
@@ -235,12 +181,7 @@ def _parser() -> argparse.ArgumentParser:
         help="only the K-th of N parts, for N machines that share the folder of runs",
     )
 
-    evaluate = with_profile(
-        command("evaluate", _evaluate, "score labels and networks, and record the scores")
-    )
-    evaluate.add_argument(
-        "--out", type=Path, metavar="FILE", help="the record (default: results/<profile>.json)"
-    )
+    add_evaluation_commands(command, with_profile, LOSSES, VARIANTS)
     return parser
 
 

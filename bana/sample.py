@@ -28,7 +28,7 @@ from bana.voc import DataError, write_mask
 SAMPLE_CLASSES: tuple[str, ...] = ("background", *DRAW)
 MANIFEST = "manifest.json"
 # Raised whenever the drawing changes, so that an older sample on disk is drawn anew.
-VERSION = 1
+VERSION = 2
 
 
 def make_sample(
@@ -85,7 +85,7 @@ def make_sample(
 def _write_all(root: Path, seed: int, counts: dict[str, int], size: tuple[int, int]) -> None:
     bank = NoiseBank(np.random.default_rng(seed))
     lists = root / "ImageSets" / "Segmentation"
-    for folder in (lists, root / "JPEGImages", root / "Annotations", root / "SegmentationClass"):
+    for folder in (lists, root / "JPEGImages", root / "Annotations"):
         folder.mkdir(parents=True)
     every = [(split, number) for split, count in counts.items() for number in range(count)]
     for split, number in tqdm(every, desc="drawing the sample", unit="scene", leave=False):
@@ -95,6 +95,7 @@ def _write_all(root: Path, seed: int, counts: dict[str, int], size: tuple[int, i
         quality = int(rng.integers(78, 95))
         Image.fromarray(scene.image).save(root / "JPEGImages" / f"{name}.jpg", quality=quality)
         write_mask(root / "SegmentationClass" / f"{name}.png", scene.mask)
+        write_mask(root / "SegmentationObject" / f"{name}.png", scene.objects)
         _write_annotation(root / "Annotations" / f"{name}.xml", scene)
     for split in (*counts, "trainval"):
         names = [f"{kind}_{number:04d}\n" for kind, number in every if split in (kind, "trainval")]

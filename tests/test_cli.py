@@ -91,6 +91,59 @@ def test_evaluate_prints_tables_and_writes_a_valid_record(monkeypatch, tmp_path,
     assert ["nal", "61.2", "61.2"] in lines
 
 
+def _seed_record(profile, root) -> dict:
+    row = {"miou": 60.0 + profile.seed, "coverage": 100.0, "per_class": [60.0, None]}
+    return {
+        "profile": {"name": profile.name, "seed": profile.seed},
+        "data": {"images": {"train": 4, "val": 3}},
+        "labels_val": {"bap": {**row, "boundary_miou": 30.0}},
+        "instances_val": {"bap": {"ap": 10.0, "ap50": 20.0, "ap75": None}},
+        "segmentation_val": {"nal": {"single": {**row, "boundary_miou": 20.0}}},
+        "seconds": {},
+    }
+
+
+def test_evaluate_takes_several_seeds(monkeypatch, tmp_path, capsys):
+    asked = []
+    monkeypatch.setattr(
+        stages, "record", lambda profile, root: asked.append(profile) or _seed_record(profile, root)
+    )
+    out = tmp_path / "smoke.json"
+    words = ["evaluate", "--profile", "smoke", "--out", str(out)]
+    assert main([*words, "--seeds", "0", "1", "2"]) == 0
+    assert [profile.name for profile in asked] == ["smoke", "smoke-seed1", "smoke-seed2"]
+    record = json.loads(out.read_text())
+    assert record["command"] == "bana evaluate --profile smoke --seeds 0 1 2"
+    assert record["seeds"] == [0, 1, 2] and record["profile"]["name"] == "smoke"
+    assert record["labels_val"]["bap"]["miou"] == 61
+    assert record["spread"]["labels_val"]["bap"]["miou"] == 1
+    told = capsys.readouterr().out
+    assert "mean ± standard deviation of 3 seeds" in told
+    assert "61.0 ± 1.0" in told and "30.0 ± 0.0" in told and "20.0 ± 0.0" in told
+    assert main([*words, "--seeds", "1"]) == 0
+    record = json.loads(out.read_text())
+    assert record["profile"]["name"] == "smoke-seed1" and "seeds" not in record
+
+
+def test_wrong_seeds_are_refused_before_anything_is_made(monkeypatch, capsys):
+    monkeypatch.setattr(stages, "record", None)
+    for words, reason in ((["1", "1"], "every seed counts once"), (["-3"], "at least 0")):
+        assert main(["evaluate", "--profile", "smoke", "--seeds", *words]) == 2
+        told = capsys.readouterr().err
+        assert reason in told and told.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["evaluate", "predict", "export"])
+def test_help_of_a_command_needs_no_torch(command):
+    code = (
+        "import sys, contextlib, bana.cli\n"
+        "with contextlib.suppress(SystemExit): bana.cli.main(sys.argv[1:])\n"
+        "sys.exit('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, command, "--help"], capture_output=True)
+    assert done.returncode == 0 and b"--profile" in done.stdout
+
+
 def test_check_says_what_to_do(monkeypatch, capsys):
     assert [answer.found for answer in check.check_environment() if not answer.found] == []
     monkeypatch.setattr(check, "MEMORY_GB", 1e6)

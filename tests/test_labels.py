@@ -219,6 +219,35 @@ def test_class_agnostic_does_not_ask_the_classifier(no_crf) -> None:
     torch.testing.assert_close(before.unary[:, covered], scores.softmax(0)[:, covered])
 
 
+def test_class_the_classifier_never_saw_takes_1_minus_u_0(no_crf) -> None:
+    """VOC to COCO: a row of nan in the classifier, beside a class that it knows."""
+    s = scene(7, [[4, 4, 20, 20], [10, 10, 30, 26]], [1, 2])
+    expected = s.label(ALL_OF_A)
+    s.weight[2] = float("nan")
+    made = s.label(ALL_OF_A)
+    assert made.unary.isfinite().all()
+    first, second = s.inside()
+    # u_c - u_0 is the log of the ratio of channels, whatever the softmax's denominator.
+    margin = (made.unary[2] / made.unary[0]).log()[second]
+    u_0 = made.attention[second]
+    torch.testing.assert_close(margin, 1 - 2 * u_0, atol=1e-5, rtol=1e-5)
+    known = (made.unary[1] / made.unary[0]).log()[first]
+    torch.testing.assert_close(
+        known, (expected.unary[1] / expected.unary[0]).log()[first], atol=1e-5, rtol=1e-5
+    )
+    assert torch.equal(made.attention, expected.attention)
+
+
+def test_unseen_class_without_a_prototype_is_retrieved_nowhere(monkeypatch) -> None:
+    s = scene(7, [[4, 4, 20, 20]], [2])
+    s.weight[2] = float("nan")
+    monkeypatch.setattr(
+        labels, "dense_crf", lambda image, unary, _: unfiltered((unary > 2).to(unary))
+    )
+    made = s.label(ALL_OF_A)
+    assert not made.y_crf.any() and not made.y_ret.any()
+
+
 def test_without_u0_the_attention_does_not_matter(no_crf) -> None:
     s = scene(6, [[4, 4, 20, 20]], [2])
     result = s.label(UnaryOptions(background="none"))

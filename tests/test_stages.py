@@ -7,14 +7,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import in_process
 import pytest
 import torch
 from torch import Tensor, nn
 
-from bana import backbones, labelling, stages, training
+from bana import average_precision, backbones, labelling, stages, training
 from bana.backbones import Backbone
 from bana.crf import CrfParameters
-from bana.labelling import Crew, LabelJob
+from bana.labelling import Crew
 from bana.labels import UnaryOptions
 from bana.losses import confidence_map
 from bana.paths import run_dir
@@ -37,16 +38,6 @@ def tiny(output_stride: int, frozen_stages: int, weights: Path | None) -> Backbo
         nn.Dropout(0.5),
     )
     return Backbone(body, 8, STRIDE)
-
-
-def label_in_this_process(job: LabelJob, batches: list[list[int]], crew: Crew) -> dict[str, str]:
-    """`make_label_files` without the seconds that a new process takes to start."""
-    failures: dict[str, str] = {}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(labelling, "_job", job)
-        for batch in batches:
-            failures |= labelling._label_batch(batch)
-    return failures
 
 
 def make_profile(**changes) -> Profile:
@@ -72,7 +63,7 @@ def make_profile(**changes) -> Profile:
 def quick() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(backbones.BACKBONES, "tiny", tiny)
-        patch.setattr(stages, "make_label_files", label_in_this_process)
+        patch.setattr(stages, "make_label_files", in_process.make_label_files)
         yield
 
 
@@ -445,9 +436,32 @@ def test_label_scores_are_those_of_the_files(done: Path) -> None:
 
 def test_scores_are_read_back(done: Path, monkeypatch) -> None:
     profile = make_profile()
-    monkeypatch.setattr(stages.evaluation, "score_labels", None)
+    monkeypatch.setattr(stages.scoring, "RowScorer", None)
     assert set(stages.label_scores(profile, "val")) == ROWS
     assert set(stages.segmentation_scores(profile, "nal")) == {"single", "single-crf"}
+
+
+def test_average_precision_needs_instance_masks(done: Path) -> None:
+    profile = make_profile()
+    made = stages.instance_scores(profile)
+    data = stages.dataset(profile, "val")
+    filled = made["boxes"]
+    assert 0 < filled["ap50"] <= 100 and filled["ap"] <= filled["ap50"]
+    shutil.rmtree(average_precision.object_folder(data))
+    assert stages.instance_scores(profile) == {}
+    record = stages.record(profile)
+    assert record["instances_val"] == {} and record["data"]["instance_masks"] is False
+
+
+def test_filled_boxes_of_true_masks_are_perfect_instances(done: Path) -> None:
+    profile = make_profile()
+    folder = stages.labels(profile, "val", "boxes")
+    data = stages.dataset(profile, "val")
+    for name in data.ids:
+        write_mask(folder / "Y_crf" / f"{name}.png", data.mask(name))
+    (run_dir(profile.name) / "instance-scores-val.json").unlink()
+    scores = stages.instance_scores(profile)["boxes"]
+    assert scores["ap"] == pytest.approx(100)  # no boxes of one class overlap in these scenes
 
 
 def test_several_scales_are_scored_apart(done: Path) -> None:
@@ -462,6 +476,9 @@ def test_record_has_every_row(finished: Path) -> None:
     profile = make_profile()
     assert record["profile"] == json.loads(json.dumps(asdict(profile)))
     assert record["data"]["images"] == {"train": 3, "val": 2}
+    assert record["data"]["instance_masks"] is True
+    assert set(record["instances_val"]) == {row for row in ROWS if "agreement" not in row}
+    assert set(record["instances_val"]["bap"]) == set(average_precision.MEASURES)
     assert record["data"]["kind"] == "drawn sample" and len(record["data"]["classes"]) == 9
     assert set(record["labels_val"]) == ROWS
     assert set(record["segmentation_val"]) == set(profile.losses)
@@ -499,8 +516,8 @@ def test_changed_test_settings_score_the_segmenter_anew(
 ) -> None:
     scenes, profile = done / "sample-0-3-2", make_profile(data="voc")
     stages.segmentation_scores(profile, "crf", scenes)
-    scored, score = [], stages.evaluation.score_labels
-    monkeypatch.setattr(stages.evaluation, "score_labels", lambda *a: scored.append(1) or score(*a))
+    scored, score = [], stages.scoring.score_segmenter
+    monkeypatch.setattr(stages.scoring, "score_segmenter", lambda *a: scored.append(1) or score(*a))
     stages.segmentation_scores(replace(profile, **change), "crf", scenes)
     assert scored
 

@@ -39,20 +39,25 @@ def section(records: dict[str, dict[str, Any]]) -> str:
     """The results section, in Markdown, of the records by profile."""
     names = [name for name in PROFILES if name in records]
     parts = [_intro(name, records[name]) for name in names]
-    parts.append(_labels({name: records[name] for name in names}))
-    parts.append(_networks({name: records[name] for name in names}))
+    shown = {name: records[name] for name in names}
+    parts += [_labels(shown), _networks(shown, "single"), _networks(shown, "multi")]
+    parts += [_boundaries(shown), _precision(shown)]
     parts += [_orderings(name, records[name]) for name in names]
-    return "\n\n".join(parts)
+    return "\n\n".join(part for part in parts if part)
 
 
 def _intro(name: str, record: dict[str, Any]) -> str:
     images, profile = record["data"]["images"], record["profile"]
     minutes = sum(record["seconds"].values()) / 60
+    seeds, each = f"seed {profile['seed']}", ""
+    if "seeds" in record:
+        seeds = f"mean ± standard deviation of {len(record['seeds'])} seeds"
+        each = " a seed"
     return (
         f"**`{name}`**: {PROFILES[name]} {images['train']} training and {images['val']} validation "
         f"images, {len(record['data']['classes']) - 1} classes; backbone {profile['backbone']}, "
         f"{profile['classifier']['iterations']} and {profile['segmentation']['iterations']} "
-        f"iterations, seed {profile['seed']}; {minutes:.0f} minutes of training and labelling on "
+        f"iterations, {seeds}; {minutes:.0f} minutes of training and labelling{each} on "
         f"{record['environment']['cores']} cores "
         f"([record](results/{name}.json), commit {record['commit']})."
     )
@@ -63,23 +68,81 @@ def _table(header: list[str], rows: list[list[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
+def _value(record: dict[str, Any], *place: str) -> str:
+    """A score, with its spread where the record has several seeds; "-" where there is none."""
+    value, spread = record, record.get("spread")
+    for key in place:
+        value = value.get(key) if value else None
+        spread = spread.get(key) if spread else None
+    if value is None:
+        return "-"
+    return f"{value:.1f}" if spread is None else f"{value:.1f} ± {spread:.1f}"
+
+
+def _with(records: dict[str, dict[str, Any]], *place: str) -> dict[str, dict[str, Any]]:
+    """The records that have something at a place; older ones lack what is measured since."""
+    return {n: r for n, r in records.items() if _value(r, *place) != "-"}
+
+
 def _labels(records: dict[str, dict[str, Any]]) -> str:
     rows = []
     for key, label in LABELS.items():
-        scores = [record["labels_val"][key] for record in records.values()]
-        rows.append([label, *(f"{s['miou']:.1f} ({s['coverage']:.0f})" for s in scores)])
+        cells = [
+            f"{_value(r, 'labels_val', key, 'miou')} ({r['labels_val'][key]['coverage']:.0f})"
+            for r in records.values()
+        ]
+        rows.append([label, *cells])
     header = ["labels made from boxes, mIoU % (pixels labelled %)", *(f"`{n}`" for n in records)]
     return _table(header, rows)
 
 
-def _networks(records: dict[str, dict[str, Any]]) -> str:
+def _networks(records: dict[str, dict[str, Any]], mode: str) -> str:
+    records = _with(records, "segmentation_val", "nal", mode, "miou")
     rows = []
     for key, label in LOSSES.items():
-        scores = [record["segmentation_val"][key] for record in records.values()]
-        cells = [f"{s['single']['miou']:.1f} / {s['single-crf']['miou']:.1f}" for s in scores]
+        cells = [
+            " / ".join(
+                _value(record, "segmentation_val", key, test, "miou")
+                for test in (mode, f"{mode}-crf")
+            )
+            for record in records.values()
+        ]
         rows.append([label, *cells])
-    header = ["network trained with, mIoU % single scale / with CRF", *(f"`{n}`" for n in records)]
-    return _table(header, rows)
+    how = {"single": "single scale", "multi": "multi-scale with flips"}[mode]
+    header = [f"network trained with, mIoU % {how} / with CRF", *(f"`{n}`" for n in records)]
+    return _table(header, rows) if records else ""
+
+
+def _boundaries(records: dict[str, dict[str, Any]]) -> str:
+    records = _with(records, "labels_val", "bap", "boundary_miou")
+    places = {label: ("labels_val", key) for key, label in LABELS.items()}
+    places |= {
+        f"network: {label}, single scale": ("segmentation_val", key, "single")
+        for key, label in LOSSES.items()
+    }
+    rows = [
+        [label, *(_value(r, *place, "boundary_miou") for r in records.values())]
+        for label, place in places.items()
+    ]
+    header = ["boundary IoU %, outlines alone", *(f"`{n}`" for n in records)]
+    return _table(header, rows) if records else ""
+
+
+def _precision(records: dict[str, dict[str, Any]]) -> str:
+    records = _with(records, "instances_val", "bap", "ap")
+    rows = [
+        [
+            label,
+            *(
+                " / ".join(_value(r, "instances_val", key, m) for m in ("ap", "ap50", "ap75"))
+                for r in records.values()
+            ),
+        ]
+        for key, label in LABELS.items()
+        if not key.startswith("agreement")
+    ]
+    header = ["masks of boxes, COCO's AP / AP50 / AP75 %", *(f"`{n}`" for n in records)]
+    return _table(header, rows) if records else ""
 
 
 def _orderings(name: str, record: dict[str, Any]) -> str:
