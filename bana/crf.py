@@ -284,10 +284,10 @@ def _gaussian_kernel(height: int, width: int, parameters: CrfParameters, like: T
 
 def _gaussian_matrix(length: int, deviation: float, like: Tensor) -> Tensor:
     """D^-1/2 K D^-1/2 along one axis, [length, length] with the dtype and device of ``like``."""
-    place = torch.arange(length, device=like.device, dtype=torch.float64) / deviation
+    place = torch.arange(length, dtype=torch.float64) / deviation  # on the CPU: MPS has no float64
     matrix = torch.exp(-(place[:, None] - place).square() / 2)
     norm = (matrix.sum(1) + TINY).rsqrt()
-    return (norm[:, None] * matrix * norm).to(like.dtype)
+    return (norm[:, None] * matrix * norm).to(like)
 
 
 def _bands(length: int, reach: int) -> list[tuple[slice, slice]]:

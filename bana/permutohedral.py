@@ -202,7 +202,7 @@ def _strides(features: Tensor) -> tuple[list[int], int]:
         number that makes the keys of all vertices and their neighbours at least 0.
     """
     d = len(features)
-    low, high = (x.double().cpu() for x in torch.aminmax(features, dim=1))  # [d]
+    low, high = (x.cpu().double() for x in torch.aminmax(features, dim=1))  # [d]
     matrix = _elevation(d, torch.device("cpu")).double()
     digits = torch.cat([matrix[:1] * (d + 1), matrix[1:d] - matrix[:1]])  # [d, d], of a position
     lowest = torch.minimum(digits * low, digits * high).sum(1)

@@ -36,3 +36,9 @@ def test_benchmark_of_the_crf(tmp_path: Path) -> None:
         assert row["dense"]["equal_labels"] > 0.9
         assert row["dense"]["mean_difference"] < 0.05
     assert "exact" in record["scaling"][0]
+
+
+def test_benchmark_of_labelling(tmp_path: Path) -> None:
+    record = run("labelling", tmp_path / "record.json")
+    assert record["images"] == 6
+    assert record["2 processes of 1 thread"]["images_a_second"] > 0
