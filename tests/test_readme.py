@@ -39,9 +39,19 @@ def _record(bap: float, nal: float) -> dict:
 def test_readme_is_what_the_records_say():
     tool = _tool()
     readme = tool.README.read_text(encoding="utf-8")
-    assert readme == tool.with_section(readme, tool.section(tool.read_records())), (
-        "run `python tools/readme.py`"
-    )
+    assert readme == tool.written(readme), "run `python tools/readme.py`"
+
+
+def test_speed_follows_the_records():
+    tool = _tool()
+    records = tool.read_records(("labels", "crf"))
+    before = tool.speed(records)
+    slow = copy.deepcopy(records)
+    slow["labels"]["speed_up_median"] = 3.0
+    slow["crf"]["one_thread"][0]["dense"]["ratio_to_pydensecrf"] = 7.25
+    after = tool.speed(slow)
+    assert ": 3 times faster" in after and ": 3 times faster" not in before
+    assert "to 7.25" in after and "7.25" not in before
 
 
 def test_orderings_follow_the_scores():
@@ -59,8 +69,9 @@ def test_orderings_follow_the_scores():
 def test_writing_twice_changes_nothing():
     tool = _tool()
     records = {"sample": _record(65.0, 53.0)}
-    once = tool.with_section(f"a\n{tool.BEGIN}\nold\n{tool.END}\nb\n", tool.section(records))
-    assert tool.with_section(once, tool.section(copy.deepcopy(records))) == once
+    begin, end = tool.BEGIN.format("results"), tool.END.format("results")
+    once = tool.with_section(f"a\n{begin}\nold\n{end}\nb\n", "results", tool.section(records))
+    assert tool.with_section(once, "results", tool.section(copy.deepcopy(records))) == once
     assert once.startswith("a\n") and once.endswith("\nb\n")
 
 
