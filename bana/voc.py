@@ -28,6 +28,7 @@ from torchvision import tv_tensors
 from bana.boxes import check_boxes, voc_to_half_open
 from bana.voc_files import (
     IGNORE,
+    IMAGE_ENDINGS,
     PALETTE,
     DataError,
     image_size,
@@ -138,7 +139,7 @@ class VocDataset(Dataset[dict[str, Any]]):
     def image_path(self, name: str) -> Path:
         """Return the path of a photograph: .jpg, or .jpeg or .png where there is no .jpg."""
         folder = self.root / "JPEGImages"
-        paths = [folder / f"{name}{ending}" for ending in (".jpg", ".jpeg", ".png")]
+        paths = [folder / f"{name}{ending}" for ending in IMAGE_ENDINGS]
         return next((path for path in paths if path.exists()), paths[0])
 
     def mask_path(self, name: str) -> Path:

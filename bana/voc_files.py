@@ -1,7 +1,7 @@
 """The files of a folder in VOC layout one by one: photographs, masks, boxes, class names."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +14,8 @@ from torch import Tensor
 from torchvision.datasets import VOCDetection
 
 IGNORE = 255
+# What a photograph's name may end in, the first that is there being taken.
+IMAGE_ENDINGS = (".jpg", ".jpeg", ".png")
 
 
 def _make_palette() -> np.ndarray:
@@ -162,11 +164,12 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         unfinished.unlink(missing_ok=True)
 
 
-def read_class_names(path: Path) -> tuple[str, ...]:
+def read_class_names(path: Path, background_implied: bool = False) -> tuple[str, ...]:
     """Read class names, one a line, which may hold spaces ("traffic light").
 
     Args:
         path: text file, UTF-8; empty lines do not count.
+        background_implied: background may be left out of the file.
 
     Returns:
         The names, background first.
@@ -179,15 +182,32 @@ def read_class_names(path: Path) -> tuple[str, ...]:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file") from error
-    names = tuple(" ".join(line.split()) for line in lines if line.split())
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: no text in UTF-8 ({error})") from error
+    names = [" ".join(line.split()) for line in lines if line.split()]
+    if background_implied and names[:1] != ["background"]:
+        names.insert(0, "background")
+    return check_class_names(names, str(path))
+
+
+def check_class_names(names: Sequence[str], where: str) -> tuple[str, ...]:
+    """Return class names as they are, or say what is wrong with them.
+
+    Args:
+        names: background first.
+        where: the file that they come from, for the message.
+
+    Raises:
+        DataError: as `read_class_names` says.
+    """
     if not names or names[0] != "background":
-        raise DataError(f"{path}: the first class must be background")
+        raise DataError(f"{where}: the first class must be background")
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise DataError(f"{path}: class {twice!r} occurs twice")
+        raise DataError(f"{where}: class {twice!r} occurs twice")
     if len(names) > IGNORE:
-        raise DataError(f"{path}: {len(names)} classes; a mask has room for {IGNORE}")
-    return names
+        raise DataError(f"{where}: {len(names)} classes; a mask has room for {IGNORE}")
+    return tuple(names)
 
 
 def read_annotation(path: Path) -> Annotation:
