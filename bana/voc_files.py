@@ -17,6 +17,9 @@ IGNORE = 255
 # What a photograph's name may end in, the first that is there being taken.
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png")
 
+# What Pillow raises for files that are damaged (or absurdly large, as a damaged header says).
+DAMAGE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+
 
 def _make_palette() -> np.ndarray:
     # The bits of an index are dealt to red, green and blue in turn, from their highest bit down,
@@ -78,7 +81,9 @@ def read_image(path: str | Path) -> Tensor:
                 paper = Image.new("RGBA", above.size, "white")
                 picture = Image.alpha_composite(paper, above)
             pixels = np.array(picture.convert("RGB"))  # [H, W, 3]
-    except (OSError, SyntaxError) as error:
+    except DataError:
+        raise
+    except DAMAGE as error:
         raise _unreadable(path, error) from error
     return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
 
@@ -92,7 +97,7 @@ def image_size(path: str | Path) -> tuple[int, int]:
     try:
         with Image.open(path) as picture:
             return picture.height, picture.width
-    except (OSError, SyntaxError) as error:
+    except DAMAGE as error:
         raise _unreadable(path, error) from error
 
 
@@ -115,7 +120,9 @@ def read_mask(path: str | Path) -> Tensor:
                     f"{path}: mask of mode {picture.mode}, not a palette or grey PNG of indices"
                 )
             return torch.from_numpy(np.array(picture, dtype=np.uint8))
-    except (OSError, SyntaxError) as error:
+    except DataError:
+        raise
+    except DAMAGE as error:
         raise _unreadable(path, error) from error
 
 

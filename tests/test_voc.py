@@ -116,6 +116,15 @@ def test_truncated_jpeg(root):
     assert "a.jpg: not an image" in failure(root)
 
 
+def test_damaged_header(root):
+    """Pillow tells this one by a ValueError, not by an OSError."""
+    path = root / "SegmentationClass" / "a.png"
+    content = bytearray(path.read_bytes())
+    content[11] = 5  # the length of the first chunk
+    path.write_bytes(content)
+    assert "a.png: cannot be read as an image" in failure(root)
+
+
 @pytest.mark.parametrize(
     ("objects", "reason"),
     [
