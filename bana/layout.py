@@ -5,13 +5,14 @@ import os
 import re
 import shutil
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import torch
-from tqdm import tqdm
 
 from bana.boxes import check_boxes, half_open_to_voc
+from bana.parallel import mapped
 from bana.voc_files import (
     IMAGE_ENDINGS,
     Annotation,
@@ -159,7 +160,7 @@ def write_photographs(
     if not kept:
         raise DataError(f"{len(photographs)} photographs and none with a box: nothing to write")
     _check_names(kept)
-    sizes = [_checked_size(photograph) for photograph in tqdm(kept, desc="checking", leave=False)]
+    sizes = list(mapped(_checked_size, kept, "checking", workers=1))
     every = [box for photograph in kept for box in photograph.boxes]
     names = settle_classes(root, classes, (box.kind for box in every))
     unknown = next((box for box in every if box.kind not in names[1:]), None)
@@ -169,11 +170,9 @@ def write_photographs(
         )
     with whole_file(root / "classes.txt") as unfinished:
         unfinished.write_text("\n".join(names) + "\n", encoding="utf-8", newline="\n")
-    for photograph, size in zip(tqdm(kept, desc="writing", leave=False), sizes, strict=True):
-        _place_image(photograph, root / "JPEGImages")
-        path = root / "Annotations" / f"{photograph.name}.xml"
-        objects, crowds = (_to_voc(boxes) for boxes in (photograph.boxes, photograph.crowds))
-        write_annotation(path, Annotation(objects, crowds, size), root.name)
+    sized = list(zip(kept, sizes, strict=True))
+    for _ in mapped(partial(_write_photograph, root), sized, "writing", workers=1):
+        pass
     if with_list:
         write_split(root, split, (photograph.name for photograph in kept))
     crowds = sum(len(photograph.crowds) for photograph in kept)
@@ -218,6 +217,14 @@ def _to_voc(boxes: Sequence[Box]) -> list[tuple[str, list[float]]]:
     corners = torch.tensor([box.corners for box in boxes], dtype=torch.float64).reshape(-1, 4)
     kinds = [box.kind for box in boxes]
     return list(zip(kinds, half_open_to_voc(corners).tolist(), strict=True))
+
+
+def _write_photograph(root: Path, sized: tuple[Photograph, tuple[int, int]]) -> None:
+    photograph, size = sized
+    _place_image(photograph, root / "JPEGImages")
+    path = root / "Annotations" / f"{photograph.name}.xml"
+    objects, crowds = (_to_voc(boxes) for boxes in (photograph.boxes, photograph.crowds))
+    write_annotation(path, Annotation(objects, crowds, size), root.name)
 
 
 def _place_image(photograph: Photograph, folder: Path) -> None:
