@@ -9,7 +9,7 @@ What is decided here, since COCO does not say it:
 - where instances overlap, the smaller one lies on top, as it is most often the one in front;
 - crowds are no boxes; in a mask they are 255, under every instance, and in the XML file they are
   <crowd>, which keeps their boxes from counting as background;
-- an annotation whose box is no wider or no higher than 0 (COCO has a few) is left out.
+- an annotation whose box has no area (COCO has a few) is left out, and that is told.
 """
 
 import contextlib
@@ -158,11 +158,13 @@ def read_coco(path: Path, images: Path) -> tuple[list[CocoImage], tuple[str, ...
     names = ("background", *(" ".join(str(category["name"]).split()) for category in categories))
     _check_ids(path, coco.dataset)
     read = []
+    flat = 0
     for record in coco.dataset["images"]:
         every = coco.imgToAnns.get(record["id"], [])
         for annotation in every:
             _check_annotation(path, annotation, index)
         kept = [annotation for annotation in every if min(annotation["bbox"][2:]) > 0]
+        flat += len(every) - len(kept)
         classes = [index[annotation["category_id"]] for annotation in kept]
         boxes: tuple[list[Box], list[Box]] = ([], [])
         for annotation, number in zip(kept, classes, strict=True):
@@ -172,6 +174,8 @@ def read_coco(path: Path, images: Path) -> tuple[list[CocoImage], tuple[str, ...
         size = int(record["width"]), int(record["height"])
         image = Photograph(name, images / record["file_name"], where, *boxes, size)
         read.append(CocoImage(image, record, kept, classes))
+    if flat:
+        print(f"{path.name}: {flat} annotations left out, as their boxes have no area")
     return read, names
 
 

@@ -117,13 +117,17 @@ def settle_classes(
 
 def write_split(root: Path, split: str, names: Iterable[str]) -> Path:
     """Write ImageSets/Segmentation/<split>.txt, whole or not at all; returns its path."""
-    if not re.fullmatch(r"[\w.-]+", split):
-        raise DataError(f"split {split!r} is not one plain word")
-    path = root / "ImageSets" / "Segmentation" / f"{split}.txt"
+    path = _split_path(root, split)
     with whole_file(path) as unfinished:
         text = "".join(f"{name}\n" for name in names)
         unfinished.write_text(text, encoding="utf-8", newline="\n")
     return path
+
+
+def _split_path(root: Path, split: str) -> Path:
+    if not re.fullmatch(r"[\w.-]+", split):
+        raise DataError(f"split {split!r} is not one plain word")
+    return root / "ImageSets" / "Segmentation" / f"{split}.txt"
 
 
 def write_photographs(
@@ -136,8 +140,8 @@ def write_photographs(
 ) -> Written:
     """Bring photographs and their boxes into a folder in VOC layout, as one split.
 
-    Everything is checked before the first file is written. The list of the split comes last, so
-    that a split that is there is complete. Photographs are hard links to the originals, which take
+    Everything is checked before the first file is written. An older list of the split goes first
+    and the new one comes last, so that a split that is there is complete. Photographs are hard links to the originals, which take
     no room, or copies where the disk is another one or knows no links.
 
     Args:
@@ -156,6 +160,7 @@ def write_photographs(
         DataError: when a photograph is missing, damaged, or named twice; when a box is wrong or
             its class unknown; when nothing is left; the message names file and line.
     """
+    path = _split_path(root, split)
     kept = [photograph for photograph in photographs if photograph.boxes or keep_empty]
     if not kept:
         raise DataError(f"{len(photographs)} photographs and none with a box: nothing to write")
@@ -168,6 +173,7 @@ def write_photographs(
         raise DataError(
             f"{unknown.where}: unknown class {unknown.kind!r}; there is {', '.join(names[1:])}"
         )
+    path.unlink(missing_ok=True)
     with whole_file(root / "classes.txt") as unfinished:
         unfinished.write_text("\n".join(names) + "\n", encoding="utf-8", newline="\n")
     sized = list(zip(kept, sizes, strict=True))

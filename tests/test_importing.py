@@ -278,6 +278,13 @@ def test_interrupted_import_is_simply_repeated(images, monkeypatch):
     assert dataset.ids == ["deep_a", "meadow"]
     assert dataset.image_path("deep_a").name == "deep_a.png"
     assert not list(out.rglob("*.tmp"))
+    written.clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(layout, "write_annotation", killed)
+        with pytest.raises(KeyboardInterrupt):
+            by_csv(images, text)
+    assert not (out / "ImageSets" / "Segmentation" / "train.txt").exists()
+    dataset = by_csv(images, text)
     assert len(dataset[0]["boxes"]) == len(dataset[1]["boxes"]) == 1
 
 
@@ -315,3 +322,4 @@ def test_missing_arguments_are_named(images):
         import_boxes("yolo", path, images, out)
     with pytest.raises(DataError, match="not one plain word"):
         import_boxes("csv", path, images, out, split="a/b")
+    assert not out.exists()
