@@ -96,13 +96,30 @@ def add_data_commands(commands: Any) -> None:
     for made in (voc2012, voc2007, coco, other):
         made.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where to")
 
+    _add_coco_arguments(coco)
+    _add_import_arguments(other)
+
+    check = command("verify", _verify, "read every file and report what is wrong")
+    check.add_argument(
+        "--data", type=Path, metavar="FOLDER", help="in VOC layout (default: BANA_VOC_ROOT)"
+    )
+    check.add_argument("--split", nargs="+", default=(), metavar="NAME", help="(default: all)")
+    check.add_argument("--json", type=Path, metavar="FILE", help="write the report here too")
+    for made in (voc2012, coco, check):
+        made.add_argument("--workers", type=_count, metavar="N", help="processes (default: cores)")
+
+
+def _add_coco_arguments(coco: argparse.ArgumentParser) -> None:
     coco.add_argument(
         "--download", action="store_true", help="fetch COCO 2017 and write the splits train and val"
     )
     coco.add_argument("--annotations", type=Path, metavar="FILE", help="instances_*.json")
     coco.add_argument("--images", type=Path, metavar="FOLDER", help="its photographs")
     coco.add_argument("--split", metavar="NAME", help="split to write, such as train or val")
+    _add_keep_empty(coco)
 
+
+def _add_import_arguments(other: argparse.ArgumentParser) -> None:
     other.add_argument("--format", choices=FORMATS, required=True, help="of the boxes")
     other.add_argument(
         "--boxes", type=Path, required=True, metavar="PATH", help="a file; of voc, or a folder"
@@ -121,19 +138,11 @@ def add_data_commands(commands: Any) -> None:
         "classes that occur, by alphabet)",
     )
     other.add_argument("--convention", choices=CONVENTIONS, help="of the boxes, of voc and csv")
-    for made in (coco, other):
-        made.add_argument(
-            "--keep-empty", action="store_true", help="keep photographs without boxes"
-        )
+    _add_keep_empty(other)
 
-    check = command("verify", _verify, "read every file and report what is wrong")
-    check.add_argument(
-        "--data", type=Path, metavar="FOLDER", help="in VOC layout (default: BANA_VOC_ROOT)"
-    )
-    check.add_argument("--split", nargs="+", default=(), metavar="NAME", help="(default: all)")
-    check.add_argument("--json", type=Path, metavar="FILE", help="write the report here too")
-    for made in (voc2012, coco, check):
-        made.add_argument("--workers", type=_count, metavar="N", help="processes (default: cores)")
+
+def _add_keep_empty(made: argparse.ArgumentParser) -> None:
+    made.add_argument("--keep-empty", action="store_true", help="keep photographs without boxes")
 
 
 def _count(text: str) -> int:

@@ -149,6 +149,7 @@ def _receive_all(archive: Archive, part: Path) -> None:
             # from its own faults (5xx) and from haste (408, 429), but not from a wrong address.
             if error.code == 416:
                 part.unlink(missing_ok=True)
+                most = 0
             elif error.code < 500 and error.code not in (408, 429):
                 raise _by_hand(archive, part.with_suffix(""), str(error)) from error
             reason: Exception = error

@@ -141,8 +141,9 @@ def write_photographs(
     """Bring photographs and their boxes into a folder in VOC layout, as one split.
 
     Everything is checked before the first file is written. An older list of the split goes first
-    and the new one comes last, so that a split that is there is complete. Photographs are hard links to the originals, which take
-    no room, or copies where the disk is another one or knows no links.
+    and the new one comes last, so that a split that is there is complete. Photographs are hard
+    links to the originals, which take no room, or copies where the disk is another one or knows no
+    links.
 
     Args:
         root: the data set; other splits in it stay.

@@ -92,6 +92,14 @@ def test_wrong_beginning_is_thrown_away(server, tmp_path, rubbish):
     assert fetch(archive, tmp_path).read_bytes() == CONTENT
 
 
+def test_a_part_that_is_too_long_does_not_count_against_what_follows(server, tmp_path):
+    archive = server.offer("a.tar", CONTENT)
+    (tmp_path / "a.tar.part").write_bytes(b"x" * 2 * len(CONTENT))
+    # The first answer is the 416 to the false part; what comes after it is cut nine times.
+    server.faults = ["", *["cut"] * 9]
+    assert fetch(archive, tmp_path).read_bytes() == CONTENT
+
+
 def test_errors_of_the_server_are_waited_out(server, tmp_path, waits, capsys):
     archive = server.offer("a.tar", CONTENT)
     server.faults = [503, 500, 429]
