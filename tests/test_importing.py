@@ -133,6 +133,8 @@ def test_xml_of_other_programs(images):
     import_boxes("voc", folder, images, out)
     assert read_annotation(out / "Annotations" / "zebra_1.xml") == annotation
     assert VocDataset(out, "train")[0]["crowds"].tolist() == [[0, 0, 5, 5]]
+    import_boxes("voc", folder, images, out, convention="half-open")
+    assert boxes_of(VocDataset(out, "train"), "zebra_1").tolist() == [[10, 20, 30, 40]]
 
 
 @pytest.mark.parametrize(
