@@ -14,6 +14,7 @@ everything reads one layout, a folder with
   JPEGImages/<id>.jpg                  photographs (.jpeg and .png too)
   Annotations/<id>.xml                 boxes, VOC's XML
   SegmentationClass/<id>.png           masks, to evaluate only: palette or grey, 255 = ignore
+  SegmentationObject/<id>.png          the same of single objects, for average precision only
   SegmentationClassAug/<id>.png        masks of photographs that have none above (SBD's)
   ImageSets/Segmentation/<split>.txt   one id a line: train, val, train_aug, ...
   classes.txt                          one class a line, background first; none: VOC's 20

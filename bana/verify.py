@@ -81,12 +81,13 @@ def verify(
     """Read every file of a data set and report what is wrong.
 
     Photographs and masks are decoded to the last pixel. An error is: a missing or damaged file; an
-    unknown class; a box outside its image, empty, or inverted; a mask that is not of palette or
-    grey PNG, of another size than its photograph, or with a class that does not exist; a size in
-    the XML file that is not the photograph's; an id twice in a split; an id in two of the splits
-    train*, val* and test* (trainval holds train and val). A warning is: a class in the mask without
-    a box and the other way round; a box that holds no pixel's centre; an orientation in EXIF, which
-    is not applied; a mask that is missing where others of its split have one.
+    unknown class; a box outside its image, empty, or inverted; a mask of classes or objects that is
+    no palette or grey PNG, or of another size than its photograph; a mask of classes with one that
+    does not exist; a size in the XML file that is not the photograph's; an id twice in a split; an
+    id in two of the splits train*, val* and test* (trainval holds train and val). A warning is: a
+    class in the mask without a box and the other way round; a box that holds no pixel's centre; an
+    orientation in EXIF, which is not applied; a mask that is missing where others of its split have
+    one.
 
     Args:
         root: folder in VOC layout; None takes BANA_VOC_ROOT.
@@ -153,7 +154,15 @@ def _check(dataset: VocDataset, name: str) -> _Checked:
                 say(level, path, reason)
         except DataError as error:
             say("error", path, str(error))
-    return _Checked(findings, path.exists(), len(annotation.objects) if annotation else 0)
+    has_mask = path.exists()
+    path = dataset.root / "SegmentationObject" / f"{name}.png"
+    if path.exists():
+        try:
+            for level, reason in _size_problems(read_mask(path), size):
+                say(level, path, reason)
+        except DataError as error:
+            say("error", path, str(error))
+    return _Checked(findings, has_mask, len(annotation.objects) if annotation else 0)
 
 
 def _annotation_problems(
@@ -184,9 +193,7 @@ def _mask_problems(
     classes: Sequence[str],
     size: tuple[int, ...] | None,
 ) -> Iterable[tuple[str, str]]:
-    if size and tuple(mask.shape) != size:
-        height, width = mask.shape
-        yield "error", f"mask of {width} x {height} for a photograph of {size[1]} x {size[0]}"
+    yield from _size_problems(mask, size)
     shown = set(mask.unique().tolist()) - {0, IGNORE}
     for index in sorted(shown):
         if index >= len(classes):
@@ -199,6 +206,12 @@ def _mask_problems(
         yield "warning", f"shows {kind}, which has no box"
     for kind in sorted((boxed & set(classes)) - drawn):
         yield "warning", f"does not show {kind}, which has a box"
+
+
+def _size_problems(mask: torch.Tensor, size: tuple[int, ...] | None) -> Iterable[tuple[str, str]]:
+    if size and tuple(mask.shape) != size:
+        height, width = mask.shape
+        yield "error", f"mask of {width} x {height} for a photograph of {size[1]} x {size[0]}"
 
 
 def _split_findings(ids: dict[str, list[str]]) -> Iterable[Finding]:

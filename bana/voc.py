@@ -5,6 +5,7 @@ A folder in VOC layout holds
     JPEGImages/<id>.jpg
     Annotations/<id>.xml
     SegmentationClass/<id>.png          (only needed to evaluate)
+    SegmentationObject/<id>.png         (numbers of objects, only needed for average precision)
     SegmentationClassAug/<id>.png       (optional: masks of photographs that have none above)
     ImageSets/Segmentation/<split>.txt  (one id a line)
     classes.txt                         (ours, optional: one class name a line, background first)

@@ -65,6 +65,7 @@ def turn(root: Path) -> None:
 
 CAT = ("cat", (2, 2, 6, 6))
 IMAGE, XML, MASK = "JPEGImages/a.jpg", "Annotations/a.xml", "SegmentationClass/a.png"
+OBJECTS = "SegmentationObject/a.png"
 TRAIN = "ImageSets/Segmentation/train.txt"
 FAULTS: list[tuple[Callable[[Path], object], list[tuple[str, str, str]]]] = [
     (lambda root: (root / IMAGE).unlink(), [("error", IMAGE, "no such file")]),
@@ -108,6 +109,14 @@ FAULTS: list[tuple[Callable[[Path], object], list[tuple[str, str, str]]]] = [
     (
         lambda root: write_class(root, 15),
         [("warning", MASK, "shows person, which"), ("warning", MASK, "does not show cat, which")],
+    ),
+    (
+        lambda root: write_mask(root / OBJECTS, np.zeros((4, 5), np.uint8)),
+        [("error", OBJECTS, "mask of 5 x 4 for a photograph of 12 x 10")],
+    ),
+    (
+        lambda root: write_mask(root / OBJECTS, np.full((HEIGHT, WIDTH), 200, np.uint8)),
+        [],
     ),
     (lambda root: write_list(root, "train", "a", "b", "a"), [("error", TRAIN, "a occurs 2 times")]),
     (
