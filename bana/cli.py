@@ -6,9 +6,9 @@ Imports are inside the commands, so that `bana --help` answers at once.
 import argparse
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
+from bana.data_cli import add_data_commands
 from bana.evaluation_cli import add_evaluation_commands
 from bana.paths import run_dir
 
@@ -44,19 +44,6 @@ def _check(arguments: argparse.Namespace) -> int:
     answers = check_environment()
     print(report(answers))
     return 1 if any(answer.remedy for answer in answers) else 0
-
-
-def _data(arguments: argparse.Namespace) -> int:
-    from bana import stages
-    from bana.profiles import get_profile
-    from bana.sample import make_sample
-
-    profile = replace(get_profile("sample"), seed=arguments.seed)
-    if arguments.out is None:
-        print(stages.data_root(profile))
-    else:
-        print(make_sample(arguments.out, seed=arguments.seed))
-    return 0
 
 
 def _train(arguments: argparse.Namespace) -> int:
@@ -134,12 +121,7 @@ def _parser() -> argparse.ArgumentParser:
     command("publish", _publish, "write the sample run's outputs into the committed notebooks")
     command("check", _check, "say whether the environment has what a run needs")
 
-    data = command("data", _data, "draw the sample data set")
-    data.add_argument("name", choices=("sample",), help="the data set to make")
-    data.add_argument(
-        "--out", type=Path, metavar="FOLDER", help="where to (default: where runs look)"
-    )
-    data.add_argument("--seed", type=int, default=0, help="other scenes (default: 0)")
+    add_data_commands(commands)
 
     train = command("train", _train, "train a network, unless it is trained already")
     models = train.add_subparsers(dest="model", metavar="MODEL", required=True)
@@ -198,7 +180,7 @@ def main(arguments: list[str] | None = None) -> int:
     parsed = _parser().parse_args(arguments)
     try:
         return parsed.action(parsed)
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, OSError) as error:
         if parsed.debug:
             raise
         print(f"bana: {error}", file=sys.stderr)

@@ -24,11 +24,12 @@ from tqdm import tqdm
 
 from bana.artefacts import read_json, write_json
 from bana.baselines import filled_boxes, grabcut
+from bana.boxes import box_masks
 from bana.labels import PseudoLabels, pseudo_labels
 from bana.networks import BoxClassifier
 from bana.profiles import Profile
 from bana.transforms import eval_image
-from bana.voc import DataError, VocDataset, write_mask
+from bana.voc import IGNORE, DataError, VocDataset, write_mask
 
 # How each kind of label is made: the pooling of its classifier and the change to the profile's
 # unary; None for the baselines that need no classifier.
@@ -308,17 +309,22 @@ def _label_batch(batch: list[int]) -> dict[str, str]:
 
 
 def _write_labels(job: LabelJob, item: dict, features: Tensor | None) -> None:
-    name = f"{item['id']}.png"
+    image, boxes = (item[key].as_subclass(Tensor) for key in ("image", "boxes"))
+    size = image.shape[1:]
+    kinds = {}
     if job.model is not None and features is not None:
         with torch.no_grad():
             made = labels_from_features(job.profile, job.model, item, features, job.variant)
-        label = made.y_crf
-        write_mask(job.folder / "Y_ret" / name, made.y_ret)
+        kinds["Y_ret"], kinds["Y_crf"] = made.y_ret.cpu(), made.y_crf.cpu()
+    elif job.variant == "grabcut":
+        kinds["Y_crf"] = grabcut(image, boxes, item["labels"])
     else:
-        image, boxes = (item[key].as_subclass(Tensor) for key in ("image", "boxes"))
-        if job.variant == "grabcut":
-            label = grabcut(image, boxes, item["labels"])
-        else:
-            label = filled_boxes(boxes, item["labels"], *image.shape[1:])
+        kinds["Y_crf"] = filled_boxes(boxes, item["labels"], *size)
+    if "crowds" in item:
+        # Nobody counted the objects of a crowd: what no box claims there is no background either.
+        crowd = box_masks(item["crowds"].as_subclass(Tensor), *size).any(0)
+        unknown = crowd & ~box_masks(boxes, *size).any(0)
+        kinds = {kind: label.masked_fill(unknown, IGNORE) for kind, label in kinds.items()}
     # Y_crf last: its file tells that the image is finished.
-    write_mask(job.folder / "Y_crf" / name, label)
+    for kind, label in kinds.items():
+        write_mask(job.folder / kind / f"{item['id']}.png", label)

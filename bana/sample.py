@@ -12,7 +12,6 @@ import json
 import os
 import shutil
 from pathlib import Path
-from xml.etree import ElementTree
 
 import numpy as np
 import torch
@@ -23,7 +22,7 @@ from bana.boxes import half_open_to_voc
 from bana.sample_objects import DRAW
 from bana.sample_paint import NoiseBank
 from bana.sample_scene import Scene, draw_scene
-from bana.voc import DataError, write_mask
+from bana.voc_files import Annotation, DataError, write_annotation, write_mask
 
 SAMPLE_CLASSES: tuple[str, ...] = ("background", *DRAW)
 MANIFEST = "manifest.json"
@@ -104,29 +103,11 @@ def _write_all(root: Path, seed: int, counts: dict[str, int], size: tuple[int, i
 
 
 def _write_annotation(path: Path, scene: Scene) -> None:
-    """Write VOC's XML: 1-based inclusive corners."""
-    root = ElementTree.Element("annotation")
-
-    def add(parent: ElementTree.Element, tag: str, text: object) -> None:
-        ElementTree.SubElement(parent, tag).text = str(text)
-
     height, width = scene.mask.shape
-    add(root, "folder", "sample")
-    add(root, "filename", f"{path.stem}.jpg")
-    sizes = ElementTree.SubElement(root, "size")
-    for tag, value in (("width", width), ("height", height), ("depth", 3)):
-        add(sizes, tag, value)
-    add(root, "segmented", 1)
-    corners = half_open_to_voc(torch.from_numpy(scene.boxes)).int().tolist()
-    for label, corner in zip(scene.labels.tolist(), corners, strict=True):
-        thing = ElementTree.SubElement(root, "object")
-        add(thing, "name", SAMPLE_CLASSES[label])
-        add(thing, "difficult", 0)
-        box = ElementTree.SubElement(thing, "bndbox")
-        for tag, value in zip(("xmin", "ymin", "xmax", "ymax"), corner, strict=True):
-            add(box, tag, value)
-    ElementTree.indent(root)
-    ElementTree.ElementTree(root).write(path, encoding="unicode")
+    corners = half_open_to_voc(torch.from_numpy(scene.boxes)).tolist()
+    kinds = [SAMPLE_CLASSES[label] for label in scene.labels.tolist()]
+    objects = list(zip(kinds, corners, strict=True))
+    write_annotation(path, Annotation(objects, [], (width, height)), "sample")
 
 
 def _settings(root: Path) -> dict | None:

@@ -35,6 +35,7 @@ from bana import (
     training,
     transforms,
     voc,
+    voc_files,
 )
 from bana import labels as label_module
 from bana.artefacts import (
@@ -75,7 +76,7 @@ __all__ = [
     "segmenter",
 ]
 
-DATA_SOURCES = (voc, boxes, transforms)
+DATA_SOURCES = (voc, voc_files, boxes, transforms)
 CLASSIFIER_SOURCES = (*DATA_SOURCES, bap, backbones, networks, training)
 LABEL_SOURCES = (label_module, labelling, cam, crf, permutohedral, interpolation, baselines)
 SEGMENTER_SOURCES = (losses, networks, training, backbones)

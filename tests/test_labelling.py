@@ -18,6 +18,7 @@ from torchvision import tv_tensors
 from bana import labelling
 from bana.backbones import Backbone
 from bana.baselines import filled_boxes, grabcut
+from bana.boxes import box_masks
 from bana.crf import CrfParameters
 from bana.labelling import (
     VARIANTS,
@@ -33,7 +34,7 @@ from bana.networks import BoxClassifier
 from bana.profiles import Profile, get_profile
 from bana.sample import make_sample
 from bana.transforms import eval_image
-from bana.voc import PALETTE, DataError, VocDataset, read_mask
+from bana.voc import IGNORE, PALETTE, DataError, VocDataset, read_mask
 
 STRIDE = 8
 CLASSIFIED = [variant for variant, recipe in VARIANTS.items() if recipe]
@@ -282,6 +283,34 @@ def test_finished_image_of_a_batch_is_left_alone(profile, model, data, start, tm
     labelling._label_batch([0, 1, 2])
     assert path.read_bytes() == b"finished"
     assert labelled(data, tmp_path).ids == data.ids
+
+
+@pytest.mark.parametrize("variant", ["bap", "boxes"])
+def test_crowds_outside_the_boxes_are_ignored(
+    variant: str, profile, model, data, start, tmp_path, monkeypatch
+) -> None:
+    real = VocDataset.__getitem__
+    size = data.image_size(data.ids[0])
+    crowd = torch.tensor([[0.0, 0.0, size[1] / 2, size[0]]])
+
+    def read(self: VocDataset, index: int) -> dict:
+        box = tv_tensors.BoundingBoxes(crowd, format="XYXY", canvas_size=size)
+        return {**real(self, index), "crowds": box}
+
+    def made() -> dict[str, Tensor]:
+        start(LabelJob(profile, data, variant, model if VARIANTS[variant] else None, tmp_path))
+        labelling._label_batch([0])
+        return {f.parent.name: read_mask(f) for f in sorted(tmp_path.glob(f"*/{data.ids[0]}.png"))}
+
+    without = made()
+    for path in tmp_path.glob("*/*.png"):
+        path.unlink()
+    monkeypatch.setattr(VocDataset, "__getitem__", read)
+    boxes, _ = boxes_of(data[0])
+    ignored = box_masks(crowd, *size)[0] & ~box_masks(boxes, *size).any(0)
+    assert ignored.any() and not ignored.all()
+    for kind, label in made().items():
+        assert torch.equal(label, without[kind].masked_fill(ignored, IGNORE))
 
 
 @pytest.mark.parametrize("change", [{"processes": 0}, {"devices": ()}, {"batch": 0}])
