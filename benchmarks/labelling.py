@@ -44,7 +44,7 @@ def rate(folder: Path, crew: Crew) -> float:
 
 
 def measure(data: VocDataset, model: BoxClassifier, crew: Crew) -> dict[str, float]:
-    """Label all images once: rate, seconds with starting, peak memory of all processes."""
+    """Label all images once: rate, seconds with starting, peak memory of all, size of the files."""
     peak, done = [0], Event()
 
     def watch() -> None:
@@ -70,10 +70,12 @@ def measure(data: VocDataset, model: BoxClassifier, crew: Crew) -> dict[str, flo
         if failures:
             raise ValueError(f"not every image could be read: {failures}")
         images_a_second = rate(Path(name), crew)
+        size = sum(path.stat().st_size for path in Path(name).glob("Y_*/*.png"))
     return {
         "images_a_second": images_a_second,
         "seconds_with_start": seconds,
         "peak_memory_mb": peak[0] / 1e6,
+        "label_kb_an_image": size / 1e3 / len(data),
     }
 
 
@@ -90,6 +92,7 @@ def main() -> None:
         drawn = 6 if options.quick else options.images
         root = options.photographs or make_sample(Path(name) / "sample", 0, train=drawn, val=1)
         data = VocDataset(root, "train", limit=drawn)
+        photographs = sum(data.image_path(name).stat().st_size for name in data.ids)
         torch.manual_seed(0)
         model = BoxClassifier(build_backbone("lite0", 16), len(data.classes) - 1).eval()
         crews = dict(list(CREWS.items())[2:3]) if options.quick else CREWS
@@ -101,6 +104,7 @@ def main() -> None:
         "benchmark": "label files with backbone lite0, dense CRF and writing",
         "photographs": options.photographs is not None,
         "images": len(data),
+        "image_kb": round(photographs / 1e3 / len(data), 1),
         **environment(),
         "repeats": options.repeats,
     }

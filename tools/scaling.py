@@ -1,0 +1,178 @@
+"""Writes the tables of docs/scaling.md and its figure from the records in results/.
+
+A test checks that docs/scaling.md is what this writes.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+
+from bana import plotting
+from bana.profiles import get_profile
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCUMENT, FIGURE = ROOT / "docs" / "scaling.md", ROOT / "docs" / "scaling.png"
+BEGIN, END = "<!-- {}: written by tools/scaling.py -->", "<!-- end of {} -->"
+
+# Assumed, not measured.
+TERAFLOP_A_SECOND = 100.0  # sustained, half precision, by a GPU of the H100's class
+DOLLARS_A_GPU_HOUR = 3.0
+SIZES = {"VOC with SBD": 10_582, "COCO 2017": 118_287, "a hundred million": 100_000_000}
+FACTORS = {"side": "side of the crop or image (px)", "batch": "batch", "boxes": "boxes an image"}
+
+Record = dict[str, Any]
+
+
+def read_records() -> dict[str, Record]:
+    """The three records, by name."""
+    return {
+        name: json.loads((ROOT / "results" / f"{name}.json").read_text(encoding="utf-8"))
+        for name in ("scaling", "labelling", "crf")
+    }
+
+
+def measured(records: dict[str, Record]) -> str:
+    """Tables of a step of each stage, of the CRF and of labelling, in Markdown."""
+    scaling, labelling, crf = (records[name] for name in ("scaling", "labelling", "crf"))
+    steps = [
+        [
+            row["stage"],
+            row["backbone"],
+            *(str(row[key]) for key in ("side", "batch", "boxes")),
+            f"{row['seconds_median']:.2f}",
+            f"{row['seconds_median'] / row['batch']:.3f}",
+            f"{row['peak_memory_mb']:,}",
+        ]
+        for row in scaling["rows"]
+    ]
+    header = ["stage", "backbone", "side (px)", "batch", "boxes an image"]
+    header += ["s a step", "s an image", "peak memory (MB)"]
+    filters = [
+        [" x ".join(map(str, row["size"])), str(row["labels"]), *_filter_times(row)]
+        for row in crf["scaling"]
+    ]
+    filter_header = ["pixels", "labels", "dense CRF (s)", "exact filter (s)"]
+    crews = [
+        [title, f"{row['images_a_second']:.2f}", f"{row['peak_memory_mb']:,.0f}"]
+        for title, row in labelling.items()
+        if isinstance(row, dict)
+    ]
+    return "\n\n".join(
+        [
+            f"One step of each stage, {scaling['threads']} threads:",
+            _table(header, steps, 2),
+            "The dense CRF with all labels plausible, one thread:",
+            _table(filter_header, filters, 0),
+            f"Label files of {labelling['images']} photographs, backbone lite0, from reading to "
+            f"writing, {labelling['cores']} cores:",
+            _table(["crew", "images a second", "peak memory of all (MB)"], crews, 1),
+        ]
+    )
+
+
+def _filter_times(row: Record) -> list[str]:
+    exact = f"{row['exact']['seconds_median']:.1f}" if "exact" in row else "-"
+    return [f"{row['dense']['seconds_median']:.2f}", exact]
+
+
+def plan(records: dict[str, Record]) -> str:
+    """What the three sizes need, in Markdown: the paper's settings, epochs as the paper's."""
+    paper = get_profile("paper-vgg")
+    cost = {
+        row["stage"]: row["gflop"] / row["batch"]
+        for row in records["scaling"]["rows"]
+        if row["gflop"] is not None
+    }
+    crops = {
+        "classifier": paper.classifier.iterations * paper.classifier.batch,
+        "segmenter": paper.segmentation.iterations * paper.segmentation.batch,
+    }
+    training = sum(crops[stage] * cost[stage] for stage in crops) / 1e3 / TERAFLOP_A_SECOND / 3600
+    labelling = records["labelling"]
+    crew = labelling["2 processes of 1 thread"]
+    rows = []
+    for name, images in SIZES.items():
+        core_hours = images * 2 / crew["images_a_second"] / 3600
+        gpu_hours = training * min(images, SIZES["COCO 2017"]) / SIZES["VOC with SBD"]
+        storage = images * (labelling["image_kb"] + crew["label_kb_an_image"]) / 1e6
+        rows.append(
+            [
+                f"{name} ({images:,})",
+                f"{gpu_hours:,.1f}",
+                f"{gpu_hours * DOLLARS_A_GPU_HOUR:,.0f}",
+                f"{core_hours:,.1f}",
+                f"{storage:,.1f}",
+                f"{max(1, images // 100_000):,}",
+            ]
+        )
+    header = ["images", "GPU hours of training (assumed rate)", "dollars (assumed price)"]
+    header += ["core hours of labelling (measured rate)", "photographs and labels (GB)", "shards"]
+    return "\n\n".join(
+        [
+            _table(header, rows, 0),
+            f"Training: the paper's {crops['classifier']:,} and {crops['segmenter']:,} crops of "
+            f"{paper.crop} pixels for VOC, at {cost['classifier']:,.0f} and "
+            f"{cost['segmenter']:,.0f} GFLOP a crop forward and backward (counted on VGG-16 by "
+            f"torch), as many for each image of COCO, and no more than COCO's beyond; "
+            f"{TERAFLOP_A_SECOND:.0f} TFLOP/s sustained and {DOLLARS_A_GPU_HOUR:.0f} dollars an "
+            f"hour are assumptions. Labelling: the light backbone on the CPU, measured.",
+        ]
+    )
+
+
+def _table(header: list[str], rows: list[list[str]], words: int) -> str:
+    """Markdown; the first column and the next ``words`` - 1 are text, the others numbers."""
+    rule = ["---"] * max(words, 1) + ["---:"] * (len(header) - max(words, 1))
+    return "\n".join("| " + " | ".join(line) + " |" for line in [header, rule, *rows])
+
+
+def draw(records: dict[str, Record]) -> None:
+    """Seconds against each factor, of the CRF against pixels, and images a second by crew."""
+    plotting.use_style()
+    rows = records["scaling"]["rows"]
+    middle = {r["stage"]: r for r in reversed(rows) if r["backbone"] == "lite0"}
+    fig, axes = plt.subplots(1, 4, figsize=(13, 3))
+    for ax, (factor, title) in zip(axes, FACTORS.items(), strict=False):
+        for (stage, base), marker in zip(middle.items(), "os^", strict=False):
+            others = [key for key in FACTORS if key != factor]
+            line = [
+                r
+                for r in rows
+                if (r["stage"], r["backbone"]) == (stage, "lite0")
+                and all(r[key] == base[key] for key in others)
+            ]
+            line.sort(key=lambda r: r[factor])
+            if len(line) > 1:
+                values = [r["seconds_median"] for r in line]
+                ax.plot([r[factor] for r in line], values, marker=marker, label=stage)
+        ax.set(xlabel=title, ylabel="time of a step (s)", ylim=0)
+        ax.legend()
+    sizes = [r for r in records["crf"]["scaling"] if r["labels"] == 4]
+    for method, marker in (("dense", "o"), ("exact", "^")):
+        line = sorted((r for r in sizes if method in r), key=lambda r: r["size"])
+        pixels = [r["size"][0] * r["size"][1] for r in line]
+        values = [r[method]["seconds_median"] for r in line]
+        axes[3].plot(pixels, values, marker=marker, label=f"{method} CRF")
+    axes[3].set(xscale="log", yscale="log", xlabel="pixels (4 labels)", ylabel="time (s)")
+    axes[3].legend()
+    fig.tight_layout()
+    fig.savefig(FIGURE, dpi=72, metadata={"Software": None})
+    plt.close(fig)
+
+
+def written(document: str, records: dict[str, Record]) -> str:
+    """The document with its tables written anew."""
+    for name, text in {"measured": measured(records), "plan": plan(records)}.items():
+        begin, end = BEGIN.format(name), END.format(name)
+        before, rest = document.split(begin)
+        document = f"{before}{begin}\n\n{text}\n\n{end}{rest.split(end)[1]}"
+    return document
+
+
+if __name__ == "__main__":
+    found = read_records()
+    text = written(DOCUMENT.read_text(encoding="utf-8"), found)
+    DOCUMENT.write_text(text, encoding="utf-8", newline="\n")
+    draw(found)
