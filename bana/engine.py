@@ -365,10 +365,13 @@ class Engine:
         self.fabric.barrier()
 
 
-def finish() -> None:
-    """Take leave of the other processes, where there are any."""
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
+def finish() -> bool:
+    """Take leave of the other processes, where there are any; say whether this is the first."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return True
+    first = torch.distributed.get_rank() == 0
+    torch.distributed.destroy_process_group()
+    return first
 
 
 def leave_signals_to_the_main_process(worker: int) -> None:

@@ -65,6 +65,9 @@ class Machine:
             raise ValueError(f"checkpoint_minutes must be >= 0, got {self.checkpoint_minutes}")
 
 
+THIS_MACHINE = Machine()
+
+
 def activation_bytes(body: nn.Module, crop: int) -> int:
     """Bytes of float32 that the convolutions to be trained give for one crop; nothing is computed.
 

@@ -51,7 +51,7 @@ def small_vgg(monkeypatch: pytest.MonkeyPatch, vgg_state: dict[str, Tensor]) -> 
         for n, v in vgg_state.items()
         if n.startswith("features")
     }
-    monkeypatch.setattr(backbones, "_load_state", lambda path: state)
+    monkeypatch.setattr(backbones, "load_state", lambda path: state)
     return vgg16(weights=Path("unused"))
 
 
@@ -60,7 +60,7 @@ def meta_resnet(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Backbone]:
     """ResNet-101 without numbers: only shapes are worked out."""
     with torch.device("meta"):
         state = torchvision.models.resnet101().state_dict()
-    monkeypatch.setattr(backbones, "_load_state", lambda path: state)
+    monkeypatch.setattr(backbones, "load_state", lambda path: state)
 
     def build(**settings) -> Backbone:
         with torch.device("meta"):
