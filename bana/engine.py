@@ -229,6 +229,7 @@ class Engine:
             if stop or due:
                 self._checkpoint()
             if stop:
+                progress.close()
                 raise Interrupted(
                     stop, f"stopped after iteration {self.done} of {total}; run again to go on"
                 )
