@@ -122,6 +122,18 @@ def write_whole(path: Path, write: Callable[[Path], Any], hash_in_name: bool = F
     return path
 
 
+def remove_unfinished(folder: Path, name: str) -> None:
+    """Remove what processes that were killed while writing left behind.
+
+    Args:
+        folder: where to look, not below it.
+        name: of the file that was to be written, or a pattern of names. No other process may be
+            writing it now.
+    """
+    for unfinished in folder.glob(f"{name}.*.tmp"):
+        unfinished.unlink(missing_ok=True)
+
+
 def _sync_folder(folder: Path) -> None:
     # The move itself is an entry of the folder. Windows cannot open folders and needs no such call.
     if os.name == "posix":

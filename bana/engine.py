@@ -265,19 +265,19 @@ class Engine:
     def _record(self, rate: float, step: list[dict], seconds: float) -> tuple[int, bool]:
         """Add the iteration's row; say which signal asks to stop, 0 for none, and whether to save.
 
-        All processes must take the same turn, so they tell one another in one exchange.
+        All processes must take the same turn, so they tell one another.
         """
         names = list(self._logged[0])
-        means = torch.stack([torch.stack([row[n] for n in names]) for row in self._logged])
-        means = means.nanmean(0)  # a micro-batch without a single box has no accuracy
-        stop = self._asked or 0
+        values = torch.stack([torch.stack([row[n] for n in names]) for row in self._logged])
+        # A micro-batch without a single box has no accuracy: NaN, which does not count.
+        sums = torch.cat([values.nansum(0), values.isfinite().sum(0)])  # [2 names]
         late = time.monotonic() - self._saved >= 60 * self.machine.checkpoint_minutes
-        due = self.run is not None and late
+        flags = torch.tensor([self._asked or 0, self.run is not None and late])
         if self.processes > 1:
-            flags = means.new_tensor([stop, due])
-            everyone = self.fabric.all_gather(torch.cat([means, flags]))  # [processes, names + 2]
-            means, flags = everyone[:, :-2].nanmean(0), everyone[:, -2:].amax(0)
-            stop, due = int(flags[0]), bool(flags[1])
+            sums = self.fabric.all_reduce(sums, reduce_op="sum")
+            flags = self.fabric.all_reduce(flags.to(self.device), reduce_op="max")
+        stop, due = flags.tolist()
+        means = sums[: len(names)] / sums[len(names) :]
         numbers = dict(zip(names, means.tolist(), strict=True))
         self.history.append(numbers)
         self.seconds += seconds
@@ -292,7 +292,7 @@ class Engine:
                     "seconds": round(self.seconds, 3),
                 }
             )
-        return stop, due
+        return stop, bool(due)
 
     def _checkpoint(self) -> None:
         if self.run is None:
@@ -318,9 +318,11 @@ class Engine:
 
     def _everyones(self, state: Tensor) -> Tensor:
         """The random states of all processes, uint8 [processes, bytes]."""
-        if self.processes == 1:
-            return state[None]
-        return self.fabric.all_gather(state.to(self.device)).cpu()
+        states = [state]
+        if self.processes > 1:
+            states = [state] * self.processes
+            torch.distributed.all_gather_object(states, state)
+        return torch.stack(states)
 
     @contextmanager
     def guarded(self, batch: int) -> Iterator[None]:

@@ -165,8 +165,7 @@ def make_fabric(machine: Machine) -> Any:
     if machine.precision != "32-true":
         settings["plugins"] = Autocast(machine.precision, accelerator)
     if devices * nodes > 1:
-        # Batch norm has nothing to exchange: it uses stored statistics, or those of its own crops.
-        settings["strategy"] = DDPStrategy(broadcast_buffers=False, timeout=PATIENCE)
+        settings["strategy"] = DDPStrategy(timeout=PATIENCE)
     return Fabric(**settings)
 
 

@@ -25,9 +25,15 @@ from typing import Any
 
 import torch
 
-from bana.artefacts import file_hash, source_commit, write_json, write_whole
+from bana.artefacts import (
+    file_hash,
+    remove_unfinished,
+    source_commit,
+    write_json,
+    write_whole,
+)
 
-PACKAGES = ("torch", "torchvision", "lightning-fabric", "timm", "numpy")
+PACKAGES = ("torchvision", "lightning-fabric", "timm", "numpy")
 
 
 class RunError(ValueError):
@@ -75,6 +81,7 @@ class Run:
             RunError: if the folder cannot be written or the disk is too full.
         """
         try:
+            remove_unfinished(self.folder, "*")
             write_json(self.folder / "settings.json", dict(settings))
             write_json(self.folder / "environment.json", dict(environment))
             free = shutil.disk_usage(self.folder).free
@@ -216,6 +223,7 @@ def environment(device: torch.device, processes: int = 1) -> dict[str, Any]:
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor()
     return {
         "python": platform.python_version(),
+        "torch": torch.__version__,  # of the module: it says which CUDA it was built for
         **{package: version(package) for package in PACKAGES},
         "system": platform.platform(),
         "device": f"{device.type} {name}".strip(),

@@ -9,7 +9,7 @@ from typing import Any
 from torch.utils.data import DataLoader
 
 from bana import backbones
-from bana.artefacts import file_hash, load_checkpoint, save_checkpoint
+from bana.artefacts import file_hash, load_checkpoint, remove_unfinished, save_checkpoint
 from bana.backbones import Backbone
 from bana.engine import Engine, leave_signals_to_the_main_process
 from bana.machine import Machine
@@ -55,6 +55,7 @@ def kept_training(
     kept |= {"seconds": hold.seconds, "extra": hold.extra}
 
     def keep() -> None:
+        remove_unfinished(path.parent, path.name)
         save_checkpoint(path, key, kept)
         run.clear()
 

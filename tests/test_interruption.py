@@ -48,7 +48,9 @@ def assert_as_unbroken(runs: Path, unbroken: Path) -> None:
         rows = metrics(runs, name)
         assert [int(number) for number, _ in rows] == list(range(1, ITERATIONS + 1))
         assert rows == metrics(unbroken, name)
-    assert not list(runs.rglob("checkpoint-*")) and not list(runs.rglob("*.tmp"))
+    assert not list(runs.rglob("checkpoint-*")) and not list(runs.glob("job/*.tmp"))
+    assert not list(runs.glob("job/classifier-*/*.tmp"))
+    assert not list(runs.glob("job/segmenter-*/*.tmp"))
     for label in (unbroken / "job" / "labels").rglob("*.png"):
         other = runs / label.relative_to(unbroken)
         assert other.read_bytes() == label.read_bytes()
@@ -64,7 +66,7 @@ def test_killed_at_random_moments_and_resumed(runs: Path, unbroken: Path) -> Non
     chance, kills, finished = random.Random(0), 0, 0
     while kills < KILLS or not finished:
         process = start(job_profile(ITERATIONS), runs, *WORDS)
-        process.join(chance.uniform(0.0, 0.7) if kills < KILLS else None)
+        process.join(chance.uniform(0.0, 0.5) if kills < KILLS else None)
         if process.exitcode is None:
             process.kill()
             process.join()

@@ -1,0 +1,86 @@
+"""Two processes train what one process with two accumulation steps trains."""
+
+import csv
+import socket
+from pathlib import Path
+
+import pytest
+import torch
+from training_jobs import job_profile, result, start
+
+# Measured here: no difference in any bit, since halves add up exactly. The bound leaves room for
+# another order of the sum.
+TOLERANCE = {"rtol": 1e-6, "atol": 1e-7}
+ITERATIONS = 6
+
+
+def free_port() -> int:
+    with socket.socket() as opened:
+        opened.bind(("127.0.0.1", 0))
+        return opened.getsockname()[1]
+
+
+def launched(rank: int, processes: int, port: int) -> dict[str, str]:
+    """The variables that torchrun gives a process."""
+    values = {"RANK": rank, "LOCAL_RANK": rank, "GROUP_RANK": 0, "MASTER_PORT": port}
+    values |= {"WORLD_SIZE": processes, "LOCAL_WORLD_SIZE": processes}
+    values |= {"MASTER_ADDR": "127.0.0.1", "TORCHELASTIC_RUN_ID": "test"}
+    return {name: str(value) for name, value in values.items()}
+
+
+def train(runs: Path, processes: int, *words: str) -> None:
+    profile = job_profile(ITERATIONS, batch=4, backbone="tiny-plain")
+    words = ("segmentation", "--accelerator", "cpu", *words)
+    port = free_port()
+    started = [
+        start(profile, runs, *words, variables=launched(rank, processes, port))
+        for rank in range(processes)
+    ]
+    for process in started:
+        process.join(120)
+    for process in started:
+        process.kill()
+    assert [process.exitcode for process in started] == [0] * processes, (runs / "log").read_text()
+
+
+@pytest.fixture(scope="module")
+def accumulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    runs = tmp_path_factory.mktemp("accumulated")
+    train(runs, 1, "--accumulate", "2")
+    return runs
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory, accumulated: Path) -> Path:
+    runs = tmp_path_factory.mktemp("two")
+    for scenes in accumulated.glob("sample-*"):
+        (runs / scenes.name).symlink_to(scenes)  # drawn once, not by both processes at once
+    train(runs, 2)
+    return runs
+
+
+@pytest.mark.parametrize("name", ["classifier-bap", "segmenter-nal"])
+def test_two_processes_are_two_accumulation_steps(name: str, two: Path, accumulated: Path) -> None:
+    one, other = result(two, name), result(accumulated, name)
+    assert len(one["history"]) == ITERATIONS
+    for row, expected in zip(one["history"], other["history"], strict=True):
+        assert row == pytest.approx(expected, rel=1e-6)
+    for weights, value in one["state"].items():
+        torch.testing.assert_close(value, other["state"][weights], **TOLERANCE)
+
+
+def test_the_first_process_alone_writes(two: Path) -> None:
+    (path,) = two.glob("job/classifier-bap-*/metrics.csv")
+    with path.open(newline="") as opened:
+        rows = list(csv.DictReader(opened))
+    assert [row["iteration"] for row in rows] == [str(t) for t in range(1, ITERATIONS + 1)]
+    assert (two / "log").read_text().count("classifier (bap):   0%") == 1
+
+
+def test_a_batch_in_pieces_is_another_loss(two: Path, tmp_path: Path, accumulated: Path) -> None:
+    # What the bound above must not hide: the whole batch as one micro-batch.
+    for scenes in accumulated.glob("sample-*"):
+        (tmp_path / scenes.name).symlink_to(scenes)
+    train(tmp_path, 1)
+    whole, pieces = (result(r, "segmenter-nal")["history"] for r in (tmp_path, two))
+    assert whole[0]["loss"] != pytest.approx(pieces[0]["loss"], rel=1e-4)
