@@ -1,5 +1,7 @@
 """Training loops, optimiser groups and the paper's settings, on problems of a few seconds."""
 
+from dataclasses import fields
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -9,7 +11,7 @@ from bana.backbones import Backbone
 from bana.crf import CrfParameters
 from bana.losses import cosine_scores, noise_aware_loss
 from bana.networks import BoxClassifier, Segmenter, build_neck
-from bana.profiles import PROFILES, Optimisation, get_profile
+from bana.profiles import PROFILES, Optimisation, get_profile, shortened
 from bana.training import LOSSES, confidence_of, optimiser, train_classifier, train_segmenter
 
 SIDE = 33
@@ -220,3 +222,16 @@ def test_paper_profiles_are_the_papers() -> None:
 def test_unknown_profile_is_named() -> None:
     with pytest.raises(ValueError, match="unknown profile 'voc-maxi'.*sample"):
         get_profile("voc-maxi")
+
+
+def test_a_try_never_passes_for_the_real_thing() -> None:
+    real = get_profile("paper-vgg")
+    short = shortened(real, 2)
+    assert short.name == "paper-vgg-2-iterations"
+    assert (short.classifier.iterations, short.segmentation.iterations) == (2, 2)
+    assert short.train_limit == 40  # as many photographs as two batches of twenty can show
+    expected = {"name", "classifier", "segmentation", "train_limit"}
+    different = {f.name for f in fields(real) if getattr(real, f.name) != getattr(short, f.name)}
+    assert different == expected
+    with pytest.raises(ValueError, match="at least 1"):
+        shortened(real, 0)
