@@ -12,16 +12,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bana.paths import results_dir, run_dir
+from bana.paths import results_dir
+from bana.training_cli import add_changes, add_train_command, chosen_profile
 
 SPLITS = ("train", "val")
-POOLINGS = ("bap", "gap")
 VARIANTS = ("bap", "bap-no-u0", "gap", "boxes", "grabcut")
 LOSSES = ("nal", "crf", "ret", "ignore", "entropy", "bootstrap")
-PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
-# Options of `bana train` that are fields of `bana.machine.Machine`.
-MACHINE = ("accelerator", "devices", "nodes", "precision", "accumulation", "compile")
-MACHINE += ("loader_workers", "checkpoint_minutes", "restart", "tensorboard")
 EPILOGUE = """\
 profiles: sample (drawn, no download, minutes on two cores), voc-mini (photographs, light
 backbone, two cores), paper-vgg and paper-resnet (the paper's settings, a GPU), smoke (tests).
@@ -68,47 +64,10 @@ def _data(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _profile(arguments: argparse.Namespace) -> Any:
-    """The profile that is named, with what the command line changes in it."""
-    from bana.profiles import get_profile, shortened
-
-    profile = get_profile(arguments.profile)
-    if arguments.iterations is not None:
-        profile = shortened(profile, arguments.iterations)
-    weights = arguments.weights and str(arguments.weights)
-    return replace(
-        profile,
-        weights=weights or profile.weights,
-        strong_split=arguments.strong or profile.strong_split,
-    )
-
-
-def _train(arguments: argparse.Namespace) -> int:
-    from bana import engine, stages
-    from bana.machine import Machine
-    from bana.runs import Interrupted
-
-    profile = _profile(arguments)
-    machine = Machine(
-        **{name: value for name in MACHINE if (value := getattr(arguments, name)) is not None}
-    )
-    try:
-        if arguments.model == "classifier":
-            stages.classifier(profile, arguments.pooling, arguments.data, machine)
-        else:
-            stages.segmenter(profile, arguments.loss, arguments.data, machine)
-    except Interrupted as stopped:
-        print(f"bana: {stopped}", file=sys.stderr)
-        return stopped.exit_code
-    if engine.finish():
-        print(run_dir(profile.name))
-    return 0
-
-
 def _label(arguments: argparse.Namespace) -> int:
     from bana import stages
 
-    profile = _profile(arguments)
+    profile = chosen_profile(arguments)
     print(stages.labels(profile, arguments.split, arguments.variant, arguments.data))
     return 0
 
@@ -146,7 +105,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     from bana import stages
     from bana.figures import source_commit
 
-    profile = _profile(arguments)
+    profile = chosen_profile(arguments)
     record = {
         "command": f"bana evaluate --profile {profile.name}",
         "commit": source_commit(),
@@ -162,43 +121,6 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     out.write_text(text, encoding="utf-8", newline="\n")
     print(f"record: {out}")
     return 0
-
-
-def _add_machine(made: argparse.ArgumentParser) -> None:
-    """Options that say where and how to train, not what."""
-    group = made.add_argument_group(
-        "machine", "Where to train; the results are kept under the same name in any case."
-    )
-    group.add_argument("--accelerator", metavar="NAME", help="auto, cpu, cuda, cuda:1, mps")
-    group.add_argument("--devices", type=int, metavar="N", help="processes a node, a device each")
-    group.add_argument(
-        "--nodes", type=int, metavar="N", help="(default: as torchrun or SLURM says)"
-    )
-    group.add_argument("--precision", choices=PRECISIONS, help="(default: 32-true)")
-    group.add_argument(
-        "--accumulate",
-        dest="accumulation",
-        type=int,
-        metavar="N",
-        help="cut each batch into N that are computed one after the other, for small memories",
-    )
-    group.add_argument("--compile", action="store_true", help="use torch.compile")
-    group.add_argument(
-        "--workers",
-        dest="loader_workers",
-        type=int,
-        metavar="N",
-        help="processes that prepare crops, for each device (default: the profile's)",
-    )
-    group.add_argument(
-        "--checkpoint-minutes", type=float, metavar="M", help="between checkpoints (default: 5)"
-    )
-    group.add_argument(
-        "--restart", action="store_true", help="begin anew instead of going on or being done"
-    )
-    group.add_argument(
-        "--tensorboard", action="store_true", help="write the metrics for TensorBoard too"
-    )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -228,26 +150,6 @@ def _parser() -> argparse.ArgumentParser:
         )
         return made
 
-    def with_changes(made: argparse.ArgumentParser) -> argparse.ArgumentParser:
-        made.add_argument(
-            "--weights",
-            type=Path,
-            metavar="PATH",
-            help="ImageNet weights: a file, or a folder of them (default: BANA_WEIGHTS, a folder)",
-        )
-        made.add_argument(
-            "--iterations",
-            type=int,
-            metavar="N",
-            help="a try: N iterations a training, in a run folder of its own",
-        )
-        made.add_argument(
-            "--strong",
-            metavar="SPLIT",
-            help="semi-supervised: true masks of this split instead of their pseudo labels",
-        )
-        return made
-
     run = with_profile(command("run", _run, "execute the notebooks that are stale, in order"))
     run.add_argument("--only", metavar="NN", help="this notebook alone, such as 03")
     run.add_argument("--force", action="store_true", help="execute what is up to date too")
@@ -262,22 +164,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     data.add_argument("--seed", type=int, default=0, help="other scenes (default: 0)")
 
-    train = command("train", _train, "train a network, unless it is trained already")
-    models = train.add_subparsers(dest="model", metavar="MODEL", required=True)
-    classifier = with_profile(models.add_parser("classifier", help="stage 1, learns from boxes"))
-    _add_machine(with_changes(classifier))
-    classifier.add_argument(
-        "--pooling", choices=POOLINGS, default="bap", help="within a box (default: bap)"
-    )
-    segmentation = with_profile(
-        models.add_parser("segmentation", help="stage 3, learns from pseudo labels")
-    )
-    _add_machine(with_changes(segmentation))
-    segmentation.add_argument("--loss", choices=LOSSES, default="nal", help="(default: nal)")
+    add_train_command(command, with_profile, LOSSES)
 
-    label = with_changes(
-        with_profile(command("label", _label, "make the pseudo labels of a split"))
-    )
+    label = add_changes(with_profile(command("label", _label, "make the pseudo labels of a split")))
     label.add_argument("--split", choices=SPLITS, default="train", help="(default: train)")
     label.add_argument(
         "--variant", choices=VARIANTS, default="bap", help="how they are made (default: bap)"
@@ -286,7 +175,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate = with_profile(
         command("evaluate", _evaluate, "score labels and networks, and record the scores")
     )
-    with_changes(evaluate).add_argument(
+    add_changes(evaluate).add_argument(
         "--out", type=Path, metavar="FILE", help="the record (default: results/<profile>.json)"
     )
     return parser

@@ -361,11 +361,9 @@ class Engine:
             if self._metrics is not None:
                 self._metrics.close()
 
-    def first_alone(self, work: Callable[[], Any]) -> None:
-        """Let the first process do something that the others wait for."""
-        if self.rank == 0:
-            work()
-        self.fabric.barrier()
+    def first_alone(self, work: Callable[[], Any]) -> Any:
+        """Let the first process do something that the others wait for; they get its result too."""
+        return self.fabric.broadcast(work() if self.rank == 0 else None)
 
 
 def finish() -> bool:

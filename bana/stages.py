@@ -212,8 +212,7 @@ def segmenter(
     def train(hold: Engine) -> None:
         # All processes train the classifier, the first one alone makes labels with it.
         classifier(profile, "bap", root, replace(machine, restart=False))
-        hold.first_alone(lambda: labels(profile, "train", "bap", root))
-        folder = labels(profile, "train", "bap", root)
+        folder = hold.first_alone(lambda: labels(profile, "train", "bap", root))
         folders = {"y_crf": folder / "Y_crf", "y_ret": folder / "Y_ret"}
         settings = profile.segmentation
         batches = trained.batches(profile, data, settings, hold, folders, strong)

@@ -16,7 +16,7 @@ from bana.machine import Machine
 from bana.networks import BoxClassifier, Segmenter
 from bana.paths import training_dir
 from bana.profiles import Optimisation, Profile
-from bana.runs import Run
+from bana.runs import Run, RunError
 from bana.transforms import Crops, collate, draw_order, training_transform
 from bana.voc import VocDataset
 from bana.weights import WEIGHT_FILES, find_weights
@@ -40,6 +40,9 @@ def kept_training(
 
     Returns:
         "state", "history", "seconds" and "extra".
+
+    Raises:
+        RunError: if the run folder or the memory do not suffice.
     """
     path, key = files
     kept = None if machine.restart else load_checkpoint(path, key)
@@ -56,7 +59,14 @@ def kept_training(
 
     def keep() -> None:
         remove_unfinished(path.parent, path.name)
-        save_checkpoint(path, key, kept)
+        try:
+            save_checkpoint(path, key, kept)
+        except (OSError, RuntimeError) as error:
+            reason = str(error).splitlines()[0]
+            raise RunError(
+                f"{path} could not be written ({reason}): free some disk and run the same command "
+                f"again, which goes on from the last checkpoint"
+            ) from error
         run.clear()
 
     hold.first_alone(keep)

@@ -7,9 +7,10 @@ from dataclasses import fields
 
 import pytest
 
-from bana import check, cli, stages
+from bana import check, cli, stages, training_cli
 from bana.cli import main
 from bana.machine import PRECISIONS, Machine
+from bana.networks import POOLINGS
 from bana.training import LOSSES
 
 
@@ -23,8 +24,9 @@ def test_help_needs_no_torch():
 def test_choices_are_those_of_the_package():
     assert set(cli.LOSSES) == set(LOSSES)
     assert set(cli.VARIANTS) == set(stages.VARIANTS)
-    assert set(cli.PRECISIONS) == set(PRECISIONS)
-    assert set(cli.MACHINE) == {field.name for field in fields(Machine)}
+    assert set(training_cli.POOLINGS) == set(POOLINGS)
+    assert set(training_cli.PRECISIONS) == set(PRECISIONS)
+    assert set(training_cli.MACHINE) == {field.name for field in fields(Machine)}
 
 
 def test_wrong_input_is_one_line_and_exit_code_2(capsys):

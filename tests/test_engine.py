@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 from training_jobs import job_profile, know_jobs, tiny
 
-from bana import engine, runs, stages
+from bana import engine, runs, stages, trained
 from bana.cli import main
 from bana.engine import Engine
 from bana.machine import Machine, activation_bytes, make_fabric
@@ -342,6 +342,18 @@ def test_wrong_machine_is_one_line(words: list[str], message: str, job, monkeypa
     monkeypatch.setattr(runs.importlib.util, "find_spec", lambda name: None)
     assert main([*TRAIN, *words]) == 2
     assert message in said(capsys)
+
+
+def test_a_result_that_cannot_be_written_is_one_line(job, monkeypatch, capsys) -> None:
+    def full(*arguments) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trained, "save_checkpoint", full)
+        assert main([*TRAIN, "--checkpoint-minutes", "0"]) == 2
+    assert "No space left on device" in said(capsys)
+    assert main(TRAIN) == 0
+    assert "going on after iteration 3" in capsys.readouterr().out
 
 
 def test_restart_begins_anew(job, monkeypatch, capsys) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from training_jobs import label_in_this_process
+from test_stages import label_in_this_process
 
 from bana import profiles, stages
 from bana.cli import main

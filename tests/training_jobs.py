@@ -16,13 +16,13 @@ from typing import Any
 
 import pytest
 import torch
+from test_stages import label_in_this_process
 from torch import nn
 
-from bana import backbones, labelling, profiles, stages
+from bana import backbones, profiles, stages
 from bana.backbones import Backbone
 from bana.cli import main
 from bana.crf import CrfParameters
-from bana.labelling import LabelJob
 from bana.profiles import Optimisation, Profile, get_profile
 
 METHODS = multiprocessing.get_all_start_methods()
@@ -63,13 +63,6 @@ def job_profile(iterations: int, batch: int = 2, backbone: str = "tiny") -> Prof
         label_crf=CrfParameters(iterations=1),
         snapshots=(0.2, 0.6, 1.0),
     )
-
-
-def label_in_this_process(job: LabelJob, names: list[str]) -> None:
-    """`make_label_files` without processes of its own."""
-    labelling._job = job
-    for name in names:
-        labelling._label_image(job.data.ids.index(name))
 
 
 def know_jobs(patch: pytest.MonkeyPatch, profile: Profile) -> None:
