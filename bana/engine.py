@@ -20,6 +20,7 @@ from dataclasses import asdict
 from itertools import islice
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -182,7 +183,10 @@ class Engine:
         network = torch.compile(model) if self.machine.compile else model
         self._network, optimiser = self.fabric.setup(network, sgd)
         if self.rank:
-            torch.manual_seed(torch.initial_seed() + (self.rank << 32))  # dropout of its own
+            # Dropout of its own. The seed is mixed, since torch's generator on the CPU looks at 32
+            # bits of it and neighbouring seeds are those of other experiments.
+            mixed = np.random.SeedSequence([torch.initial_seed(), self.rank]).generate_state(1)
+            torch.manual_seed(int(mixed[0]))
         if self._kept is not None:
             model.load_state_dict(self._kept["model"])
             sgd.load_state_dict(self._kept["optimiser"])

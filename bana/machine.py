@@ -132,11 +132,13 @@ def set_random_state(
     """
     if len(states["cpu"]) != processes:
         return
-    torch.set_rng_state(states["cpu"][rank])
-    if device.type == "cuda" and "cuda" in states:
-        torch.cuda.set_rng_state(states["cuda"][rank], device)
-    if device.type == "mps" and "mps" in states:
-        torch.mps.set_rng_state(states["mps"][rank])
+    # Cloned: torch reads a state from where the memory of its tensor begins, row 0 for every row.
+    own = {kind: rows[rank].clone() for kind, rows in states.items()}
+    torch.set_rng_state(own["cpu"])
+    if device.type == "cuda" and "cuda" in own:
+        torch.cuda.set_rng_state(own["cuda"], device)
+    if device.type == "mps" and "mps" in own:
+        torch.mps.set_rng_state(own["mps"])
 
 
 def make_fabric(machine: Machine) -> Any:

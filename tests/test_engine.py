@@ -14,7 +14,13 @@ from training_jobs import job_profile, know_jobs, tiny
 from bana import engine, runs, stages, trained
 from bana.cli import main
 from bana.engine import Engine
-from bana.machine import Machine, activation_bytes, make_fabric
+from bana.machine import (
+    Machine,
+    activation_bytes,
+    make_fabric,
+    random_state,
+    set_random_state,
+)
 from bana.networks import BoxClassifier, Segmenter, box_loss, build_neck
 from bana.profiles import Optimisation
 from bana.runs import Metrics, Run, RunError
@@ -248,6 +254,35 @@ def test_resumed_with_dropout_is_unbroken(tmp_path: Path) -> None:
     assert resumed.history == unbroken.history and len(resumed.history) == 6
     for one, other in zip(resumed.parameters(), unbroken.parameters(), strict=True):
         assert torch.equal(one, other)
+
+
+def test_every_process_has_dropout_of_its_own() -> None:
+    drawn = set()
+    for rank in range(4):
+        torch.manual_seed(0)
+        model = nn.Linear(1, 1)
+        hold = Engine(CPU)
+        hold.rank = rank
+        sgd = torch.optim.SGD(model.parameters(), 0.1)
+        hold.start(model, sgd, torch.optim.lr_scheduler.MultiStepLR(sgd, [1]))
+        drawn.add(float(torch.rand(())))
+    assert len(drawn) == 4
+
+
+def test_random_states_come_back_to_their_process() -> None:
+    states = []
+    for seed in (1, 2, 3):
+        torch.manual_seed(seed)
+        states.append(random_state(torch.device("cpu"))["cpu"])
+    stacked = {"cpu": torch.stack(states)}
+    for rank, seed in enumerate((1, 2, 3)):
+        set_random_state(stacked, torch.device("cpu"), rank, 3)
+        drawn = torch.rand(3)
+        torch.manual_seed(seed)
+        assert torch.equal(drawn, torch.rand(3))
+    before = torch.get_rng_state()
+    set_random_state(stacked, torch.device("cpu"), 0, 2)  # of another number of processes
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_smallest_memory_of_a_training() -> None:

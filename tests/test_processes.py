@@ -1,12 +1,19 @@
 """Two processes train what one process with two accumulation steps trains."""
 
 import csv
+import os
+import signal
 import socket
+import sys
+import time
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
 import torch
-from training_jobs import job_profile, result, start
+from training_jobs import job_profile, result, same, start
+
+from bana.profiles import Profile
 
 # Measured here: no difference in any bit, since halves add up exactly. The bound leaves room for
 # another order of the sum.
@@ -28,19 +35,28 @@ def launched(rank: int, processes: int, port: int) -> dict[str, str]:
     return {name: str(value) for name, value in values.items()}
 
 
-def train(runs: Path, processes: int, *words: str) -> None:
-    profile = job_profile(ITERATIONS, batch=4, backbone="tiny-plain")
+def begin(runs: Path, processes: int, profile: Profile, *words: str) -> list[BaseProcess]:
     words = ("segmentation", "--accelerator", "cpu", *words)
     port = free_port()
-    started = [
+    return [
         start(profile, runs, *words, variables=launched(rank, processes, port))
         for rank in range(processes)
     ]
+
+
+def end(started: list[BaseProcess]) -> list[int | None]:
+    """Exit codes, once all processes are over."""
     for process in started:
         process.join(120)
     for process in started:
         process.kill()
-    assert [process.exitcode for process in started] == [0] * processes, (runs / "log").read_text()
+    return [process.exitcode for process in started]
+
+
+def train(runs: Path, processes: int, *words: str, backbone: str = "tiny-plain") -> None:
+    profile = job_profile(ITERATIONS, batch=4, backbone=backbone)
+    started = begin(runs, processes, profile, *words)
+    assert end(started) == [0] * processes, (runs / "log").read_text()
 
 
 @pytest.fixture(scope="module")
@@ -84,3 +100,25 @@ def test_a_batch_in_pieces_is_another_loss(two: Path, tmp_path: Path, accumulate
     train(tmp_path, 1)
     whole, pieces = (result(r, "segmenter-nal")["history"] for r in (tmp_path, two))
     assert whole[0]["loss"] != pytest.approx(pieces[0]["loss"], rel=1e-4)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows ends a process without asking it")
+def test_one_process_asked_to_stop_stops_both_and_both_go_on(
+    accumulated: Path, tmp_path: Path
+) -> None:
+    unbroken, broken = tmp_path / "unbroken", tmp_path / "broken"
+    for runs in (unbroken, broken):
+        runs.mkdir()
+        for scenes in accumulated.glob("sample-*"):
+            (runs / scenes.name).symlink_to(scenes)
+    train(unbroken, 2, backbone="tiny")  # with dropout, a stream of its own in each process
+    profile = job_profile(ITERATIONS, batch=4, backbone="tiny")
+    started = begin(broken, 2, profile)
+    while len("".join(p.read_text() for p in broken.glob("job/*/metrics.csv")).splitlines()) < 2:
+        assert all(process.is_alive() for process in started), (broken / "log").read_text()
+        time.sleep(0.002)
+    os.kill(started[1].pid, signal.SIGTERM)
+    assert end(started) == [143, 143], (broken / "log").read_text()
+    train(broken, 2, backbone="tiny")
+    for name in ("classifier-bap", "segmenter-nal"):
+        assert same(result(broken, name), result(unbroken, name)), name
