@@ -72,6 +72,7 @@ class Engine:
         self._kept: dict[str, Any] | None = None
         self._asked: int | None = None  # the signal that asked to stop
         self._metrics: Metrics | None = None
+        self._progress: tqdm | None = None
         if run is not None:
             self._find_checkpoint(run)
 
@@ -219,7 +220,7 @@ class Engine:
         if self.run is not None and self.rank == 0:
             path = self.run.folder / "metrics.csv"
             self._metrics = Metrics(path, self.done, self.machine.tensorboard)
-        progress = tqdm(total=total, initial=self.done, desc=title, disable=self.rank > 0)
+        self._progress = tqdm(total=total, initial=self.done, desc=title, disable=self.rank > 0)
         self._saved = time.monotonic()
         began = time.perf_counter()
         while step := list(islice(batches, self.machine.accumulation)):
@@ -229,15 +230,14 @@ class Engine:
             self.done += 1
             stop, due = self._record(rate, step, time.perf_counter() - began)
             began = time.perf_counter()
-            progress.update()
+            self._progress.update()
             if stop or due:
                 self._checkpoint()
             if stop:
-                progress.close()
                 raise Interrupted(
                     stop, f"stopped after iteration {self.done} of {total}; run again to go on"
                 )
-        progress.close()
+        self._progress.close()
 
     def _on_device(self, step: list[dict]) -> Iterator[dict]:
         self._pieces = len(step)
@@ -364,6 +364,8 @@ class Engine:
                 signal.signal(number, handler)
             if self._metrics is not None:
                 self._metrics.close()
+            if self._progress is not None:
+                self._progress.close()  # an error is told on a line of its own
 
     def first_alone(self, work: Callable[[], Any]) -> Any:
         """Let the first process do something that the others wait for; they get its result too."""

@@ -159,7 +159,7 @@ def make_fabric(machine: Machine) -> Any:
             return data
 
     accelerator, _, index = _accelerator(machine.accelerator).partition(":")
-    devices, nodes = _processes(machine)
+    devices, nodes = processes_of(machine)
     if accelerator == "cuda" and devices > torch.cuda.device_count():
         raise ValueError(f"{devices} devices: torch sees {torch.cuda.device_count()} GPUs here")
     settings: dict[str, Any] = {"accelerator": accelerator, "num_nodes": nodes}
@@ -184,8 +184,13 @@ def _accelerator(asked: str) -> str:
     return asked
 
 
-def _processes(machine: Machine) -> tuple[int, int]:
-    """Processes a node and nodes, from the settings or from whoever started this process."""
+def processes_of(machine: Machine) -> tuple[int, int]:
+    """Processes a node, and nodes.
+
+    Args:
+        machine: settings; where they say nothing, torchrun or SLURM does, by the variables it gave
+            to this process. An interactive SLURM job starts one process like any shell.
+    """
     variables = os.environ
     devices = nodes = 1
     if "TORCHELASTIC_RUN_ID" in variables or "LOCAL_WORLD_SIZE" in variables:

@@ -125,9 +125,11 @@ class Run:
         except (OSError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
             last = self._good[-1].name if self._good else "none yet"
+            free = shutil.disk_usage(self.folder).free / 1e9
             raise RunError(
-                f"{path} could not be written ({reason}); the last good checkpoint is still there "
-                f"({last}): free some disk and run the same command again"
+                f"{path} could not be written ({reason}; {free:.2f} GB of disk are free); the last "
+                f"good checkpoint is still there ({last}): free some disk and run the same command "
+                f"again"
             ) from error
         self._good = [*self._good[-1:], written]
         for old in self.folder.glob("checkpoint-*"):

@@ -13,6 +13,7 @@ import itertools
 import json
 import os
 import platform
+import subprocess
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -33,7 +34,7 @@ STAGES = ("classifier", "segmentation")
 
 @dataclass
 class Watch:
-    """Use of the GPU while a block runs, in percent, sampled ten times a second."""
+    """Use of the GPU while a block runs, in percent, sampled a few times a second."""
 
     device: torch.device
     samples: list[int] = field(default_factory=list)
@@ -47,12 +48,8 @@ class Watch:
         return self
 
     def _sample(self) -> None:
-        while not self._over.wait(0.1):
-            try:
-                self.samples.append(torch.cuda.utilization(self.device))
-            except (ModuleNotFoundError, RuntimeError) as error:
-                print(f"no GPU utilisation: {error}")
-                return
+        while not self._over.wait(0.2):
+            self.samples.append(utilisation(self.device))
 
     def __exit__(self, *error: Any) -> None:
         self._over.set()
@@ -66,6 +63,13 @@ class Watch:
         peak = torch.cuda.max_memory_allocated(self.device)
         used = sum(self.samples) / len(self.samples) if self.samples else None
         return {"gpu_utilisation_percent": used, "peak_memory_gb": round(peak / 1e9, 2)}
+
+
+def utilisation(device: torch.device) -> int:
+    """Percent of the last moment in which the GPU was busy, as its driver counts."""
+    query = ["--query-gpu=utilization.gpu", "--format=csv,noheader,nounits", "-i"]
+    command = ["nvidia-smi", *query, str(device.index or 0)]
+    return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """The machine's part of a training: pieces of a batch, precision, memory, checkpoints, errors."""
 
 import errno
+import os
 import signal
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from bana.machine import (
     Machine,
     activation_bytes,
     make_fabric,
+    processes_of,
     random_state,
     set_random_state,
 )
@@ -79,6 +81,28 @@ def test_crops_of_an_iteration_do_not_depend_on_the_number_of_processes(
             seen[done + number // accumulation] += piece
     for t in range(done, iterations):
         assert sorted(seen[t]) == order[t * batch : (t + 1) * batch]
+
+
+@pytest.mark.parametrize(
+    ("variables", "settings", "expected"),
+    [
+        ({}, {}, (1, 1)),
+        ({}, {"devices": 2, "nodes": 3}, (2, 3)),
+        ({"LOCAL_WORLD_SIZE": "4", "WORLD_SIZE": "8"}, {}, (4, 2)),
+        ({"LOCAL_WORLD_SIZE": "4", "WORLD_SIZE": "8"}, {"devices": 1, "nodes": 1}, (1, 1)),
+        ({"SLURM_NTASKS": "8", "SLURM_NNODES": "2", "SLURM_JOB_NAME": "bana"}, {}, (4, 2)),
+        ({"SLURM_NTASKS": "8", "SLURM_JOB_NAME": "interactive"}, {}, (1, 1)),
+    ],
+)
+def test_processes_are_those_that_were_started(
+    variables: dict, settings: dict, expected: tuple[int, int], monkeypatch
+) -> None:
+    for name in list(os.environ):
+        if name.startswith("SLURM_") or name.endswith("WORLD_SIZE"):
+            monkeypatch.delenv(name)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert processes_of(Machine(**settings)) == expected
 
 
 def test_a_batch_that_cannot_be_cut_is_named() -> None:
