@@ -49,7 +49,11 @@ class Watch:
 
     def _sample(self) -> None:
         while not self._over.wait(0.2):
-            self.samples.append(utilisation(self.device))
+            try:
+                self.samples.append(utilisation(self.device))
+            except (OSError, ValueError, subprocess.CalledProcessError) as error:
+                print(f"no GPU utilisation: {error}")
+                return
 
     def __exit__(self, *error: Any) -> None:
         self._over.set()
