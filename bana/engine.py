@@ -211,6 +211,7 @@ class Engine:
 
         Raises:
             Interrupted: after a signal that asked to stop, when everything is saved.
+            FloatingPointError: after an iteration whose loss was not finite.
         """
         batches = iter(batches)
         if self._kept is not None:
@@ -253,34 +254,37 @@ class Engine:
                 }
 
     def backward(self, loss: Tensor) -> None:
-        """Add a micro-batch's share of the gradient.
-
-        Raises:
-            FloatingPointError: if the loss is not finite.
-        """
-        if not torch.isfinite(loss):
-            raise FloatingPointError(f"the loss became {loss.item()}: lower the learning rate")
+        """Add a micro-batch's share of the gradient."""
         self.fabric.backward(loss / self._pieces)
 
     def log(self, **numbers: Tensor) -> None:
-        """Note scalars of a micro-batch; the row of the iteration holds their means."""
+        """Note scalars of a micro-batch, "loss" among them; the iteration's row has their means."""
         self._logged.append({name: number.detach() for name, number in numbers.items()})
 
     def _record(self, rate: float, step: list[dict], seconds: float) -> tuple[int, bool]:
         """Add the iteration's row; say which signal asks to stop, 0 for none, and whether to save.
 
-        All processes must take the same turn, so they tell one another.
+        All processes must take the same turn, so they tell one another. Nothing is read from the
+        device before this, so that it is never kept waiting within an iteration.
+
+        Raises:
+            FloatingPointError: if the loss is not finite; no checkpoint holds what came of it.
         """
         names = list(self._logged[0])
         values = torch.stack([torch.stack([row[n] for n in names]) for row in self._logged])
         # A micro-batch without a single box has no accuracy: NaN, which does not count.
         sums = torch.cat([values.nansum(0), values.isfinite().sum(0)])  # [2 names]
         late = time.monotonic() - self._saved >= 60 * self.machine.checkpoint_minutes
-        flags = torch.tensor([self._asked or 0, self.run is not None and late])
+        broken = not values[:, names.index("loss")].isfinite().all()
+        flags = torch.tensor([self._asked or 0, self.run is not None and late, broken])
         if self.processes > 1:
             sums = self.fabric.all_reduce(sums, reduce_op="sum")
             flags = self.fabric.all_reduce(flags.to(self.device), reduce_op="max")
-        stop, due = flags.tolist()
+        stop, due, broken = flags.tolist()
+        if broken:
+            raise FloatingPointError(
+                f"the loss became infinite or NaN at iteration {self.done}: lower the learning rate"
+            )
         means = sums[: len(names)] / sums[len(names) :]
         numbers = dict(zip(names, means.tolist(), strict=True))
         self.history.append(numbers)

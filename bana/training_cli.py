@@ -141,7 +141,8 @@ def _train(arguments: argparse.Namespace) -> int:
         else:
             stages.segmenter(profile, arguments.loss, arguments.data, machine)
     except Interrupted as stopped:
-        print(f"bana: {stopped}", file=sys.stderr)
+        if engine.finish():
+            print(f"bana: {stopped}", file=sys.stderr)
         return stopped.exit_code
     if engine.finish():
         print(run_dir(profile.name))

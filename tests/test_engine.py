@@ -3,6 +3,8 @@
 import errno
 import os
 import signal
+import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -249,6 +251,30 @@ def test_metrics_have_every_iteration_once(tmp_path: Path) -> None:
     assert path.read_text() == ""
 
 
+def test_tensorboard_gets_the_same_numbers(tmp_path: Path, monkeypatch) -> None:
+    written = []
+
+    class Writer:
+        def __init__(self, folder: str, purge_step: int) -> None:
+            written.append((Path(folder), purge_step))
+
+        def add_scalar(self, name: str, value: float, step: int) -> None:
+            written.append((name, value, step))
+
+        def close(self) -> None:
+            written.append("closed")
+
+    fake = types.ModuleType("torch.utils.tensorboard")
+    fake.SummaryWriter = Writer
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", fake)
+    monkeypatch.setattr(runs.importlib.util, "find_spec", lambda name: name)
+    metrics = Metrics(tmp_path / "metrics.csv", 2, tensorboard=True)
+    metrics.append({"iteration": 3, "loss": 0.5})
+    metrics.close()
+    expected = [(tmp_path / "tensorboard", 3), ("iteration", 3, 3), ("loss", 0.5, 3), "closed"]
+    assert written == expected
+
+
 def test_signals_are_left_as_they_were(tmp_path: Path) -> None:
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     hold = Engine(CPU, Run(tmp_path, "key"))
@@ -307,6 +333,23 @@ def test_random_states_come_back_to_their_process() -> None:
     before = torch.get_rng_state()
     set_random_state(stacked, torch.device("cpu"), 0, 2)  # of another number of processes
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_loss_that_is_not_finite_leaves_the_checkpoint_before_it(tmp_path: Path) -> None:
+    settings, batches = Optimisation(3, 4, 1e-2), [crops(seed) for seed in range(2)]
+    model = small_segmenter()
+
+    def spoil(number: int, model: Segmenter) -> None:
+        if number == 1:
+            model.weight.data.fill_(float("nan"))
+
+    hold = Engine(
+        Machine(accelerator="cpu", checkpoint_minutes=0, accumulation=1), Run(tmp_path, "key")
+    )
+    with pytest.raises(FloatingPointError, match="NaN at iteration 2: lower the learning rate"):
+        train_segmenter(model, batches, settings, "crf", spoil, hold)
+    assert Run(tmp_path, "key").load()["iteration"] == 1
+    assert len(hold.history) == 1
 
 
 def test_smallest_memory_of_a_training() -> None:

@@ -5,12 +5,15 @@ import os
 import random
 import shutil
 import signal
-import sys
 import time
 from pathlib import Path
 
 import pytest
-from training_jobs import job_profile, result, same, start
+from training_jobs import METHODS, job_profile, result, same, start
+
+pytestmark = pytest.mark.skipif(
+    "forkserver" not in METHODS, reason="each of many processes would import torch anew here"
+)
 
 ITERATIONS = 15
 KILLS = 20
@@ -79,7 +82,6 @@ def test_killed_at_random_moments_and_resumed(runs: Path, unbroken: Path) -> Non
     assert "going on after iteration" in (runs / "log").read_text()
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows ends a process without asking it")
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["SIGTERM", "SIGINT"]
 )

@@ -119,6 +119,7 @@ def test_one_process_asked_to_stop_stops_both_and_both_go_on(
         time.sleep(0.002)
     os.kill(started[1].pid, signal.SIGTERM)
     assert end(started) == [143, 143], (broken / "log").read_text()
+    assert (broken / "log").read_text().count("bana: stopped after") == 1
     train(broken, 2, backbone="tiny")
     for name in ("classifier-bap", "segmenter-nal"):
         assert same(result(broken, name), result(unbroken, name)), name
