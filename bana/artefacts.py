@@ -70,6 +70,15 @@ def load_checkpoint(path: Path, key: str) -> dict | None:
     return kept if kept.get("key") == key else None
 
 
+def weights_hash(state: dict[str, torch.Tensor]) -> str:
+    """Short hash of the weights in a network's `state_dict`."""
+    digest = hashlib.sha256()
+    for name, value in sorted(state.items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
 def save_checkpoint(path: Path, key: str, kept: dict[str, Any]) -> None:
     """Keep tensors and plain values under a key."""
     write_whole(path, lambda unfinished: torch.save({**kept, "key": key}, unfinished))

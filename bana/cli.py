@@ -4,15 +4,12 @@ Imports are inside the commands, so that `bana --help` answers at once.
 """
 
 import argparse
-import json
-import os
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from bana.paths import results_dir
+from bana.data_cli import add_data_commands
+from bana.evaluation_cli import add_evaluation_commands
 from bana.training_cli import add_changes, add_train_command, chosen_profile
 
 SPLITS = ("train", "val")
@@ -51,76 +48,31 @@ def _check(arguments: argparse.Namespace) -> int:
     return 1 if any(answer.remedy for answer in answers) else 0
 
 
-def _data(arguments: argparse.Namespace) -> int:
-    from bana import stages
-    from bana.profiles import get_profile
-    from bana.sample import make_sample
-
-    profile = replace(get_profile("sample"), seed=arguments.seed)
-    if arguments.out is None:
-        print(stages.data_root(profile))
-    else:
-        print(make_sample(arguments.out, seed=arguments.seed))
-    return 0
-
-
 def _label(arguments: argparse.Namespace) -> int:
     from bana import stages
+    from bana.artefacts import read_json
+    from bana.labelling import Crew, manifest_path
 
     profile = chosen_profile(arguments)
-    print(stages.labels(profile, arguments.split, arguments.variant, arguments.data))
-    return 0
+    crew = Crew(
+        arguments.workers or profile.label_workers,
+        tuple(arguments.devices.split(",")),
+        arguments.batch,
+    )
+    folder = stages.labels(
+        profile, arguments.split, arguments.variant, arguments.data, crew, arguments.shard
+    )
+    print(folder)
+    failures = read_json(manifest_path(folder, arguments.shard))["failures"]
+    for reason in failures.values():
+        print(f"bana: {reason}", file=sys.stderr)
+    return 1 if failures else 0
 
 
-def _table(record: Mapping[str, Any]) -> str:
-    """The scores of a record as two tables, in percent."""
-    images = record["data"]["images"]["val"]
-    lines = [f"labels of {images} val images", f"  {'':<20}{'mIoU %':>12}{'coverage %':>12}"]
-    for row, scores in record["labels_val"].items():
-        lines.append(f"  {row:<20}{scores['miou']:12.1f}{scores['coverage']:12.1f}")
-    networks = record["segmentation_val"]
-    modes = list(next(iter(networks.values()), {}))
-    lines += [f"networks on {images} val images, mIoU % by test mode"]
-    lines += [f"  {'trained on':<20}" + "".join(f"{mode:>12}" for mode in modes)]
-    for loss, scores in networks.items():
-        cells = "".join(f"{scores[mode]['miou']:12.1f}" for mode in modes)
-        lines.append(f"  {loss:<20}{cells}")
-    return "\n".join(lines)
-
-
-def _environment() -> dict[str, str | int | None]:
-    """What a record was measured with."""
-    import platform
-    from importlib.metadata import version
-
-    packages = ("torch", "torchvision", "timm", "opencv-python-headless", "numpy")
-    return {
-        "python": platform.python_version(),
-        **{name: version(name) for name in packages},
-        "cores": os.cpu_count(),
-    }
-
-
-def _evaluate(arguments: argparse.Namespace) -> int:
-    from bana import stages
-    from bana.figures import source_commit
-
-    profile = chosen_profile(arguments)
-    record = {
-        "command": f"bana evaluate --profile {profile.name}",
-        "commit": source_commit(),
-        "environment": _environment(),
-        **stages.record(profile, arguments.data),
-    }
-    print(_table(record))
-    out = arguments.out or results_dir() / f"{profile.name}.json"
-    out.parent.mkdir(parents=True, exist_ok=True)
-    # A class that occurs nowhere has no score: nan, which JSON does not know, becomes null.
-    record = json.loads(json.dumps(record), parse_constant=lambda _: None)
-    text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
-    out.write_text(text, encoding="utf-8", newline="\n")
-    print(f"record: {out}")
-    return 0
+def _shard(text: str) -> tuple[int, int]:
+    """K/N as two numbers."""
+    part, _, parts = text.partition("/")
+    return int(part), int(parts)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -157,12 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     command("publish", _publish, "write the sample run's outputs into the committed notebooks")
     command("check", _check, "say whether the environment has what a run needs")
 
-    data = command("data", _data, "draw the sample data set")
-    data.add_argument("name", choices=("sample",), help="the data set to make")
-    data.add_argument(
-        "--out", type=Path, metavar="FOLDER", help="where to (default: where runs look)"
-    )
-    data.add_argument("--seed", type=int, default=0, help="other scenes (default: 0)")
+    add_data_commands(commands)
 
     add_train_command(command, with_profile, LOSSES)
 
@@ -171,13 +118,31 @@ def _parser() -> argparse.ArgumentParser:
     label.add_argument(
         "--variant", choices=VARIANTS, default="bap", help="how they are made (default: bap)"
     )
+    label.add_argument(
+        "--workers", type=int, metavar="N", help="processes (default: what the profile says)"
+    )
+    label.add_argument(
+        "--devices",
+        default="cpu",
+        metavar="LIST",
+        help="dealt out to the processes, such as cuda:0,cuda:1 (default: cpu)",
+    )
+    label.add_argument(
+        "--batch",
+        type=int,
+        default=1,
+        metavar="N",
+        help="images of one size in a process at once (default: 1; on a GPU try 8)",
+    )
+    label.add_argument(
+        "--shard",
+        type=_shard,
+        default=(1, 1),
+        metavar="K/N",
+        help="only the K-th of N parts, for N machines that share the folder of runs",
+    )
 
-    evaluate = with_profile(
-        command("evaluate", _evaluate, "score labels and networks, and record the scores")
-    )
-    add_changes(evaluate).add_argument(
-        "--out", type=Path, metavar="FILE", help="the record (default: results/<profile>.json)"
-    )
+    add_evaluation_commands(command, with_profile, LOSSES, VARIANTS)
     return parser
 
 
@@ -194,7 +159,7 @@ def main(arguments: list[str] | None = None) -> int:
     parsed = _parser().parse_args(arguments)
     try:
         return parsed.action(parsed)
-    except (ValueError, FileNotFoundError, FloatingPointError) as error:
+    except (ValueError, OSError, FloatingPointError) as error:
         if parsed.debug:
             raise
         print(f"bana: {error}", file=sys.stderr)

@@ -6,11 +6,14 @@ chosen for. :func:`dense_crf` is the one to use; :func:`exact_crf` is its slow, 
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from bana.permutohedral import build_lattice
 
@@ -18,7 +21,14 @@ CLIP = 1e-5
 NEGLIGIBLE = 1e-3
 TINY = 1e-20
 SUM_TOLERANCE = 1e-2
-BAND = 64
+BAND = 32
+FUSED = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION]
+
+# A kernel, normalised and times its weight: a linear map of its first argument [H, labels, W],
+# added to the second; the third is room to work in. Labels between rows and columns let both passes
+# of the Gaussian be plain matrix products of what lies in memory, and let the lattice, which wants
+# the labels of a pixel side by side, turn one short row at a time.
+Kernel = Callable[[Tensor, Tensor, Tensor], None]
 
 
 @dataclass(frozen=True)
@@ -59,142 +69,186 @@ DEEPLAB_V1_CRF = CrfParameters(bilateral_xy=121, bilateral_rgb=5)
 DEEPLAB_V2_CRF = CrfParameters(bilateral_xy=67, gaussian_xy=1)
 
 
+class CrfResult(NamedTuple):
+    """What mean field ends with.
+
+    Attributes:
+        q: Q, float32 [C, H, W], each pixel's sum 1.
+        filtered: bool [C], the labels that sent and received messages; the others were negligible
+            at every pixel and kept their unary.
+    """
+
+    q: Tensor
+    filtered: Tensor
+
+
 def dense_crf(
     image: Tensor, probabilities: Tensor, parameters: CrfParameters = LABEL_CRF
-) -> Tensor:
+) -> CrfResult:
     """Refine label probabilities by mean field in a fully connected CRF.
 
     The bilateral kernel goes through a permutohedral lattice, built once an image. The Gaussian
     kernel is separable, so it is two small matrix products, cut off only where float32 no longer
-    sees it (6 deviations); pydensecrf approximates it with a second lattice. Two exact savings:
-    the normalised kernels are linear and probabilities sum to 1, so the last label's message is
-    that of a constant minus the other labels'; and labels that matter nowhere (probability below
-    1e-3 at every pixel) keep their unary but neither send nor receive messages. The last is the
-    only approximation beside the lattice. The lattice's error, the same in pydensecrf, is 1 to 2 %
-    of labels on most crops; where the unary is vague, a region can tip to another label over it.
+    sees it (6 deviations); pydensecrf approximates it with a second lattice. Two savings: the
+    normalised kernels are linear and probabilities sum to 1, so the last label's message is that
+    of a constant minus the other labels', which is exact; and labels that matter nowhere
+    (probability below 1e-3 at every pixel) keep their unary but neither send nor receive messages,
+    as ``filtered`` tells. The last is the only approximation beside the lattice. The lattice's
+    error, the same in pydensecrf, is 1 to 2 % of labels on most crops; where the unary is vague, a
+    region can tip to another label over it.
 
     Args:
-        image: uint8 RGB [3, H, W], 0-255, not normalised; H, W >= 1.
+        image: uint8 RGB [3, H, W], 0-255, not normalised; H, W >= 1; any strides, so that
+            ``pixels.permute(2, 0, 1)`` of an array [H, W, 3] will do.
         probabilities: float [C, H, W], C >= 1, on the device of ``image``, each pixel's sum 1
             (to within .01).
         parameters: the kernels; the defaults are the authors' for pseudo labels.
 
     Returns:
-        Q, float32 [C, H, W], each pixel's sum 1.
+        Q and the labels that were filtered, on the device of ``image``.
 
     Raises:
         ValueError: for a wrong dtype, shape or device, for probabilities that are NaN, negative or
             unnormalised, and for a kernel too narrow to build a lattice for.
     """
     _check(image, probabilities)
-    _, height, width = image.shape
-    filters = []
+    kernels: list[Kernel] = []
     if parameters.gaussian_weight > 0:
         like = image.new_empty(0, dtype=torch.float32)
-        filters.append(_gaussian_filter(height, width, parameters, like))
+        kernels.append(_gaussian_kernel(*image.shape[1:], parameters, like))
     if parameters.bilateral_weight > 0:
-        filters.append(_lattice_filter(image, parameters))
-    return _mean_field(probabilities, filters, parameters.iterations)
+        kernels.append(_lattice_kernel(image, parameters))
+    return _mean_field(probabilities, kernels, parameters.iterations)
 
 
 def exact_crf(
     image: Tensor,
     probabilities: Tensor,
     parameters: CrfParameters = LABEL_CRF,
-    chunk: int = 2**22,
-) -> Tensor:
+    dtype: torch.dtype | None = None,
+) -> CrfResult:
     """Refine label probabilities as :func:`dense_crf` does, with the bilateral kernel exact.
 
-    The bilateral message is attention without its softmax: exp(-|a - b|² / 2) is
-    exp(a·b - |a|² / 2 - |b|² / 2), a matrix product and an exponential. Every pair of pixels is
-    visited, so the cost is quadratic: seconds for 100 x 100 pixels on a CPU, whole photographs
-    only on a GPU. Computed in float64.
+    The bilateral message is attention: exp(-|a - b|² / 2) is exp(a·b - |b|² / 2) up to a factor
+    of a's own, and dividing by the sum over b, as a softmax does, takes that factor away. So
+    torch's fused attention computes it without the matrix of all pairs. Every pair is visited all
+    the same and the cost is quadratic: a second for 100 x 100 pixels on a CPU, minutes for a
+    photograph.
 
     Args:
-        image, probabilities, parameters: as in :func:`dense_crf`; no label is left out.
-        chunk: pairs of pixels held at once, 8 bytes each; memory grows with this and not with
-            the number of pairs.
+        image, probabilities, parameters: as in :func:`dense_crf`.
+        dtype: of the computation; None takes float64 on a CPU and float32 elsewhere, where fused
+            attention has no other that is precise enough.
 
     Returns:
-        Q, float32 [C, H, W], each pixel's sum 1.
+        Q and ``filtered``, which is True for every label: none is left out.
 
     Raises:
         ValueError: as :func:`dense_crf`.
     """
     _check(image, probabilities)
-    _, height, width = image.shape
-    scores = probabilities.double().clamp_min(CLIP).log().flatten(1)  # [C, HW], minus the unary
-    kernels = []
+    if dtype is None:
+        dtype = torch.float64 if image.device.type == "cpu" else torch.float32
+    scores = probabilities.to(dtype).clamp_min(CLIP).log()
+    scores = scores.transpose(0, 1).contiguous()  # [H, C, W], minus the unary
+    kernels: list[Kernel] = []
     if parameters.gaussian_weight > 0:
-        kernels.append(_gaussian_filter(height, width, parameters, scores))
+        kernels.append(_gaussian_kernel(*image.shape[1:], parameters, scores))
     if parameters.bilateral_weight > 0:
-        kernels.append(_attention_filter(image, parameters, chunk))
-    q = scores.softmax(0)
+        kernels.append(_attention_kernel(image, parameters, scores))
+    q = scores.softmax(1)
     for _ in range(parameters.iterations):
-        q = (scores + sum(kernel(q) for kernel in kernels)).softmax(0)
-    return q.float().view(-1, height, width)
+        q = _send(kernels, q, scores.clone(), torch.empty_like(q)).softmax(1)
+    every = torch.ones(len(probabilities), dtype=torch.bool, device=image.device)
+    return CrfResult(q.transpose(0, 1).float().contiguous(), every)
 
 
-def _mean_field(
-    probabilities: Tensor, filters: list[Callable[[Tensor], Tensor]], iterations: int
-) -> Tensor:
-    """Run mean field with the given kernels, each a linear map of [labels, HW]."""
-    c, height, width = probabilities.shape
-    scores = probabilities.float().clamp_min(CLIP).log().flatten(1)  # [C, HW], minus the unary
-    peak = probabilities.flatten(1).amax(1)  # [C]
-    active = peak >= peak.amax().clamp(max=NEGLIGIBLE)
-    last = int(active.sum()) - 1
-    unary = scores[active]  # [A, HW], the label at ``last`` is the one that is not filtered
+def _mean_field(probabilities: Tensor, kernels: Sequence[Kernel], iterations: int) -> CrfResult:
+    """Mean field over the labels that matter somewhere, the last of them without filtering."""
+    scores = probabilities.float().clamp_min(CLIP).log_()  # [C, H, W], minus the unary
+    peak = probabilities.amax((1, 2))  # [C]
+    filtered = peak >= peak.amax().clamp(max=NEGLIGIBLE)
+    rest = scores[~filtered].logsumexp(0)  # [H, W], the other labels as one
+    unary = torch.cat([scores.transpose(0, 1)[:, filtered], rest[:, None]], 1)  # [H, A + 1, W]
+    last = unary.shape[1] - 2
 
-    def message(values: Tensor) -> Tensor:
-        total = torch.zeros_like(values)
-        for kernel in filters if len(values) else []:
-            total += kernel(values)
-        return total
-
-    total = message(scores.new_ones(1, height * width))[0]  # [HW], of all labels together
-    energy = torch.cat([unary, scores[~active].logsumexp(0, keepdim=True)])  # [A + 1, HW]
+    constant = torch.ones_like(rest)[:, None]
+    total = _send(kernels, constant, torch.zeros_like(constant), torch.empty_like(constant))[
+        :, 0
+    ]  # [H, W], of all together
+    energy = unary.clone()
+    # Fresh memory in every step would cost a quarter of the time.
+    q, values = torch.empty_like(energy), torch.empty_like(energy[:, :last])  # [H, A - 1, W]
+    received, room = torch.empty_like(values), torch.empty_like(values)
     for _ in range(iterations):
-        received = message(energy.softmax(0)[:last])  # [A - 1, HW]
-        torch.add(unary[:last], received, out=energy[:last])
-        torch.add(unary[last], total - received.sum(0), out=energy[last])
-    scores[active] = energy[:-1]
-    return scores.softmax(0).view(c, height, width)
+        torch.softmax(energy, 1, out=q)
+        _send(kernels, values.copy_(q[:, :last]), received.zero_(), room)
+        torch.add(unary[:, :last], received, out=energy[:, :last])
+        torch.add(unary[:, last], total - received.sum(1), out=energy[:, last])
+    scores[filtered] = energy[:, :-1].transpose(0, 1)
+    return CrfResult(scores.softmax(0), filtered)
 
 
-def _lattice_filter(image: Tensor, parameters: CrfParameters) -> Callable[[Tensor], Tensor]:
-    """The normalised bilateral kernel times its weight, as a map of [labels, HW]."""
+def _send(kernels: Sequence[Kernel], values: Tensor, received: Tensor, room: Tensor) -> Tensor:
+    """Add the messages of all kernels to ``received``; all are [H, labels, W]."""
+    for kernel in kernels if values.numel() else ():
+        kernel(values, received, room)
+    return received
+
+
+def _lattice_kernel(image: Tensor, parameters: CrfParameters) -> Kernel:
+    """The bilateral kernel through a permutohedral lattice."""
     lattice = build_lattice(_bilateral_points(image, parameters))
     ones = torch.ones(image[0].numel(), 1, device=image.device)
     norm = (lattice.filter(ones)[:, 0] + TINY).rsqrt()  # [HW]
     lattice = lattice.scaled(norm * parameters.bilateral_weight**0.5)
 
-    def kernel(values: Tensor) -> Tensor:
-        # A single label transposed counts as contiguous with a stride that bags are slow for.
-        by_pixel = values.new_empty(values.shape[::-1]).copy_(values.T)  # [HW, labels]
-        return lattice.filter(by_pixel).T
+    def kernel(values: Tensor, received: Tensor, room: Tensor) -> None:
+        height, labels, width = values.shape
+        # A single label turned round counts as contiguous with a stride that bags are slow for.
+        by_pixel = room.view(height, width, labels).copy_(values.transpose(1, 2))
+        sent = lattice.filter(by_pixel.view(-1, labels))  # [HW, labels]
+        received += sent.view(height, width, labels).transpose(1, 2)
 
     return kernel
 
 
-def _attention_filter(
-    image: Tensor, parameters: CrfParameters, chunk: int
-) -> Callable[[Tensor], Tensor]:
-    """As :func:`_lattice_filter`, over every pair of pixels and in float64."""
-    points = _bilateral_points(image, parameters).double().T  # [HW, 5]
-    points = points - points.mean(0)
-    half = points.square().sum(1) / 2  # [HW]
-    rows = max(1, chunk // len(points))
+def _attention_kernel(image: Tensor, parameters: CrfParameters, like: Tensor) -> Kernel:
+    """The bilateral kernel as attention of every pixel to every pixel, in the dtype of ``like``."""
+    points = _bilateral_points(image, parameters).T.to(like)  # [HW, 5]
+    points = points - points.mean(0)  # smaller exponents, less rounding
+    half = points.square().sum(1, keepdim=True) / 2  # [HW, 1]
+    one, none = torch.ones_like(half), torch.zeros_like(half)
+    queries = torch.cat([points, one, half], 1)  # a, 1, |a|² / 2
+    keys = torch.cat([points, -half, none], 1)  # b, -|b|² / 2, 0
 
-    def attend(values: Tensor) -> Tensor:
-        parts = [
-            torch.exp(a @ points.T - h[:, None] - half) @ values.T
-            for a, h in zip(points.split(rows), half.split(rows), strict=True)
-        ]
-        return torch.cat(parts).T  # [labels, HW]
+    # Attention divides by D, the sum of the kernel, and does not tell it. One more key with the
+    # kernel value 1 for every pixel receives 1 / (D + 1) of the attention, which does.
+    stranger = torch.zeros_like(keys[:1])
+    stranger[0, -1] = 1
+    only = torch.zeros_like(half[:1]) + 1
+    share = _attend(queries, torch.cat([keys, stranger]), torch.cat([none, only]))
+    degree = 1 / share - 1 + TINY  # D, [HW, 1]
 
-    norm = (attend(torch.ones_like(half)[None]) + TINY).rsqrt()  # [1, HW]
-    return lambda values: parameters.bilateral_weight * norm * attend(norm * values)
+    def kernel(values: Tensor, received: Tensor, room: Tensor) -> None:
+        height, labels, width = values.shape
+        by_pixel = values.transpose(1, 2).reshape(-1, labels)  # [HW, labels]
+        sent = degree.sqrt() * _attend(queries, keys, by_pixel * degree.rsqrt())
+        sent = sent.view(height, width, labels).transpose(1, 2)
+        received.add_(sent, alpha=parameters.bilateral_weight)
+
+    return kernel
+
+
+def _attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """Fused softmax(queries keys^T) values of [HW, E], [K, E] and [K, labels]; [HW, labels]."""
+    labels = values.shape[1]
+    # Fused kernels want one width for all three, a multiple of 8.
+    width = max(keys.shape[1], labels)
+    width += -width % 8
+    padded = (F.pad(x, (0, width - x.shape[1]))[None, None] for x in (queries, keys, values))
+    with sdpa_kernel(FUSED):
+        return F.scaled_dot_product_attention(*padded, scale=1.0)[0, 0, :, :labels]
 
 
 def _bilateral_points(image: Tensor, parameters: CrfParameters) -> Tensor:
@@ -207,37 +261,33 @@ def _bilateral_points(image: Tensor, parameters: CrfParameters) -> Tensor:
     return torch.cat([place, colour])
 
 
-def _gaussian_filter(
-    height: int, width: int, parameters: CrfParameters, like: Tensor
-) -> Callable[[Tensor], Tensor]:
-    """The normalised Gaussian kernel times its weight, as a map of [labels, HW].
+def _gaussian_kernel(height: int, width: int, parameters: CrfParameters, like: Tensor) -> Kernel:
+    """The Gaussian kernel, exact.
 
-    The kernel is the product of one over rows and one over columns, and so is its normalisation.
+    It is the product of one over rows and one over columns, and so is its normalisation.
     """
     scale = parameters.gaussian_weight**0.5
     rows = scale * _gaussian_matrix(height, parameters.gaussian_xy, like)  # [H, H]
     columns = scale * _gaussian_matrix(width, parameters.gaussian_xy, like)  # [W, W]
     reach = math.ceil(6 * parameters.gaussian_xy)
 
-    def kernel(values: Tensor) -> Tensor:
-        planes = values.reshape(-1, height, width)
-        across = torch.empty_like(planes)
-        for i, j in _bands(width, reach):
-            across[:, :, i] = planes[:, :, j] @ columns[j, i]
-        down = torch.empty_like(planes)
+    def kernel(values: Tensor, received: Tensor, room: Tensor) -> None:
+        lines, down = values.view(height, -1), room.view(height, -1)  # [H, labels W]
         for i, j in _bands(height, reach):
-            down[:, i] = rows[i, j] @ across[:, j]
-        return down.flatten(1)
+            torch.mm(rows[i, j], lines[j], out=down[i])
+        lines, across = down.view(-1, width), received.view(-1, width)  # [H labels, W]
+        for i, j in _bands(width, reach):
+            across[:, i].addmm_(lines[:, j], columns[j, i])
 
     return kernel
 
 
 def _gaussian_matrix(length: int, deviation: float, like: Tensor) -> Tensor:
     """D^-1/2 K D^-1/2 along one axis, [length, length] with the dtype and device of ``like``."""
-    place = torch.arange(length, device=like.device, dtype=torch.float64) / deviation
+    place = torch.arange(length, dtype=torch.float64) / deviation  # on the CPU: MPS has no float64
     matrix = torch.exp(-(place[:, None] - place).square() / 2)
     norm = (matrix.sum(1) + TINY).rsqrt()
-    return (norm[:, None] * matrix * norm).to(like.dtype)
+    return (norm[:, None] * matrix * norm).to(like)
 
 
 def _bands(length: int, reach: int) -> list[tuple[slice, slice]]:
@@ -272,8 +322,8 @@ def _check(image: Tensor, probabilities: Tensor) -> None:
             f"probabilities and image must be on one device, got {probabilities.device} "
             f"and {image.device}"
         )
-    low = probabilities.amin()
-    if not probabilities.isfinite().all():
+    low, high = torch.aminmax(probabilities)  # NaN if any is
+    if not (low.isfinite() and high.isfinite()):
         raise ValueError("probabilities hold NaN or infinite values")
     if low < 0:
         raise ValueError(f"probabilities must not be negative, got {low:.3g}")

@@ -26,14 +26,67 @@ class Scores(NamedTuple):
     coverage: float
 
 
-def score_labels(
-    pairs: Iterable[tuple[Tensor, Tensor]], n_classes: int, ignored: str = "dropped"
-) -> Scores:
-    """mIoU of label maps over a whole data set: one confusion matrix, then the mean of classes.
+class Scorer:
+    """mIoU over a whole data set, image by image: one confusion matrix, then the mean of classes.
 
     Pixels that the mask marks 255 never count. Pixels that the *label* marks 255 are counted as
     ``ignored`` says; the two conventions give very different numbers for the agreement of Y_crf
     and Y_ret, so both are always reported.
+
+    Args:
+        n_classes: L + 1.
+        ignored: "dropped" leaves unlabelled pixels out; "wrong" counts them as misses.
+
+    Raises:
+        ValueError: if ``ignored`` is unknown.
+    """
+
+    def __init__(self, n_classes: int, ignored: str = "dropped") -> None:
+        check_convention(ignored)
+        self.n_classes = n_classes
+        self.ignored = ignored
+        self.labelled = self.evaluated = 0
+        # "wrong" gives unlabelled pixels a class of their own, which no mask has.
+        self._metric = MulticlassJaccardIndex(
+            n_classes + 1, average="none", ignore_index=IGNORE, zero_division=float("nan")
+        )
+
+    def update(self, labels: Tensor, mask: Tensor) -> None:
+        """Count the pixels of one image.
+
+        Args:
+            labels, mask: uint8 [H, W], 0..L and 255, at the image's own size.
+
+        Raises:
+            ValueError: if sizes differ.
+        """
+        check_one_size(labels, mask)
+        unlabelled = labels == IGNORE
+        self.evaluated += int((mask != IGNORE).sum())
+        self.labelled += int(((mask != IGNORE) & ~unlabelled).sum())
+        target = mask.long()
+        if self.ignored == "dropped":
+            target = target.masked_fill(unlabelled, IGNORE)
+        known = labels.long().masked_fill(unlabelled, self.n_classes)
+        self._metric.update(known[None], target[None])
+
+    def scores(self) -> Scores:
+        """Scores of all images so far.
+
+        Raises:
+            ValueError: if there is nothing to score.
+        """
+        if not self.evaluated:
+            raise ValueError("there is no pixel to score")
+        per_class = 100 * self._metric.compute()[: self.n_classes]
+        coverage = 100 * self.labelled / self.evaluated
+        return Scores(float(per_class.nanmean()), tuple(per_class.tolist()), coverage)
+
+
+def score_labels(
+    pairs: Iterable[tuple[Tensor, Tensor]], n_classes: int, ignored: str = "dropped"
+) -> Scores:
+    """mIoU of label maps over a whole data set, see `Scorer`.
 
     Args:
         pairs: (labels, mask), uint8 [H, W] each, 0..L and 255.
@@ -43,27 +96,22 @@ def score_labels(
     Raises:
         ValueError: if sizes differ, ``ignored`` is unknown or there is nothing to score.
     """
+    scorer = Scorer(n_classes, ignored)
+    for labels, mask in pairs:
+        scorer.update(labels, mask)
+    return scorer.scores()
+
+
+def check_convention(ignored: str) -> None:
+    """Refuse a convention for unlabelled pixels that is neither "dropped" nor "wrong"."""
     if ignored not in ("dropped", "wrong"):
         raise ValueError(f"ignored must be dropped or wrong, got {ignored!r}")
-    # "wrong" gives unlabelled pixels a class of their own, which no mask has.
-    metric = MulticlassJaccardIndex(
-        n_classes + 1, average="none", ignore_index=IGNORE, zero_division=float("nan")
-    )
-    labelled = evaluated = 0
-    for labels, mask in pairs:
-        if labels.shape != mask.shape:
-            raise ValueError(f"labels {tuple(labels.shape)} and mask {tuple(mask.shape)} differ")
-        unlabelled = labels == IGNORE
-        evaluated += int((mask != IGNORE).sum())
-        labelled += int(((mask != IGNORE) & ~unlabelled).sum())
-        target = mask.long()
-        if ignored == "dropped":
-            target = target.masked_fill(unlabelled, IGNORE)
-        metric.update(labels.long().masked_fill(unlabelled, n_classes)[None], target[None])
-    if not evaluated:
-        raise ValueError("there is no pixel to score")
-    per_class = 100 * metric.compute()[:n_classes]
-    return Scores(float(per_class.nanmean()), tuple(per_class.tolist()), 100 * labelled / evaluated)
+
+
+def check_one_size(labels: Tensor, mask: Tensor) -> None:
+    """Refuse labels and a mask of different sizes."""
+    if labels.shape != mask.shape:
+        raise ValueError(f"labels {tuple(labels.shape)} and mask {tuple(mask.shape)} differ")
 
 
 @torch.no_grad()

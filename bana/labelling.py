@@ -1,20 +1,35 @@
-"""Label files of many images: Y_crf/<id>.png and Y_ret/<id>.png, made by several processes."""
+"""Label files of many images: Y_crf/<id>.png and Y_ret/<id>.png, made by several processes.
 
+A process takes a few images of one size through every step: reading, backbone, unaries, CRF,
+retrieval, writing. Processes are at different steps at any moment, so that one's CRF runs beside
+another's backbone, on a CPU and on a GPU alike, and none holds more than its own few images.
+"""
+
+import copy
 import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
+import os
+import shutil
+import signal
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass, replace
+from multiprocessing.queues import SimpleQueue
 from pathlib import Path
+from threading import Thread
 from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
+from bana.artefacts import read_json, write_json
 from bana.baselines import filled_boxes, grabcut
+from bana.boxes import box_masks
 from bana.labels import PseudoLabels, pseudo_labels
 from bana.networks import BoxClassifier
 from bana.profiles import Profile
 from bana.transforms import eval_image
-from bana.voc import VocDataset, write_mask
+from bana.voc import IGNORE, DataError, VocDataset, write_mask
 
 # How each kind of label is made: the pooling of its classifier and the change to the profile's
 # unary; None for the baselines that need no classifier.
@@ -44,26 +59,60 @@ def image_labels(
     Raises:
         ValueError: if the variant has no classifier.
     """
+    with torch.no_grad():
+        features = model.backbone(eval_image(item, profile.image_scale)[None])[0]
+        return labels_from_features(profile, model, item, features, variant)
+
+
+def labels_from_features(
+    profile: Profile, model: BoxClassifier, item: dict, features: Tensor, variant: str = "bap"
+) -> PseudoLabels:
+    """As `image_labels`, for an image whose features [D, h, w] are there already.
+
+    Everything is computed on the device of the features.
+    """
     recipe = VARIANTS.get(variant)
     if recipe is None:
         raise ValueError(f"labels {variant!r} are not made by a classifier")
-    image = eval_image(item, profile.image_scale)
-    with torch.no_grad():
-        features = model.backbone(image[None])[0]
-        return pseudo_labels(
-            features,
-            model.weight,
-            item["image"].as_subclass(torch.Tensor),
-            item["boxes"].as_subclass(torch.Tensor),
-            item["labels"],
-            replace(profile.unary, **recipe[1]),
-            profile.label_crf,
-            model.backbone.stride / profile.image_scale,
-        )
+    image, boxes = (item[key].as_subclass(Tensor).to(features.device) for key in ("image", "boxes"))
+    return pseudo_labels(
+        features,
+        model.weight,
+        image,
+        boxes,
+        item["labels"].to(features.device),
+        replace(profile.unary, **recipe[1]),
+        profile.label_crf,
+        model.backbone.stride / profile.image_scale,
+    )
+
+
+@dataclass(frozen=True)
+class Crew:
+    """The processes that make labels.
+
+    Attributes:
+        processes: how many; on a CPU as many as there are cores, on a GPU two or three a GPU.
+        devices: dealt out to the processes in turn, such as ("cpu",) or ("cuda:0", "cuda:1").
+        batch: images of one size that a process puts through the backbone at once. On a CPU one
+            alone is fastest.
+        threads: of each process. With more than one, sums may round differently, and labels of a
+            pixel in a million with them.
+    """
+
+    processes: int = 2
+    devices: tuple[str, ...] = ("cpu",)
+    batch: int = 1
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse an empty crew."""
+        if min(self.processes, self.batch, self.threads, len(self.devices)) < 1:
+            raise ValueError(f"processes, devices, batch and threads must be at least 1: {self}")
 
 
 class LabelJob(NamedTuple):
-    """What a labelling process needs to know."""
+    """What a labelling process needs to know; the model is None for the baselines."""
 
     profile: Profile
     data: VocDataset
@@ -72,46 +121,210 @@ class LabelJob(NamedTuple):
     folder: Path
 
 
-def make_label_files(job: LabelJob, names: list[str]) -> None:
-    """Label the named images in several processes of one thread each.
+def label_batches(data: VocDataset, size: int) -> list[list[int]]:
+    """Cut a data set into batches of images of one size.
+
+    Always of the whole data set: what is left of an interrupted run, or a part that another
+    machine takes, is put through the backbone in the same company, and so gets the same labels to
+    the last bit.
 
     Args:
-        job: settings, images and where the files go; the model is None for the baselines.
-        names: ids of images in ``job.data``, at least one.
+        data: the images.
+        size: most images of a batch, at least 1.
+
+    Returns:
+        Positions in ``data.ids``, each in one batch; an image whose size cannot be read is alone.
     """
-    index = {name: number for number, name in enumerate(job.data.ids)}
-    numbers = [index[name] for name in names]
-    workers = min(job.profile.label_workers, len(names))
+    if size == 1:
+        return [[number] for number in range(len(data))]
+    alike: dict[tuple[int, ...], list[int]] = {}
+    for number, name in enumerate(tqdm(data.ids, desc="sizes", leave=False)):
+        try:
+            shape = data.image_size(name)
+        except DataError:
+            shape = (-1, number)
+        alike.setdefault(shape, []).append(number)
+    return [group[i : i + size] for group in alike.values() for i in range(0, len(group), size)]
+
+
+def is_labelled(folder: Path, name: str) -> bool:
+    """Whether the labels of an image are finished."""
+    return (folder / "Y_crf" / f"{name}.png").is_file()
+
+
+def labelled(data: VocDataset, folder: Path) -> VocDataset:
+    """The images of a data set that have labels in a folder; some may have been unreadable."""
+    rest = copy.copy(data)
+    rest.ids = [name for name in data.ids if is_labelled(folder, name)]
+    return rest
+
+
+def manifest_path(folder: Path, shard: tuple[int, int] = (1, 1)) -> Path:
+    """The JSON file beside the labels that says how they were made.
+
+    It holds the hash of all that they depend on ("key"), the settings, the seconds that it took,
+    and {id: reason} of the images that could not be read ("failures").
+
+    Args:
+        folder: of the labels.
+        shard: (k, n) for the k-th of n parts, each of which has a file of its own.
+    """
+    part, parts = shard
+    return folder / ("manifest.json" if parts == 1 else f"manifest-{part}-of-{parts}.json")
+
+
+def open_manifest(
+    folder: Path, key: str, about: dict[str, Any], shard: tuple[int, int] = (1, 1)
+) -> dict[str, Any]:
+    """The manifest of a folder of labels, which is emptied if it holds labels of another key.
+
+    Args:
+        folder: of the labels.
+        key: hash of all that they depend on.
+        about: settings, for the reader of the manifest.
+        shard: (k, n), 1 <= k <= n.
+
+    Raises:
+        ValueError: if there is no such shard, or if a shard finds labels of another key: emptying
+            the folder could take what another machine has just made.
+    """
+    part, parts = shard
+    if not 1 <= part <= parts:
+        raise ValueError(f"no shard {part}/{parts}: the first of two is 1/2, the second 2/2")
+    keys = {read_json(path).get("key") for path in folder.glob("manifest*.json")}
+    if keys - {key} or (not keys and any(folder.glob("*/*.png"))):
+        if parts > 1:
+            raise ValueError(f"{folder} holds labels of other settings: remove it first")
+        shutil.rmtree(folder)
+    path = manifest_path(folder, shard)
+    if not path.is_file():
+        write_json(path, {"key": key, **about, "seconds": 0.0, "failures": {}})
+    return read_json(path)
+
+
+def make_label_files(
+    job: LabelJob, batches: Sequence[list[int]], crew: Crew | None = None
+) -> dict[str, str]:
+    """Label the images of some batches that are not labelled yet.
+
+    A file appears whole or not at all, and an image counts as finished when its last file is
+    there, so that a killed run goes on where it was. When this process dies, its helpers do too.
+
+    Args:
+        job: settings, images and where the files go.
+        batches: of `label_batches`.
+        crew: who does it; None takes the profile's number of processes on the CPU.
+
+    Returns:
+        {id: reason} of the images that could not be read; the others have their labels.
+
+    Raises:
+        ValueError: whatever is wrong with more than one image, such as classes that the model
+            does not know; nothing more is started then.
+    """
+    crew = crew or Crew(job.profile.label_workers)
+    for unfinished in job.folder.glob("Y_*/.*.tmp"):
+        unfinished.unlink()
     # Spawned, since a forked process inherits torch's thread pool in a state it cannot use.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, _start_process, (job,)) as pool:
-        made = pool.map(_label_image, numbers, chunksize=4)
-        description = f"labels {job.variant} {job.data.split}"
-        for _ in tqdm(made, desc=description, total=len(numbers)):
-            pass
+    devices: SimpleQueue[str] = context.SimpleQueue()
+    for number in range(crew.processes):
+        devices.put(crew.devices[number % len(crew.devices)])
+    failures: dict[str, str] = {}
+    progress = tqdm(
+        total=sum(map(len, batches)),
+        desc=f"labels {job.variant} {job.data.split}",
+        unit=" images",
+    )
+    arguments = (job, devices, crew.threads)
+    pool = ProcessPoolExecutor(crew.processes, context, _start_process, arguments)
+    try:
+        for batch, failed in _few_at_once(pool, _label_batch, batches, 2 * crew.processes):
+            failures |= failed
+            progress.update(len(batch))
+    finally:
+        progress.close()
+        pool.shutdown(cancel_futures=True)
+    return failures
+
+
+def _few_at_once(
+    pool: ProcessPoolExecutor,
+    function: Callable[[list[int]], dict[str, str]],
+    batches: Iterable[list[int]],
+    limit: int,
+) -> Iterator[tuple[list[int], dict[str, str]]]:
+    """Batches with their results as they come, no more than ``limit`` of them handed out."""
+    out: dict[Future[dict[str, str]], list[int]] = {}
+    todo = iter(batches)
+    while True:
+        while len(out) < limit and (batch := next(todo, None)) is not None:
+            out[pool.submit(function, batch)] = batch
+        if not out:
+            return
+        for future in wait(out, return_when=FIRST_COMPLETED).done:
+            yield out.pop(future), future.result()
 
 
 _job: LabelJob | None = None
 
 
-def _start_process(job: LabelJob) -> None:
+def _start_process(job: LabelJob, devices: SimpleQueue[str], threads: int) -> None:
     global _job
-    torch.set_num_threads(1)
-    _job = job
+    Thread(target=_end_with_parent, daemon=True).start()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent's to answer
+    torch.set_num_threads(threads)
+    device = devices.get()
+    _job = job if job.model is None else job._replace(model=job.model.to(device))
 
 
-def _label_image(number: int) -> None:
-    assert _job is not None, "the process was not started by _start_process"
-    item = _job.data[number]
-    image = item["image"].as_subclass(torch.Tensor)
-    boxes = item["boxes"].as_subclass(torch.Tensor)
-    if _job.model is not None:
-        made = image_labels(_job.profile, _job.model, item, _job.variant)
-        label = made.y_crf
-        write_mask(_job.folder / "Y_ret" / f"{item['id']}.png", made.y_ret)
-    elif _job.variant == "grabcut":
-        label = grabcut(image, boxes, item["labels"])
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)  # from a thread, an exception or sys.exit would end the thread alone
+
+
+def _label_batch(batch: list[int]) -> dict[str, str]:
+    """Label the images of a batch that need it; returns why some could not be read."""
+    job = _job
+    assert job is not None, "the process was not started by _start_process"
+    items, failed = [], {}
+    for number in batch:
+        try:
+            items.append(job.data[number])
+        except DataError as error:
+            failed[job.data.ids[number]] = str(error)
+    if not items:
+        return failed
+    features: Sequence[Tensor | None] = [None] * len(items)
+    if job.model is not None:
+        images = torch.stack([eval_image(item, job.profile.image_scale) for item in items])
+        with torch.no_grad():
+            features = job.model.backbone(images.to(job.model.weight.device))
+    for item, f in zip(items, features, strict=True):
+        if not is_labelled(job.folder, item["id"]):
+            _write_labels(job, item, f)
+    return failed
+
+
+def _write_labels(job: LabelJob, item: dict, features: Tensor | None) -> None:
+    image, boxes = (item[key].as_subclass(Tensor) for key in ("image", "boxes"))
+    size = image.shape[1:]
+    kinds = {}
+    if job.model is not None and features is not None:
+        with torch.no_grad():
+            made = labels_from_features(job.profile, job.model, item, features, job.variant)
+        kinds["Y_ret"], kinds["Y_crf"] = made.y_ret.cpu(), made.y_crf.cpu()
+    elif job.variant == "grabcut":
+        kinds["Y_crf"] = grabcut(image, boxes, item["labels"])
     else:
-        label = filled_boxes(boxes, item["labels"], *image.shape[1:])
+        kinds["Y_crf"] = filled_boxes(boxes, item["labels"], *size)
+    if "crowds" in item:
+        # Nobody counted the objects of a crowd: what no box claims there is no background either.
+        crowd = box_masks(item["crowds"].as_subclass(Tensor), *size).any(0)
+        unknown = crowd & ~box_masks(boxes, *size).any(0)
+        kinds = {kind: label.masked_fill(unknown, IGNORE) for kind, label in kinds.items()}
     # Y_crf last: its file tells that the image is finished.
-    write_mask(_job.folder / "Y_crf" / f"{item['id']}.png", label)
+    for kind, label in kinds.items():
+        write_mask(job.folder / kind / f"{item['id']}.png", label)

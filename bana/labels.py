@@ -80,7 +80,8 @@ def pseudo_labels(
 
     Args:
         features: f, float [D, h, w], non-negative.
-        weight: w, float [L + 1, D], background in row 0.
+        weight: w, float [L + 1, D], background in row 0. A row of nan marks a class that the
+            classifier never saw (see `bana.transfer`): u_c = 1 - u_0 inside its boxes.
         image: RGB uint8 [3, H, W], as stored (not normalised).
         boxes: [K, 4] x1, y1, x2, y2 in pixels of ``image``, half-open.
         classes: int64 [K], 1..L.
@@ -101,11 +102,12 @@ def pseudo_labels(
     inside = class_masks(boxes, classes, wanted, *image.shape[1:])  # B_c, [C, H, W]
 
     maps = _maps(features, weight[wanted], masks, enlarge)
-    unary = _unary(maps, masks, classes.to(masks.device), wanted, inside, options)
+    unseen = weight[wanted].isnan().any(1) | options.class_agnostic  # [C]
+    unary = _unary(maps, masks, classes.to(masks.device), wanted, inside, unseen, options)
     channels = torch.cat([wanted.new_zeros(1), wanted])  # [1 + C]
-    scores = dense_crf(image, unary, crf).to(unary)
+    scores = dense_crf(image, unary, crf).q.to(unary)
     scores = torch.cat([scores[:1], scores[1:] * inside])  # no label outside its own boxes
-    chosen = scores.argmax(0)  # [H, W], channel numbers
+    chosen = _first_maximum(scores)  # [H, W], channel numbers
     retrieved = _retrieve(features, weight[channels], chosen, inside, enlarge, maps.lengths)
     return PseudoLabels(
         channels[chosen].to(torch.uint8),
@@ -136,6 +138,7 @@ def _unary(
     classes: Tensor,
     wanted: Tensor,
     inside: Tensor,
+    unseen: Tensor,
     options: UnaryOptions,
 ) -> Tensor:
     """[u_0, u_c] as probabilities [1 + C, H, W]: softmax inside the boxes, background outside."""
@@ -143,10 +146,8 @@ def _unary(
     background = torch.zeros_like(maps.attention)
     if options.background == "attention":
         background = _background(maps, options)
-    if options.class_agnostic:
-        foreground = inside * (1 - background)
-    else:
-        foreground = _normalised_cams(maps.cams, masks, classes, wanted)  # u_c, [C, H, W]
+    foreground = _normalised_cams(maps.cams, masks, classes, wanted)  # u_c, [C, H, W]
+    foreground = torch.where(unseen[:, None, None], inside * (1 - background), foreground)
     scores = torch.cat([background[None], foreground]).softmax(0)
     certain = torch.zeros_like(scores)
     certain[0] = 1
@@ -182,19 +183,27 @@ def _retrieve(
 ) -> Tensor:
     """Channel of the most similar class prototype at every pixel: Eq. 8 and 9; int64 [H, W].
 
-    A channel that vanished from Y_crf has no mean; its classifier weight stands in.
+    A channel that vanished from Y_crf has no mean; its classifier weight stands in; for
+    a class that the classifier never saw nothing does, so that it is retrieved nowhere.
     """
     members = torch.stack([chosen == c for c in range(len(weight))]).to(features)  # [1 + C, H, W]
     prototypes = torch.einsum("dhw,chw->cd", features, enlarge.gather(members))
     empty = members.flatten(1).sum(1) == 0
-    prototypes = torch.where(empty[:, None], weight, prototypes)  # cosines need no division
+    prototypes = torch.where(
+        empty[:, None], weight.nan_to_num(), prototypes
+    )  # cosines need no division
     prototypes = torch.nn.functional.normalize(prototypes, dim=1, eps=EPSILON)
     cosines = enlarge.enlarge(torch.einsum("dhw,cd->chw", features, prototypes)) / lengths
     covered = inside.any(0)
     background = torch.where(covered, cosines[0], torch.ones_like(lengths))
-    # Outside its boxes a class scores 0; where background scores 0 too, argmax takes the first
-    # channel, which is background.
-    return torch.cat([background[None], cosines[1:] * inside]).argmax(0)
+    # Outside its boxes a class scores 0; where background scores 0 too, the first channel
+    # wins, which is background.
+    return _first_maximum(torch.cat([background[None], cosines[1:] * inside]))
+
+
+def _first_maximum(scores: Tensor) -> Tensor:
+    """Channel of the largest score, the first of equal ones; [C, H, W] to int64 [H, W]."""
+    return scores.max(0).indices  # as argmax, in a tenth of the time on a CPU
 
 
 def _check(features: Tensor, weight: Tensor, image: Tensor, boxes: Tensor, classes: Tensor) -> None:

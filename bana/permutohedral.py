@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 
 KEY_BITS = 62
+# Points whose simplices are found at once: few enough for what is in between to stay in cache.
+CHUNK = 2**15
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,12 @@ def build_lattice(features: Tensor) -> Lattice:
         ValueError: if the points spread over more lattice cells than a key of 62 bits can name.
     """
     d, n = features.shape
-    weights, keys, steps = _simplices(features)  # [N, d + 1] both, d + 1 numbers
+    strides, offset = _strides(features)
+    weights = features.new_empty(n, d + 1)
+    keys = torch.empty(n, d + 1, dtype=torch.int64, device=features.device)
+    for i in range(0, n, CHUNK):
+        part = slice(i, i + CHUNK)
+        weights[part], keys[part] = _simplices(features[:, part], strides, offset)
     keys, order = _sort(keys.flatten())  # [N (d + 1)] both
 
     new = torch.ones_like(keys, dtype=torch.bool)
@@ -114,44 +121,45 @@ def build_lattice(features: Tensor) -> Lattice:
         weights=weights.flatten(),
     )
     corners = keys[begin]  # [M], ascending
-    return Lattice(splat, tuple(_blur(corners, step) for step in steps), from_corners)
+    return Lattice(splat, tuple(_blur(corners, stride - 1) for stride in strides), from_corners)
 
 
-def _simplices(features: Tensor) -> tuple[Tensor, Tensor, list[int]]:
+def _simplices(features: Tensor, strides: list[int], offset: int) -> tuple[Tensor, Tensor]:
     """The simplex around each point.
 
-    Returns the barycentric weights [N, d + 1], an int64 key for each vertex [N, d + 1], and by
-    how much the key changes from a vertex to its neighbour along each of the d + 1 directions.
+    Args:
+        features: [d, N].
+        strides, offset: of the keys, see :func:`_strides`.
+
+    Returns:
+        The barycentric weights [N, d + 1] and an int64 key for each vertex [N, d + 1].
     """
     d, n = features.shape
     position = _elevation(d, features.device) @ features  # [d + 1, N], sums to 0 over dim 0
     base = position.round()
-    offset = position - base
-    rank = _descending_rank(offset) + base.sum(0).to(torch.int8)  # [d + 1, N]
+    excess = position - base
+    rank = _descending_rank(excess) + base.sum(0).to(torch.int8)  # [d + 1, N]
     # Rounding may have left the plane of the lattice; the coordinates rounded furthest step back.
     wrap = (rank < 0).to(torch.int8) - (rank > d).to(torch.int8)
     rank += (d + 1) * wrap
     base += wrap
-    offset -= wrap
+    excess -= wrap
 
     rank = rank.long()
-    strides = _strides(base)
-    moved = torch.empty_like(offset).scatter_(0, rank, offset)  # offsets from largest to smallest
-    stride = torch.tensor(strides, device=features.device)
-    freed = torch.empty_like(rank).scatter_(0, rank, stride[:, None].expand(d + 1, n))
+    moved = torch.empty_like(excess).scatter_(0, rank, excess)  # excesses from largest to smallest
+    stride = torch.tensor(strides, device=features.device)[:, None]
+    freed = torch.empty_like(rank).scatter_(0, rank, stride.expand(d + 1, n))
 
-    weights = features.new_empty(n, d + 1)
-    weights[:, 0] = 1 + moved[d] - moved[0]
-    weights[:, 1:] = (moved[:-1] - moved[1:]).flip(0).T
+    weights = torch.empty_like(moved)
+    weights[0] = 1 + moved[d] - moved[0]
+    torch.sub(moved[:-1].flip(0), moved[1:].flip(0), out=weights[1:])
     # From one vertex to the next every coordinate grows by 1, and that of the highest rank not
     # yet used falls by d + 1.
-    keys = torch.empty_like(rank.T, memory_format=torch.contiguous_format)
-    key = (base.long() * stride[:, None]).sum(0)
-    keys[:, 0] = key
+    keys = torch.empty_like(rank)
+    keys[0] = (base.long() * stride).sum(0) + offset
     for k in range(1, d + 1):
-        key = key + (1 - freed[d + 1 - k])
-        keys[:, k] = key
-    return weights, keys - keys.amin(), [s - 1 for s in strides]
+        torch.sub(keys[k - 1] + 1, freed[d + 1 - k], out=keys[k])
+    return weights.T, keys.T
 
 
 def _elevation(d: int, device: torch.device) -> Tensor:
@@ -167,36 +175,52 @@ def _elevation(d: int, device: torch.device) -> Tensor:
     return matrix.to(device, torch.float32)
 
 
-def _descending_rank(offset: Tensor) -> Tensor:
+def _descending_rank(values: Tensor) -> Tensor:
     """Rank of each coordinate among its point's, largest first, ties in order: int8 [d + 1, N]."""
-    rank = torch.zeros_like(offset, dtype=torch.int8)
-    for i in range(len(offset)):
-        for j in range(i + 1, len(offset)):
-            smaller = offset[i] < offset[j]
+    rank = torch.arange(len(values), dtype=torch.int8, device=values.device)
+    rank = rank[:, None].repeat(1, values.shape[1])
+    for i in range(len(values)):
+        for j in range(i + 1, len(values)):
+            smaller = (values[i] < values[j]).view(torch.int8)
             rank[i] += smaller
-            rank[j] += ~smaller
+            rank[j] -= smaller
     return rank
 
 
-def _strides(base: Tensor) -> list[int]:
-    """By how much the key grows when each of the d + 1 coordinates grows by d + 1.
+def _strides(features: Tensor) -> tuple[list[int], int]:
+    """How a vertex is numbered: by how much its key grows with each coordinate, and what is added.
 
     A vertex has integer coordinates x_0..x_d that are equal modulo d + 1 and sum to 0, so it is
-    named by x_0 and the (x_i - x_0) / (d + 1) for 0 < i < d. These are the digits of the key.
-    The key is linear in the coordinates and grows by 1 where all of them do.
+    named by x_0 and the (x_i - x_0) / (d + 1) for 0 < i < d. These are the digits of the key,
+    which is linear in the coordinates and grows by 1 where all of them do.
+
+    Args:
+        features: [d, N].
+
+    Returns:
+        For each of the d + 1 coordinates what the key grows by when it grows by d + 1; and the
+        number that makes the keys of all vertices and their neighbours at least 0.
     """
-    d = len(base) - 1
-    digits = torch.cat([base[:1] * (d + 1), base[1:d] - base[:1]])  # [d, N]
-    low, high = torch.aminmax(digits, dim=1)
-    # The vertices of the simplex and their neighbours lie up to 2 (d + 1) and 2 steps outside.
-    margin = [4 * (d + 1)] + [4] * (d - 1)
-    spread = [int(s) + m + 1 for s, m in zip((high - low).tolist(), margin, strict=True)]
+    d = len(features)
+    low, high = (x.cpu().double() for x in torch.aminmax(features, dim=1))  # [d]
+    matrix = _elevation(d, torch.device("cpu")).double()
+    digits = torch.cat([matrix[:1] * (d + 1), matrix[1:d] - matrix[:1]])  # [d, d], of a position
+    lowest = torch.minimum(digits * low, digits * high).sum(1)
+    highest = torch.maximum(digits * low, digits * high).sum(1)
+    # In units of d + 1 a coordinate is off its position by up to .5 for rounding, 1 for stepping
+    # back, 1 for the vertex and 1 for its neighbour. Of two coordinates, vertex and neighbour move
+    # one by a unit against the other, so that their difference is off by up to 5.
+    margin = torch.tensor([4.0 * (d + 1)] + [5.0] * (d - 1), dtype=torch.float64)
+    first = (lowest - margin).floor().long().tolist()
+    last = (highest + margin).ceil().long().tolist()
+    spread = [b - a + 1 for a, b in zip(first, last, strict=True)]
     if math.prod(spread).bit_length() > KEY_BITS:
         raise ValueError(
             "the kernel is too narrow for this image: its lattice has over 2^62 corners"
         )
-    scale = [math.prod(spread[:i]) for i in range(1, d)]
-    return [d + 1 - sum(scale), *scale, 0]
+    scale = [math.prod(spread[:i]) for i in range(d)]
+    offset = -sum(a * s for a, s in zip(first, scale, strict=True))
+    return [d + 1 - sum(scale[1:]), *scale[1:], 0], offset
 
 
 def _sort(keys: Tensor) -> tuple[Tensor, Tensor]:
@@ -205,9 +229,10 @@ def _sort(keys: Tensor) -> tuple[Tensor, Tensor]:
     if keys.device.type != "cpu" or int(keys.max()).bit_length() + place > KEY_BITS:
         return torch.sort(keys, stable=True)
     # Sorting numbers that carry their place takes NumPy a tenth of the time of an argsort.
-    packed = (keys << place) | torch.arange(len(keys))
+    packed = (keys << place).bitwise_or_(torch.arange(len(keys)))
     packed.numpy().sort()
-    return packed >> place, packed & ((1 << place) - 1)
+    order = packed & ((1 << place) - 1)
+    return packed.bitwise_right_shift_(place), order
 
 
 def _blur(corners: Tensor, step: int) -> SparseMatrix:
@@ -219,15 +244,16 @@ def _blur(corners: Tensor, step: int) -> SparseMatrix:
     m = len(corners)
     itself = torch.arange(m, dtype=torch.int32, device=corners.device)
     wanted = corners + step
-    found = _search(corners, wanted)  # [M]
-    exists = corners.index_select(0, found) == wanted
-    here, there = itself[exists], found[exists]
-    columns = itself[:, None].repeat(1, 3)  # [M, 3]: itself, its neighbour ahead and behind
-    columns[:, 1] = torch.where(exists, found, itself)
-    columns[there, 2] = here
+    ahead = _search(corners, wanted)  # [M]
+    exists = corners.index_select(0, ahead) == wanted
+    # Who has this corner ahead has it behind; a corner with none ahead tells a place beyond all.
+    behind = torch.full((m + 1,), -1, dtype=torch.int32, device=corners.device)
+    behind.scatter_(0, torch.where(exists, ahead, m).long(), itself)
+    behind = behind[:m]
+    columns = torch.stack([itself, torch.where(exists, ahead, itself), behind.clamp_min(0)], 1)
     weights = torch.ones(m, 3, device=corners.device)
     weights[:, 1] = exists * 0.5
-    weights[:, 2] = (columns[:, 2] != itself) * 0.5
+    weights[:, 2] = (behind >= 0) * 0.5
     starts = torch.arange(m + 1, dtype=torch.int32, device=corners.device) * 3
     return SparseMatrix(columns.flatten(), starts, weights.flatten())
 

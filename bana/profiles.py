@@ -150,12 +150,31 @@ PROFILES = {
 }
 
 
+def with_seed(profile: Profile, seed: int) -> Profile:
+    """The profile under another seed, with a name and so a run folder of its own.
+
+    "voc-mini" becomes "voc-mini-seed1"; its own seed leaves a profile as it is, so that what has
+    been made under it is found. The drawn sample has other scenes under another seed.
+
+    Raises:
+        ValueError: if the seed is negative.
+    """
+    if seed < 0:
+        raise ValueError(f"a seed must be at least 0, got {seed}")
+    if seed == profile.seed:
+        return profile
+    return replace(profile, name=f"{profile.name}-seed{seed}", seed=seed)
+
+
 def get_profile(name: str) -> Profile:
-    """The profile of that name.
+    """The profile of that name; "voc-mini-seed1" is "voc-mini" under seed 1, see `with_seed`.
 
     Raises:
         ValueError: if there is none.
     """
+    base, mark, seed = name.rpartition("-seed")
+    if mark and base in PROFILES and seed.isdecimal():
+        return with_seed(PROFILES[base], int(seed))
     if name not in PROFILES:
         raise ValueError(f"unknown profile {name!r}: use one of {', '.join(PROFILES)}")
     return PROFILES[name]

@@ -1,6 +1,6 @@
-"""The numbers that others published, in one place: mIoU in percent on PASCAL VOC 2012.
+"""The numbers that others published, in one place: mIoU on PASCAL VOC 2012, AP on COCO, in percent.
 
-Source: tables 1, 3, 4 and 5 of the CVPR 2021 paper (arXiv 2104.00905) and the ReScience C
+Source: tables 1 to 5 of the CVPR 2021 paper (arXiv 2104.00905) and the ReScience C
 replication of it (10.5281/zenodo.6574677), on VOC's segmentation splits. None of it was measured
 here, and none of it can be compared with what a profile measures on other data: only the order of
 the rows can. Rows carry the names that `bana.stages` gives its own.
@@ -28,6 +28,17 @@ class LossScore(NamedTuple):
     after: float
 
 
+class PrecisionScore(NamedTuple):
+    """A row of Table 2: COCO's average precision of instance masks in percent."""
+
+    ap: float
+    ap50: float
+    ap75: float
+    ap_small: float
+    ap_medium: float
+    ap_large: float
+
+
 LABELS: dict[str, LabelScore] = {
     "boxes": LabelScore(65.4, 62.2),
     "grabcut": LabelScore(65.7, 66.1),
@@ -48,6 +59,14 @@ LABELS_REPLICATION_VAL: dict[str, float] = {
     "agreement": 72.7,
 }
 """Table 1 on val, measured by the replication."""
+
+PRECISION: dict[str, PrecisionScore] = {
+    "VOC to COCO, Y_crf": PrecisionScore(11.7, 28.7, 8.0, 3.0, 15.0, 27.1),
+    "VOC to COCO, Y_ret": PrecisionScore(9.0, 30.1, 2.8, 4.4, 10.2, 16.2),
+    "COCO to COCO, Y_crf": PrecisionScore(17.2, 40.5, 12.5, 5.9, 20.4, 32.2),
+}
+"""Table 2, on COCO: masks of boxes by a classifier of VOC, which never saw sixty of the classes,
+and by one of COCO."""
 
 LOSSES: dict[str, LossScore] = {
     "ignore": LossScore(61.8, 67.5),

@@ -12,7 +12,6 @@ import json
 import os
 import shutil
 from pathlib import Path
-from xml.etree import ElementTree
 
 import numpy as np
 import torch
@@ -23,12 +22,12 @@ from bana.boxes import half_open_to_voc
 from bana.sample_objects import DRAW
 from bana.sample_paint import NoiseBank
 from bana.sample_scene import Scene, draw_scene
-from bana.voc import DataError, write_mask
+from bana.voc_files import Annotation, DataError, write_annotation, write_mask
 
 SAMPLE_CLASSES: tuple[str, ...] = ("background", *DRAW)
 MANIFEST = "manifest.json"
 # Raised whenever the drawing changes, so that an older sample on disk is drawn anew.
-VERSION = 1
+VERSION = 2
 
 
 def make_sample(
@@ -85,7 +84,7 @@ def make_sample(
 def _write_all(root: Path, seed: int, counts: dict[str, int], size: tuple[int, int]) -> None:
     bank = NoiseBank(np.random.default_rng(seed))
     lists = root / "ImageSets" / "Segmentation"
-    for folder in (lists, root / "JPEGImages", root / "Annotations", root / "SegmentationClass"):
+    for folder in (lists, root / "JPEGImages", root / "Annotations"):
         folder.mkdir(parents=True)
     every = [(split, number) for split, count in counts.items() for number in range(count)]
     for split, number in tqdm(every, desc="drawing the sample", unit="scene", leave=False):
@@ -95,6 +94,7 @@ def _write_all(root: Path, seed: int, counts: dict[str, int], size: tuple[int, i
         quality = int(rng.integers(78, 95))
         Image.fromarray(scene.image).save(root / "JPEGImages" / f"{name}.jpg", quality=quality)
         write_mask(root / "SegmentationClass" / f"{name}.png", scene.mask)
+        write_mask(root / "SegmentationObject" / f"{name}.png", scene.objects)
         _write_annotation(root / "Annotations" / f"{name}.xml", scene)
     for split in (*counts, "trainval"):
         names = [f"{kind}_{number:04d}\n" for kind, number in every if split in (kind, "trainval")]
@@ -103,29 +103,11 @@ def _write_all(root: Path, seed: int, counts: dict[str, int], size: tuple[int, i
 
 
 def _write_annotation(path: Path, scene: Scene) -> None:
-    """Write VOC's XML: 1-based inclusive corners."""
-    root = ElementTree.Element("annotation")
-
-    def add(parent: ElementTree.Element, tag: str, text: object) -> None:
-        ElementTree.SubElement(parent, tag).text = str(text)
-
     height, width = scene.mask.shape
-    add(root, "folder", "sample")
-    add(root, "filename", f"{path.stem}.jpg")
-    sizes = ElementTree.SubElement(root, "size")
-    for tag, value in (("width", width), ("height", height), ("depth", 3)):
-        add(sizes, tag, value)
-    add(root, "segmented", 1)
-    corners = half_open_to_voc(torch.from_numpy(scene.boxes)).int().tolist()
-    for label, corner in zip(scene.labels.tolist(), corners, strict=True):
-        thing = ElementTree.SubElement(root, "object")
-        add(thing, "name", SAMPLE_CLASSES[label])
-        add(thing, "difficult", 0)
-        box = ElementTree.SubElement(thing, "bndbox")
-        for tag, value in zip(("xmin", "ymin", "xmax", "ymax"), corner, strict=True):
-            add(box, tag, value)
-    ElementTree.indent(root)
-    ElementTree.ElementTree(root).write(path, encoding="unicode")
+    corners = half_open_to_voc(torch.from_numpy(scene.boxes)).tolist()
+    kinds = [SAMPLE_CLASSES[label] for label in scene.labels.tolist()]
+    objects = list(zip(kinds, corners, strict=True))
+    write_annotation(path, Annotation(objects, [], (width, height)), "sample")
 
 
 def _settings(root: Path) -> dict | None:

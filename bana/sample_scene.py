@@ -22,12 +22,14 @@ class Scene:
     Attributes:
         image: uint8 [H, W, 3], RGB.
         mask: uint8 [H, W], classes, 255 along the objects' outlines.
+        objects: uint8 [H, W], numbers 1 to K in the order of the boxes, 255 as in the mask.
         boxes: float32 [K, 4], XYXY, half-open, tight around what shows of each object.
         labels: int64 [K], 1 to 8, in the order of the boxes.
     """
 
     image: NDArray[np.uint8]
     mask: NDArray[np.uint8]
+    objects: NDArray[np.uint8]
     boxes: NDArray[np.float32]
     labels: NDArray[np.int64]
 
@@ -72,8 +74,8 @@ def draw_scene(bank: NoiseBank, rng: np.random.Generator, size: tuple[int, int])
         window, shape, colour = _in_frame(thing, (height, width))
         picture[window][shape] = colour[shape]
         owner[window][shape] = len(labels) if thing.label else 0
-    mask, boxes = _annotate(owner, np.array(labels))
-    return Scene(_photograph(rng, picture, size), mask, boxes, np.array(labels, dtype=np.int64))
+    annotation = _annotate(owner, np.array(labels))
+    return Scene(_photograph(rng, picture, size), *annotation, np.array(labels, dtype=np.int64))
 
 
 def _scenery(
@@ -214,8 +216,8 @@ def _shadow(things: list[_Thing], size: tuple[int, int]) -> Array:
 
 def _annotate(
     owner: NDArray[np.uint8], labels: NDArray[np.int64]
-) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Bring the supersampled owners to the image's size: mask uint8 [H, W], boxes [K, 4].
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32]]:
+    """Bring the supersampled owners to the image's size: mask, objects [H, W], boxes [K, 4].
 
     A pixel belongs to what covers most of it. Pixels that an outline runs through or touches
     become 255, which makes a ring of one to two pixels, as VOC has in proportion.
@@ -227,16 +229,17 @@ def _annotate(
         )
         for number in range(len(labels) + 1)
     ]
-    owned = np.argmax(shares, axis=0)  # [H, W]
-    mask = np.concatenate([[0], labels])[owned].astype(np.uint8)
+    owned = np.argmax(shares, axis=0).astype(np.uint8)  # [H, W]
     cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
     outline = cv2.dilate(owner, cross) != cv2.erode(owner, cross)
-    mask[outline.reshape(height, _FINER, width, _FINER).any(axis=(1, 3))] = IGNORE
+    outline = outline.reshape(height, _FINER, width, _FINER).any(axis=(1, 3))
+    mask = np.concatenate([[0], labels])[owned].astype(np.uint8)
+    mask, objects = (np.where(outline, np.uint8(IGNORE), which) for which in (mask, owned))
     boxes = []
     for number in range(1, len(labels) + 1):
         x, y, wide, tall = cv2.boundingRect((owned == number).astype(np.uint8))
         boxes.append((x, y, x + wide, y + tall))
-    return mask, np.array(boxes, dtype=np.float32)
+    return mask, objects, np.array(boxes, dtype=np.float32)
 
 
 def _photograph(

@@ -4,35 +4,39 @@ Every artefact lies in runs/<profile>/ with a key: the hash of the settings, dat
 it depends on. A stage loads what is there when the key fits and makes it anew otherwise.
 """
 
-import math
-import shutil
 import time
+import warnings
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
 from bana import (
+    average_precision,
     backbones,
     bap,
     baselines,
+    boundary,
     boxes,
     cam,
     crf,
     engine,
     evaluation,
+    instances,
     interpolation,
     labelling,
     losses,
     networks,
     permutohedral,
+    prediction,
     sample,
+    scoring,
     trained,
     training,
     transforms,
     voc,
+    voc_files,
 )
 from bana import labels as label_module
 from bana.artefacts import (
@@ -43,7 +47,18 @@ from bana.artefacts import (
     write_json,
 )
 from bana.engine import Engine
-from bana.labelling import VARIANTS, LabelJob, image_labels, make_label_files
+from bana.labelling import (
+    VARIANTS,
+    Crew,
+    LabelJob,
+    image_labels,
+    is_labelled,
+    label_batches,
+    labelled,
+    make_label_files,
+    manifest_path,
+    open_manifest,
+)
 from bana.machine import THIS_MACHINE, Machine
 from bana.paths import run_dir, runs_root
 from bana.profiles import Profile
@@ -54,6 +69,7 @@ __all__ = [
     "data_root",
     "dataset",
     "image_labels",
+    "instance_scores",
     "label_scores",
     "labels",
     "record",
@@ -61,10 +77,11 @@ __all__ = [
     "segmenter",
 ]
 
-DATA_SOURCES = (voc, boxes, transforms)
+DATA_SOURCES = (voc, voc_files, boxes, transforms)
 CLASSIFIER_SOURCES = (*DATA_SOURCES, bap, backbones, networks, training, engine)
 LABEL_SOURCES = (label_module, labelling, cam, crf, permutohedral, interpolation, baselines)
 SEGMENTER_SOURCES = (losses, networks, training, backbones, engine)
+SCORE_SOURCES = (evaluation, boundary, scoring)
 
 
 def data_root(profile: Profile, root: str | Path | None = None) -> Path:
@@ -142,38 +159,57 @@ def classifier(
 
 
 def labels(
-    profile: Profile, split: str, variant: str = "bap", root: str | Path | None = None
+    profile: Profile,
+    split: str,
+    variant: str = "bap",
+    root: str | Path | None = None,
+    crew: Crew | None = None,
+    shard: tuple[int, int] = (1, 1),
 ) -> Path:
     """Folder with Y_crf/<id>.png and Y_ret/<id>.png of every image of a split.
 
     Labels are made by several processes; what an interrupted run finished is kept. The baselines
-    "boxes" and "grabcut" have no Y_ret.
+    "boxes" and "grabcut" have no Y_ret. An image that cannot be read is left out with a warning and
+    named in the manifest (see `bana.labelling.manifest_path`); the next call tries it again.
 
     Args:
         profile: settings.
         split: "train" or "val".
         variant: a key of `VARIANTS`.
         root: see `data_root`.
+        crew: the processes; None takes as many as the profile says, on the CPU.
+        shard: (k, n) makes the k-th of n parts, 1 <= k <= n, so that n machines that share the
+            folder make the labels of one, to the last bit.
 
     Raises:
-        ValueError: if the variant is unknown.
+        ValueError: if the variant is unknown, or as `bana.labelling.open_manifest`.
     """
     if variant not in VARIANTS:
         raise ValueError(f"unknown labels {variant!r}: use one of {', '.join(VARIANTS)}")
     folder = run_dir(profile.name) / "labels" / variant / split
     key = _labels_key(profile, split, variant, root)
-    manifest = folder / "manifest.json"
-    if read_json(manifest).get("key") != key:
-        shutil.rmtree(folder, ignore_errors=True)
-        write_json(manifest, {"key": key, "seconds": 0.0})
+    settings = _settings(profile, "unary", "label_crf", "image_scale")
+    about = {"variant": variant, "split": split, "settings": settings}
+    manifest = open_manifest(folder, key, about, shard)
     data = dataset(profile, split, root)
-    missing = [name for name in data.ids if not (folder / "Y_crf" / f"{name}.png").is_file()]
+    crew = crew or Crew(profile.label_workers)
+    batches = label_batches(data, crew.batch)[shard[0] - 1 :: shard[1]]
+    missing = [b for b in batches if not all(is_labelled(folder, data.ids[i]) for i in b)]
     if missing:
         recipe = VARIANTS[variant]
         model = classifier(profile, recipe[0], root) if recipe else None
         start = time.perf_counter()
-        make_label_files(LabelJob(profile, data, variant, model, folder), missing)
-        write_json(manifest, {"key": key, "seconds": time.perf_counter() - start})
+        failures = make_label_files(LabelJob(profile, data, variant, model, folder), missing, crew)
+        manifest["seconds"] += time.perf_counter() - start
+        manifest["failures"] = failures
+        path = manifest_path(folder, shard)
+        write_json(path, manifest)
+        if failures:
+            warnings.warn(
+                f"{len(failures)} images have no labels: {next(iter(failures.values()))}; "
+                f"all of them are named in {path}",
+                stacklevel=2,
+            )
     return folder
 
 
@@ -215,8 +251,9 @@ def segmenter(
         folder = hold.first_alone(lambda: labels(profile, "train", "bap", root))
         folders = {"y_crf": folder / "Y_crf", "y_ret": folder / "Y_ret"}
         settings = profile.segmentation
-        batches = trained.batches(profile, data, settings, hold, folders, strong)
-        watcher = _ConfidenceWatcher(profile, data, folder / "Y_crf", maps)
+        images = labelled(data, folder)
+        batches = trained.batches(profile, images, settings, hold, folders, strong)
+        watcher = _ConfidenceWatcher(profile, images, folder / "Y_crf", maps)
         watching = watcher if loss == "nal" else None
         torch.manual_seed(profile.seed)  # dropout must not depend on what was made just now
         with hold.guarded(settings.batch):
@@ -251,82 +288,92 @@ def strong_ids(profile: Profile, root: str | Path | None = None) -> frozenset[st
 def label_scores(
     profile: Profile, split: str = "val", root: str | Path | None = None
 ) -> dict[str, dict]:
-    """mIoU of every kind of label on a split: the rows of the paper's Table 1.
+    """mIoU and boundary IoU of every kind of label on a split: the rows of the paper's Table 1.
 
     Returns:
-        {row: {"miou", "per_class", "coverage"}}. "agreement-dropped" and "agreement-wrong" are
-        the pixels where Y_crf and Y_ret agree, under both conventions for the others.
+        {row: scores}, see `bana.scoring`. "agreement-dropped" and "agreement-wrong" are the pixels
+        where Y_crf and Y_ret agree, under both conventions for the others.
     """
     folders = {variant: labels(profile, split, variant, root) for variant in VARIANTS}
-
-    def make() -> dict[str, dict]:
-        data = dataset(profile, split, root)
-
-        def pairs(folder: Path, kind: str):
-            for name in tqdm(data.ids, desc=f"score {folder.parent.name} {kind}", leave=False):
-                if kind == "agreement":
-                    y_crf, y_ret = (
-                        voc.read_mask(folder / k / f"{name}.png") for k in ("Y_crf", "Y_ret")
-                    )
-                    yield losses.agreement(y_crf, y_ret), data.mask(name)
-                else:
-                    yield voc.read_mask(folder / kind / f"{name}.png"), data.mask(name)
-
-        n = len(data.classes)
-        rows = {v: evaluation.score_labels(pairs(f, "Y_crf"), n) for v, f in folders.items()}
-        rows["bap-ret"] = evaluation.score_labels(pairs(folders["bap"], "Y_ret"), n)
-        for convention in ("dropped", "wrong"):
-            rows[f"agreement-{convention}"] = evaluation.score_labels(
-                pairs(folders["bap"], "agreement"), n, convention
-            )
-        return {row: _plain(scores) for row, scores in rows.items()}
-
     keys = [_labels_key(profile, split, variant, root) for variant in VARIANTS]
-    key = content_hash(keys, source_hash(evaluation, losses))
-    return kept_json(run_dir(profile.name) / f"label-scores-{split}.json", key, make)
+    return kept_json(
+        run_dir(profile.name) / f"label-scores-{split}.json",
+        content_hash(keys, source_hash(*SCORE_SOURCES, losses)),
+        lambda: scoring.score_label_files(_labelled(profile, split, root, folders), folders),
+    )
+
+
+def instance_scores(
+    profile: Profile, split: str = "val", root: str | Path | None = None
+) -> dict[str, dict]:
+    """COCO's average precision of every box's mask, for every kind of label: Table 2.
+
+    Returns:
+        {row: {"ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large"}} in percent, None where
+        there is no object of that size; empty where the data set has no instance masks, for which
+        class masks are no substitute.
+    """
+    if not average_precision.object_folder(dataset(profile, split, root)).is_dir():
+        return {}
+    folders = {variant: labels(profile, split, variant, root) for variant in VARIANTS}
+    data = _labelled(profile, split, root, folders)
+    keys = [_labels_key(profile, split, variant, root) for variant in VARIANTS]
+    return kept_json(
+        run_dir(profile.name) / f"instance-scores-{split}.json",
+        content_hash(keys, source_hash(scoring, instances, average_precision)),
+        lambda: scoring.score_instances(data, folders, average_precision.voc_truth(data)),
+    )
+
+
+def _labelled(
+    profile: Profile, split: str, root: str | Path | None, folders: dict[str, Path]
+) -> voc.VocDataset:
+    """The images of a split without those that could not be read when they were labelled."""
+    data = dataset(profile, split, root)
+    for folder in folders.values():
+        data = labelled(data, folder)
+    return data
 
 
 def segmentation_scores(
     profile: Profile, loss: str = "nal", root: str | Path | None = None
 ) -> dict[str, dict]:
-    """mIoU of a trained segmenter on val: single scale, multi-scale, each with and without CRF.
+    """Scores of a trained segmenter on val: single scale, multi-scale, each with and without CRF.
 
     Returns:
-        {"single", "single-crf", and "multi", "multi-crf" where the profile tests several scales}.
+        {"single", "single-crf", and "multi", "multi-crf" where the profile tests several scales};
+        each as in `bana.scoring`.
     """
     model = segmenter(profile, loss, root)
+    views = {"single": prediction.SINGLE}
+    if profile.test_scales != (1.0,):
+        views["multi"] = prediction.multi_view(profile.test_scales)
 
     def make() -> dict[str, dict]:
-        data = dataset(profile, "val", root)
-        modes = {"single": {}}
-        if profile.test_scales != (1.0,):
-            modes["multi"] = {"scales": profile.test_scales, "flip": True}
-        predicted: dict[str, list[torch.Tensor]] = {}
-        for item in tqdm(data, desc=f"evaluate segmenter ({loss})", total=len(data)):
-            image = item["image"].as_subclass(torch.Tensor)
-            for mode, options in modes.items():
-                probabilities = evaluation.predict(model, image, profile.image_scale, **options)
-                refined = crf.dense_crf(image, probabilities, profile.test_crf)
-                predicted.setdefault(mode, []).append(probabilities.argmax(0).byte())
-                predicted.setdefault(f"{mode}-crf", []).append(refined.argmax(0).byte())
-        masks = [data.mask(name) for name in data.ids]
-        return {
-            mode: _plain(evaluation.score_labels(zip(maps, masks, strict=True), len(data.classes)))
-            for mode, maps in predicted.items()
-        }
+        settings = profile.test_crf, profile.image_scale, profile.label_workers
+        fast = model.to(prediction.fastest_device())
+        return scoring.score_segmenter(fast, dataset(profile, "val", root), views, *settings)
 
     key = content_hash(
         _segmenter_key(profile, loss, root),
         _settings(profile, "test_crf", "test_scales"),
         _data_key(profile, "val", root),
-        source_hash(evaluation, crf, permutohedral),
+        source_hash(*SCORE_SOURCES, prediction, crf, permutohedral),
     )
     return kept_json(run_dir(profile.name) / f"segmentation-scores-{loss}.json", key, make)
 
 
 def record(profile: Profile, root: str | Path | None = None) -> dict[str, Any]:
-    """Everything measured under a profile, with what it was measured on; plain JSON values."""
+    """Everything measured under a profile, with what it was measured on; plain JSON values.
+
+    Returns:
+        "profile": its settings; "data": what was scored, and whether it has instance masks;
+        "labels_val": `label_scores`; "instances_val": `instance_scores`; "segmentation_val":
+        `segmentation_scores` by loss; "seconds": of each training and labelling. Scores are in
+        percent. Records from before boundary IoU and average precision lack those.
+    """
     data = {split: dataset(profile, split, root) for split in ("train", "val")}
+    has_objects = average_precision.object_folder(data["val"]).is_dir()
     run = run_dir(profile.name)
     result = {
         "profile": asdict(profile),
@@ -334,8 +381,10 @@ def record(profile: Profile, root: str | Path | None = None) -> dict[str, Any]:
             "kind": "drawn sample" if profile.data == "sample" else "folder in VOC layout",
             "classes": list(data["val"].classes),
             "images": {split: len(images) for split, images in data.items()},
+            "instance_masks": has_objects,
         },
         "labels_val": label_scores(profile, "val", root),
+        "instances_val": instance_scores(profile, "val", root),
         "segmentation_val": {
             loss: segmentation_scores(profile, loss, root) for loss in profile.losses
         },
@@ -375,12 +424,6 @@ class _ConfidenceWatcher:
         y_crf = voc.read_mask(self.folder / f"{item['id']}.png")
         image = transforms.eval_image(item, self.profile.image_scale)
         return training.confidence_of(model, image[None], y_crf[None])[0]
-
-
-def _plain(scores: evaluation.Scores) -> dict[str, Any]:
-    """Scores as JSON holds them: a class that occurs nowhere has None."""
-    per_class = [None if math.isnan(value) else value for value in scores.per_class]
-    return {"miou": scores.miou, "per_class": per_class, "coverage": scores.coverage}
 
 
 def _classifier_key(profile: Profile, pooling: str, root: str | Path | None = None) -> str:

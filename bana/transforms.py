@@ -167,16 +167,22 @@ def add_region(item: dict[str, Any]) -> dict[str, Any]:
     This comes before any geometric transform: drawn afterwards, from the boxes that survive it,
     the mask would call the remains of dropped boxes background, and the padding too.
 
+    Nor are crowds background, regions whose many objects were not boxed one by one. The paper does
+    not say what it does about COCO's; their boxes count here as boxes without a class.
+
     Args:
-        item: with "image" and "boxes"; not modified.
+        item: with "image", "boxes" and perhaps "crowds"; not modified.
 
     Returns:
-        A copy of the dictionary with "region": tv_tensors.Mask uint8 [H, W], 1 outside every box,
-        0 inside.
+        A copy of the dictionary without "crowds" and with "region": tv_tensors.Mask uint8 [H, W],
+        1 outside every box and crowd, 0 inside.
     """
     height, width = item["image"].shape[-2:]
-    outside = background_mask(item["boxes"], height, width)[0].to(torch.uint8)
-    return {**item, "region": tv_tensors.Mask(outside)}
+    boxes = item["boxes"].as_subclass(Tensor)
+    covered = torch.cat([boxes, item.get("crowds", boxes[:0])])
+    outside = background_mask(covered, height, width)[0].to(torch.uint8)
+    kept = {key: value for key, value in item.items() if key != "crowds"}
+    return {**kept, "region": tv_tensors.Mask(outside)}
 
 
 def eval_image(item: dict[str, Any], image_scale: float = 1.0) -> Tensor:

@@ -5,25 +5,53 @@ A folder in VOC layout holds
     JPEGImages/<id>.jpg
     Annotations/<id>.xml
     SegmentationClass/<id>.png          (only needed to evaluate)
+    SegmentationObject/<id>.png         (numbers of objects, only needed for average precision)
+    SegmentationClassAug/<id>.png       (optional: masks of photographs that have none above)
     ImageSets/Segmentation/<split>.txt  (one id a line)
     classes.txt                         (ours, optional: one class name a line, background first)
+
+Every other data set is brought into this layout once, by `bana data`, so that nothing else in the
+package reads another. Besides <object> an XML file may hold <crowd>, with the same <name> and
+<bndbox>: a region with so many objects that nobody boxed them one by one (COCO's crowds). Its
+pixels are neither a box nor background.
 """
 
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
-import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision import tv_tensors
-from torchvision.datasets import VOCDetection
 
 from bana.boxes import check_boxes, voc_to_half_open
+from bana.voc_files import (
+    IGNORE,
+    IMAGE_ENDINGS,
+    PALETTE,
+    DataError,
+    image_size,
+    read_annotation,
+    read_class_names,
+    read_image,
+    read_mask,
+    write_mask,
+)
+
+__all__ = [
+    "IGNORE",
+    "PALETTE",
+    "ROOT_VARIABLE",
+    "VOC_CLASSES",
+    "DataError",
+    "VocDataset",
+    "find_voc_root",
+    "read_image",
+    "read_mask",
+    "write_mask",
+]
 
 VOC_CLASSES: tuple[str, ...] = (
     "background",
@@ -31,29 +59,7 @@ VOC_CLASSES: tuple[str, ...] = (
     *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa"),
     *("train", "tvmonitor"),
 )
-IGNORE = 255
-
-
-def _make_palette() -> np.ndarray:
-    # The bits of an index are dealt to red, green and blue in turn, from their highest bit down,
-    # so that neighbouring indices get distant colours.
-    index = np.arange(256)
-    colours = np.zeros((256, 3), dtype=np.uint8)
-    for level in range(8):
-        for channel in range(3):
-            bit = index >> (3 * level + channel) & 1
-            colours[:, channel] |= (bit << (7 - level)).astype(np.uint8)
-    colours.setflags(write=False)
-    return colours
-
-
-# VOC's colours of the classes, uint8 RGB [256, 3].
-PALETTE = _make_palette()
 ROOT_VARIABLE = "BANA_VOC_ROOT"
-
-
-class DataError(ValueError):
-    """Something is wrong with a data set; the message names the file and the reason."""
 
 
 class VocDataset(Dataset[dict[str, Any]]):
@@ -107,8 +113,10 @@ class VocDataset(Dataset[dict[str, Any]]):
         Returns:
             "id": str; "image": tv_tensors.Image uint8 [3, H, W], RGB; "boxes":
             tv_tensors.BoundingBoxes float32 [K, 4], XYXY, half-open, pixels; "labels": int64 [K],
-            1 to L; and, where SegmentationClass has the file, "mask": tv_tensors.Mask uint8 [H, W],
-            0 background, 255 ignore. K is 0 for a photograph without objects.
+            1 to L; where there is one, "mask": tv_tensors.Mask uint8 [H, W], 0 background, 255
+            ignore; and, where there are any, "crowds": float32 [Q, 4], XYXY, half-open, the boxes
+            of regions that are neither object nor background. K is 0 for a photograph without
+            objects.
 
         Raises:
             DataError: when a file is missing or damaged, or files disagree.
@@ -116,13 +124,15 @@ class VocDataset(Dataset[dict[str, Any]]):
         name = self.ids[index]
         image = read_image(self.image_path(name))
         height, width = image.shape[-2:]
-        boxes, labels = self._boxes(name, height, width)
+        boxes, labels, crowds = self._boxes(name, height, width)
         item: dict[str, Any] = {
             "id": name,
             "image": tv_tensors.Image(image),
             "boxes": tv_tensors.BoundingBoxes(boxes, format="XYXY", canvas_size=(height, width)),
             "labels": labels,
         }
+        if len(crowds):
+            item["crowds"] = crowds
         if self.mask_path(name).exists():
             item["mask"] = tv_tensors.Mask(self._checked_mask(name, height, width))
         return item
@@ -130,12 +140,17 @@ class VocDataset(Dataset[dict[str, Any]]):
     def image_path(self, name: str) -> Path:
         """Return the path of a photograph: .jpg, or .jpeg or .png where there is no .jpg."""
         folder = self.root / "JPEGImages"
-        paths = [folder / f"{name}{ending}" for ending in (".jpg", ".jpeg", ".png")]
+        paths = [folder / f"{name}{ending}" for ending in IMAGE_ENDINGS]
         return next((path for path in paths if path.exists()), paths[0])
 
     def mask_path(self, name: str) -> Path:
-        """Return the path where a photograph's class mask is, if it has one."""
-        return self.root / "SegmentationClass" / f"{name}.png"
+        """Return the path where a photograph's class mask is, if it has one.
+
+        SegmentationClassAug serves only where SegmentationClass has no file: of VOC's own masks and
+        SBD's, VOC's are the finer ones.
+        """
+        paths = [self.root / f"SegmentationClass{which}" / f"{name}.png" for which in ("", "Aug")]
+        return next((path for path in paths if path.exists()), paths[0])
 
     def mask(self, name: str) -> Tensor:
         """Load a photograph's class mask as uint8 [H, W]; DataError where it has none."""
@@ -144,12 +159,7 @@ class VocDataset(Dataset[dict[str, Any]]):
 
     def image_size(self, name: str) -> tuple[int, int]:
         """Return a photograph's (height, width) in pixels without decoding it."""
-        path = self.image_path(name)
-        try:
-            with Image.open(path) as picture:
-                return picture.height, picture.width
-        except (OSError, SyntaxError) as error:
-            raise _unreadable(path, error) from error
+        return image_size(self.image_path(name))
 
     def annotation(self, name: str) -> tuple[Tensor, Tensor]:
         """Load a photograph's boxes without decoding it.
@@ -163,21 +173,30 @@ class VocDataset(Dataset[dict[str, Any]]):
         Raises:
             DataError: when the file is missing or damaged, a class unknown, or a box wrong.
         """
-        return self._boxes(name, *self.image_size(name))
+        return self._boxes(name, *self.image_size(name))[:2]
 
-    def _boxes(self, name: str, height: int, width: int) -> tuple[Tensor, Tensor]:
-        path = self.root / "Annotations" / f"{name}.xml"
-        objects = _read_objects(path)
+    def annotation_path(self, name: str) -> Path:
+        """Return the path of a photograph's XML file."""
+        return self.root / "Annotations" / f"{name}.xml"
+
+    def _boxes(self, name: str, height: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
+        path = self.annotation_path(name)
+        objects, crowds, _ = read_annotation(path)
         unknown = sorted({kind for kind, _ in objects} - set(self._class_of_name))
         if unknown:
             raise DataError(
                 f"{path}: unknown class {unknown[0]!r}; the data set has "
                 f"{', '.join(self._class_of_name)}"
             )
-        corners = torch.tensor([box for _, box in objects], dtype=torch.float32).reshape(-1, 4)
         labels = torch.tensor([self._class_of_name[kind] for kind, _ in objects]).long()
+
+        def checked(things: list[tuple[str, list[float]]]) -> Tensor:
+            # In float32, 1.43 - 1 would not be the .43 of the annotation that was brought here.
+            corners = torch.tensor([box for _, box in things], dtype=torch.float64).reshape(-1, 4)
+            return check_boxes(voc_to_half_open(corners).float(), height, width, str(path))
+
         try:
-            return check_boxes(voc_to_half_open(corners), height, width, str(path)), labels
+            return checked(objects), labels, checked(crowds)
         except ValueError as error:
             raise DataError(str(error)) from error
 
@@ -220,87 +239,6 @@ def find_voc_root(explicit: str | Path | None = None) -> Path:
     return _layout_root(Path(given))
 
 
-def read_image(path: str | Path) -> Tensor:
-    """Load a photograph as RGB.
-
-    Grey, palette and CMYK images are converted; transparent pixels are laid over white, as on
-    paper, where plain conversion would reveal whatever colour hides beneath them.
-
-    Args:
-        path: file in any format that Pillow reads, 8 bits a channel.
-
-    Returns:
-        uint8 [3, H, W], 0 to 255.
-
-    Raises:
-        DataError: when the file is missing, no image, truncated, or has more than 8 bits a channel.
-    """
-    try:
-        with Image.open(path) as picture:
-            picture.load()
-            if picture.mode.startswith(("I", "F")):
-                raise DataError(f"{path}: pixels of mode {picture.mode}, not 8 bits a channel")
-            if picture.has_transparency_data:
-                above = picture.convert("RGBA")
-                paper = Image.new("RGBA", above.size, "white")
-                picture = Image.alpha_composite(paper, above)
-            pixels = np.array(picture.convert("RGB"))  # [H, W, 3]
-    except (OSError, SyntaxError) as error:
-        raise _unreadable(path, error) from error
-    return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
-
-
-def read_mask(path: str | Path) -> Tensor:
-    """Load the class indices of a palette or grey PNG.
-
-    Args:
-        path: file with one channel of 8 bits.
-
-    Returns:
-        uint8 [H, W], the indices, not the palette's colours.
-
-    Raises:
-        DataError: when the file is missing, damaged, or an RGB image of the colours.
-    """
-    try:
-        with Image.open(path) as picture:
-            if picture.mode not in ("P", "L"):
-                raise DataError(
-                    f"{path}: mask of mode {picture.mode}, not a palette or grey PNG of indices"
-                )
-            return torch.from_numpy(np.array(picture, dtype=np.uint8))
-    except (OSError, SyntaxError) as error:
-        raise _unreadable(path, error) from error
-
-
-def write_mask(path: str | Path, mask: Tensor | np.ndarray) -> None:
-    """Write class indices as a PNG with VOC's palette.
-
-    The file appears whole or not at all, so that an interrupted run leaves nothing half-written
-    to be taken for a result. Missing folders are created.
-
-    Args:
-        path: file to write.
-        mask: uint8 [H, W].
-
-    Raises:
-        ValueError: when `mask` is not uint8 [H, W].
-    """
-    indices = mask.cpu().numpy() if isinstance(mask, Tensor) else np.asarray(mask)
-    if indices.dtype != np.uint8 or indices.ndim != 2:
-        raise ValueError(f"mask must be uint8 [H, W], not {indices.dtype} {list(indices.shape)}")
-    picture = Image.fromarray(indices).convert("P")
-    picture.putpalette(PALETTE.ravel().tolist())
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        picture.save(unfinished, format="PNG")
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-
-
 def _layout_root(given: Path) -> Path:
     candidates = (given, given / "VOCdevkit" / "VOC2012", given / "VOC2012")
     for root in candidates:
@@ -311,12 +249,7 @@ def _layout_root(given: Path) -> Path:
 
 def _read_classes(root: Path) -> tuple[str, ...] | None:
     path = root / "classes.txt"
-    if not path.exists():
-        return None
-    names = tuple(path.read_text(encoding="utf-8").split())
-    if not names or names[0] != "background":
-        raise DataError(f"{path}: the first class must be background")
-    return names
+    return read_class_names(path) if path.exists() else None
 
 
 def _read_split(root: Path, split: str) -> list[str]:
@@ -331,33 +264,3 @@ def _read_split(root: Path, split: str) -> list[str]:
     if not ids:
         raise DataError(f"{path}: the split is empty")
     return ids
-
-
-def _read_objects(path: Path) -> list[tuple[str, list[float]]]:
-    """Return the class name and VOC's (xmin, ymin, xmax, ymax) of every object of an XML file."""
-    try:
-        root = ElementTree.parse(path).getroot()
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file") from error
-    except ElementTree.ParseError as error:
-        raise DataError(f"{path}: not well-formed XML ({error})") from error
-    if root.tag != "annotation":
-        raise DataError(f"{path}: not a VOC annotation but <{root.tag}>")
-    objects = []
-    # Object by object: of a whole file, parse_voc_xml would pass over an empty one in silence.
-    for node in root.findall("object"):
-        try:
-            thing = VOCDetection.parse_voc_xml(node)["object"]
-            corners = [float(thing["bndbox"][key]) for key in ("xmin", "ymin", "xmax", "ymax")]
-            objects.append((str(thing["name"]), corners))
-        except (KeyError, TypeError, ValueError) as error:
-            raise DataError(f"{path}: not a VOC annotation ({error!r})") from error
-    return objects
-
-
-def _unreadable(path: str | Path, error: Exception) -> DataError:
-    if isinstance(error, FileNotFoundError):
-        return DataError(f"{path}: no such file")
-    if isinstance(error, UnidentifiedImageError):
-        return DataError(f"{path}: not an image")
-    return DataError(f"{path}: cannot be read as an image ({error})")

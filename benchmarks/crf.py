@@ -1,23 +1,26 @@
-"""Time and accuracy of bana.crf against its exact filter and, where it is installed, pydensecrf.
+"""Time, memory and accuracy of bana.crf, beside its exact filter and pydensecrf.
 
-Run `python benchmarks/crf.py --out results/crf.json --photographs VOC_FOLDER`; without photographs
-drawn images are used, and `--quick` takes small ones. pydensecrf is never a dependency; it counts
-where `import pydensecrf` works.
+Run `python benchmarks/crf.py --photographs VOC_FOLDER --out results/crf.json`; without photographs
+drawn images are used, and `--quick` takes small ones. pydensecrf is never a dependency: it counts
+where `import pydensecrf` works (`pip install pydensecrf2` builds on Python 3.11 and 3.12). Where
+there is a CUDA GPU, both of ours are timed on it too, from and to the memory of the CPU.
 """
 
 import argparse
 import importlib.util
-import json
-import platform
-import statistics
-import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
+from measure import Worker, environment, seconds_in_turn, serve, write_record
 from PIL import Image
 from torch import Tensor
+from torchvision.transforms.v2.functional import center_crop
 
 from bana.crf import (
     CLIP,
@@ -30,37 +33,57 @@ from bana.crf import (
 )
 
 PARAMETERS = {"label": LABEL_CRF, "deeplab-v1": DEEPLAB_V1_CRF, "deeplab-v2": DEEPLAB_V2_CRF}
-LABELS = (2, 4, 21)
-PLAUSIBLE = 4
+EXACT_PIXELS = 12_000  # seconds on a CPU
+Method = Callable[[Tensor, Tensor, CrfParameters], Tensor]
+
+
+class Problem(NamedTuple):
+    """How many labels there are, and how many of them are plausible somewhere."""
+
+    labels: int
+    plausible: int
+
+
+# A network's 21 probabilities leave few labels plausible; all of 21 is the worst that can happen.
+PROBLEMS = (Problem(2, 2), Problem(4, 4), Problem(21, 4), Problem(21, 21))
+
+
+class Picture(NamedTuple):
+    """An image and where it comes from."""
+
+    name: str
+    image: Tensor  # uint8 [3, H, W]
 
 
 def drawn_image(height: int, width: int, seed: int) -> Tensor:
     """Smooth colours with noise, uint8 [3, height, width]."""
     g = torch.Generator().manual_seed(seed)
     coarse = 255 * torch.rand(1, 3, 2 + height // 40, 2 + width // 40, generator=g)
-    smooth = torch.nn.functional.interpolate(coarse, (height, width), mode="bicubic")[0]
+    smooth = F.interpolate(coarse, (height, width), mode="bicubic")[0]
     noisy = smooth + 6 * torch.randn(3, height, width, generator=g)
     return noisy.clamp(0, 255).to(torch.uint8)
 
 
-def read_images(folder: Path | None, count: int, height: int, width: int) -> list[Tensor]:
-    """Photographs cut to at most height x width, spread over the folder, or drawn images."""
+def read_pictures(folder: Path | None, count: int, height: int, width: int) -> list[Picture]:
+    """Photographs of exactly height x width, spread over the folder, or drawn images."""
     if folder is None:
-        return [drawn_image(height, width, seed) for seed in range(count)]
+        return [Picture(f"drawn {s}", drawn_image(height, width, s)) for s in range(count)]
     paths = sorted((folder / "JPEGImages").glob("*.jpg"))
-    if not paths:
-        raise ValueError(f"{folder}/JPEGImages holds no photograph")
+    paths = [path for path in paths if Image.open(path).size == (width, height)]
+    if len(paths) < count:
+        raise ValueError(f"{folder}/JPEGImages holds {len(paths)} photographs {width} x {height}")
     chosen = [paths[len(paths) * i // count] for i in range(count)]
-    images = [np.array(Image.open(path).convert("RGB")) for path in chosen]
-    return [torch.from_numpy(i[:height, :width]).permute(2, 0, 1).contiguous() for i in images]
+    pixels = [np.array(Image.open(path).convert("RGB")) for path in chosen]
+    images = [torch.from_numpy(p).permute(2, 0, 1).contiguous() for p in pixels]
+    return [Picture(path.stem, image) for path, image in zip(chosen, images, strict=True)]
 
 
-def draw_probabilities(c: int, height: int, width: int, seed: int) -> Tensor:
-    """Coarse random probabilities [c, height, width], as a network's, few labels plausible."""
+def draw_probabilities(problem: Problem, height: int, width: int, seed: int) -> Tensor:
+    """Coarse random probabilities [C, height, width], as a network's."""
     g = torch.Generator().manual_seed(seed)
-    coarse = 2 * torch.randn(1, c, 2 + height // 24, 2 + width // 24, generator=g)
-    coarse[:, PLAUSIBLE:] -= 14
-    return torch.nn.functional.interpolate(coarse, (height, width), mode="bilinear")[0].softmax(0)
+    coarse = 2 * torch.randn(1, problem.labels, 2 + height // 24, 2 + width // 24, generator=g)
+    coarse[:, problem.plausible :] -= 14
+    return F.interpolate(coarse, (height, width), mode="bilinear")[0].softmax(0)
 
 
 def pydensecrf(image: Tensor, probabilities: Tensor, parameters: CrfParameters) -> Tensor:
@@ -82,69 +105,147 @@ def pydensecrf(image: Tensor, probabilities: Tensor, parameters: CrfParameters) 
     return torch.from_numpy(q).view(c, height, width)
 
 
-def methods() -> dict[str, Callable[[Tensor, Tensor, CrfParameters], Tensor]]:
-    """What can be timed on this machine."""
-    found = {"dense": dense_crf}
+def dense(image: Tensor, probabilities: Tensor, parameters: CrfParameters) -> Tensor:
+    """Q by the lattice."""
+    return dense_crf(image, probabilities, parameters).q
+
+
+def exact(image: Tensor, probabilities: Tensor, parameters: CrfParameters) -> Tensor:
+    """Q by attention."""
+    return exact_crf(image, probabilities, parameters).q
+
+
+def on_gpu(method: Method) -> Method:
+    """The method on a GPU; copying the result back waits for it."""
+    return lambda image, q, parameters: method(image.to("cuda"), q.to("cuda"), parameters).cpu()
+
+
+def compared() -> dict[str, Method]:
+    """What is compared on this machine."""
+    found: dict[str, Method] = {"dense": dense}
     if importlib.util.find_spec("pydensecrf"):
         found["pydensecrf"] = pydensecrf
+    if torch.cuda.is_available():
+        found |= {"dense on GPU": on_gpu(dense), "exact on GPU": on_gpu(exact)}
     return found
 
 
-def times(images: list[Tensor], repeats: int) -> list[dict]:
-    """Seconds per image, interleaved over the methods; the first run is not counted.
+class Case(NamedTuple):
+    """What is computed, as the record has it, and the methods that compute it."""
 
-    Wall-clock and processor time: the second does not count what other programs took.
+    row: dict[str, Any]
+    methods: dict[str, Callable[[], Tensor]]
+
+    def key(self, method: str) -> str:
+        """Names one method of one case to a worker."""
+        return f"{self.row} {method}"
+
+
+def make_case(
+    name: str, problem: Problem, picture: Picture, seed: int, more: dict[str, Method] | None = None
+) -> Case:
+    """Bind every method to its arguments."""
+    image, parameters = picture.image, PARAMETERS[name]
+    q = draw_probabilities(problem, *image.shape[1:], seed)
+    size = list(image.shape[1:])
+    row = {"parameters": name, **problem._asdict(), "picture": picture.name, "size": size}
+    methods = compared() | (more or {})
+    return Case(row, {key: partial(run, image, q, parameters) for key, run in methods.items()})
+
+
+def each_case(pictures: list[Picture]) -> list[Case]:
+    """Every parameter set, problem and picture."""
+    return [
+        make_case(name, problem, picture, seed)
+        for name in PARAMETERS
+        for problem in PROBLEMS
+        for seed, picture in enumerate(pictures)
+    ]
+
+
+def summary(seconds: dict[str, list[float]]) -> dict[str, Any]:
+    """Least and median of the seconds, and the median over the rounds of pydensecrf's share."""
+    rows: dict[str, Any] = {}
+    for name, taken in seconds.items():
+        rows[name] = {"seconds_min": min(taken), "seconds_median": median(taken)}
+        if "pydensecrf" in seconds:
+            pairs = zip(taken, seconds["pydensecrf"], strict=True)
+            rows[name]["ratio_to_pydensecrf"] = median(own / theirs for own, theirs in pairs)
+    return rows
+
+
+def times(cases: list[Case], repeats: int) -> list[dict]:
+    """Seconds an image of every case, in this process."""
+    return [case.row | summary(seconds_in_turn(case.methods, repeats)) for case in cases]
+
+
+def times_of_two(cases: list[Case], repeats: int, words: list[str]) -> list[dict]:
+    """Seconds until two processes of one thread, at it at once, have each done the same image."""
+    rows = []
+    with Worker(__file__, words) as first, Worker(__file__, words) as second:
+
+        def together(name: str) -> None:
+            first.start(name)
+            second.start(name)
+            first.seconds()
+            second.seconds()
+
+        for case in cases:
+            both = {name: partial(together, case.key(name)) for name in case.methods}
+            rows.append(case.row | summary(seconds_in_turn(both, repeats)))
+    return rows
+
+
+def peak_memory(cases: list[Case], words: list[str]) -> list[dict]:
+    """Megabytes that each method adds at its peak, each in a fresh process."""
+    rows = []
+    for case in cases:
+        row = dict(case.row)
+        for name in case.methods:
+            with Worker(__file__, words) as worker:
+                row[name] = round(worker.peak_memory(case.key(name)) / 1e6, 1)
+        rows.append(row)
+    return rows
+
+
+def accuracy(pictures: list[Picture], shrink: int) -> list[dict]:
+    """How far each method is from the exact filter, on the middle of each picture, 4 labels.
+
+    The share of labels that the exact filter changes gives the measure of both errors.
     """
     rows = []
-    for name, parameters in PARAMETERS.items():
-        for c in LABELS:
-            wall = {method: [] for method in methods()}
-            processor = {method: [] for method in methods()}
-            for repeat in range(repeats + 1):
-                for i, image in enumerate(images):
-                    probabilities = draw_probabilities(c, *image.shape[1:], seed=i)
-                    for method, run in methods().items():
-                        start = time.perf_counter(), time.process_time()
-                        run(image, probabilities, parameters)
-                        if repeat:
-                            wall[method].append(time.perf_counter() - start[0])
-                            processor[method].append(time.process_time() - start[1])
-            row = {"parameters": name, "labels": c}
-            for method in wall:
+    for name in PARAMETERS:
+        for seed, picture in enumerate(pictures):
+            height, width = (length // shrink for length in picture.image.shape[1:])
+            middle = Picture(picture.name, center_crop(picture.image, [height, width]))
+            case = make_case(name, Problem(4, 4), middle, seed, {"exact": exact})
+            found = {method: run() for method, run in case.methods.items()}
+            oracle = found.pop("exact")
+            unary = draw_probabilities(Problem(4, 4), *middle.image.shape[1:], seed)
+            row = case.row | {"changed_by_exact": different(oracle, unary)}
+            for method, q in found.items():
                 row[method] = {
-                    "wall_min": min(wall[method]),
-                    "wall_median": statistics.median(wall[method]),
-                    "processor_median": statistics.median(processor[method]),
+                    "equal_labels": 1 - different(q, oracle),
+                    "mean_difference": (q - oracle).abs().mean().item(),
                 }
-            if "pydensecrf" in wall:
-                ratios = zip(wall["dense"], wall["pydensecrf"], strict=True)
-                row["ratio_to_pydensecrf"] = statistics.median(a / b for a, b in ratios)
             rows.append(row)
     return rows
 
 
-def accuracy(images: list[Tensor], side: int) -> list[dict]:
-    """Share of labels equal to the exact filter's, and mean |difference| of Q, on crops."""
-    rows = []
-    for name, parameters in PARAMETERS.items():
-        row = {"parameters": name, "labels": PLAUSIBLE, "side": side}
-        equal = {method: [] for method in methods()}
-        difference = {method: [] for method in methods()}
-        for i, image in enumerate(images):
-            crop = image[:, :side, :side]
-            probabilities = draw_probabilities(PLAUSIBLE, *crop.shape[1:], seed=i)
-            exact = exact_crf(crop, probabilities, parameters)
-            for method, run in methods().items():
-                q = run(crop, probabilities, parameters)
-                equal[method].append((q.argmax(0) == exact.argmax(0)).float().mean().item())
-                difference[method].append((q - exact).abs().mean().item())
-        for method in equal:
-            row[method] = {
-                "equal_labels": statistics.mean(equal[method]),
-                "mean_difference": statistics.mean(difference[method]),
-            }
-        rows.append(row)
-    return rows
+def different(q: Tensor, other: Tensor) -> float:
+    """Share of the pixels with another label."""
+    return (q.argmax(0) != other.argmax(0)).double().mean().item()
+
+
+def scaling(picture: Picture, scales: list[float], labels: list[int]) -> list[Case]:
+    """One picture at several sizes with 4 labels, and with several numbers of labels."""
+    cases = []
+    for scale in scales:
+        image = F.interpolate(picture.image[None].float(), scale_factor=scale, mode="bilinear")
+        image = image[0].clamp(0, 255).byte()
+        more = {"exact": exact} if image[0].numel() <= EXACT_PIXELS else {}
+        cases.append(make_case("label", Problem(4, 4), Picture(picture.name, image), 0, more))
+    return cases + [make_case("label", Problem(c, c), picture, 0) for c in labels]
 
 
 def main() -> None:
@@ -153,28 +254,34 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="small images, to try the script")
     parser.add_argument("--photographs", type=Path, help="folder in VOC layout")
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, help="JSON file to write")
+    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    height, width, side = (60, 80, 32) if options.quick else (375, 500, 96)
-    images = read_images(options.photographs, 3, height, width)
+    # One thread for one process: pydensecrf has no more, and labelling runs a process a core.
+    torch.set_num_threads(1)
+    quick = options.quick
+    pictures = read_pictures(options.photographs, 3, *((60, 80) if quick else (375, 500)))
+    cases = each_case(pictures[:1] if quick else pictures)
+    if options.serve:
+        serve({case.key(name): run for case in cases for name, run in case.methods.items()})
+        return
+    words = ["--serve", *(["--quick"] if quick else [])]
+    words += ["--photographs", str(options.photographs)] if options.photographs else []
+    scales, labels = ([0.5], [2]) if quick else ([0.25, 0.5, 1, 1.5, 2], [2, 8, 16, 21, 32])
+    first = [case for case in cases[: len(cases) // 3] if case.row["picture"] == pictures[0].name]
+    first = first[:1] if quick else first
     record = {
-        "benchmark": "dense CRF, 10 iterations",
-        "images": [list(image.shape[1:]) for image in images],
+        "benchmark": "dense CRF, 10 iterations, against pydensecrf and the exact filter",
         "photographs": options.photographs is not None,
-        "threads": options.threads,
-        "torch": torch.__version__,
-        "machine": platform.machine(),
+        **environment(),
         "repeats": options.repeats,
-        "times": times(images, options.repeats),
-        "accuracy": accuracy(images, side),
+        "one_thread": times(cases, options.repeats),
+        "two_processes": times_of_two(cases, options.repeats, words),
+        "peak_memory_mb": peak_memory(first, words),
+        "accuracy": accuracy(pictures, 2),
+        "scaling": times(scaling(pictures[0], scales, labels), max(1, options.repeats // 2)),
     }
-    text = json.dumps(record, indent=2)
-    print(text)
-    if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(text + "\n", encoding="utf-8")
+    write_record(record, options.out)
 
 
 if __name__ == "__main__":

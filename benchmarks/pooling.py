@@ -4,18 +4,12 @@ Run `python benchmarks/pooling.py --out results/pooling.json`; `--quick` takes a
 """
 
 import argparse
-import json
-import platform
-import statistics
-import subprocess
-import sys
-import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 
-import psutil
 import torch
+from measure import Worker, environment, seconds_in_turn, serve, write_record
 from torch import Tensor
 
 from bana.bap import background_attention, background_queries, grid_cells, pool_boxes
@@ -102,17 +96,15 @@ def pool_one(
     return (features[:, y, x] * weights).sum((1, 2)) / weights.sum()
 
 
-def step(method: Callable, size: dict[str, int]) -> Callable[[], float]:
-    """A closure that runs one forward and backward pass and returns its seconds."""
+def step(method: Callable, size: dict[str, int]) -> Callable[[], None]:
+    """A closure that runs one forward and backward pass."""
     features, background, boxes = make_problem(size)
     features.requires_grad_()
 
-    def run() -> float:
+    def run() -> None:
         features.grad = None
-        start = time.perf_counter()
         queries, pooled = method(features, background, boxes, size)
         (queries.square().sum() + pooled.square().sum()).backward()
-        return time.perf_counter() - start
 
     return run
 
@@ -125,81 +117,39 @@ def check_equal(size: dict[str, int]) -> None:
         torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-5)
 
 
-def peak_memory(method: str, size: dict[str, int]) -> int:
-    """Peak resident bytes that one pass adds, measured in a process of its own.
-
-    Meaningful at full size only: a small problem fits into what importing torch took.
-    """
-    command = [sys.executable, __file__, "--measure", method, "--size", json.dumps(size)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return int(done.stdout)
-
-
-def measure_here(method: str, size: dict[str, int]) -> int:
-    """Peak resident bytes added by one pass in this process, sampled every two milliseconds.
-
-    Sampled, because the peak that the system keeps is inherited from the parent process.
-    """
-    run = step({"vectorised": vectorised, "looped": looped}[method], size)
-    me, finished = psutil.Process(), threading.Event()
-    before = peak = me.memory_info().rss
-
-    def watch() -> None:
-        nonlocal peak
-        while not finished.wait(0.002):
-            peak = max(peak, me.memory_info().rss)
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    run()
-    finished.set()
-    watcher.join()
-    return peak - before
-
-
 def main() -> None:
     """Measure, print and, with --out, write the record."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a small problem, to try the script")
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--out", type=Path, help="JSON file to write")
-    parser.add_argument("--measure", choices=["vectorised", "looped"], help=argparse.SUPPRESS)
-    parser.add_argument("--size", type=json.loads, help=argparse.SUPPRESS)
+    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.measure:
-        print(measure_here(options.measure, options.size))
-        return
     size = QUICK if options.quick else FULL
-    check_equal(size)
     steps = {"vectorised": step(vectorised, size), "looped": step(looped, size)}
-    seconds = {name: [] for name in steps}
-    for repeat in range(options.repeats + 1):  # interleaved, the first not counted
-        for name, run in steps.items():
-            elapsed = run()
-            if repeat:
-                seconds[name].append(elapsed)
+    if options.serve:
+        serve(steps)
+        return
+    check_equal(size)
+    seconds = seconds_in_turn(steps, options.repeats)
     record = {
         "benchmark": "background-aware pooling, forward and backward",
         "size": size,
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-        "machine": platform.machine(),
+        **environment(),
         "repeats": options.repeats,
     }
-    for name, times in seconds.items():
-        record[name] = {
-            "seconds_min": min(times),
-            "seconds_median": statistics.median(times),
-            "peak_memory_mb": round(peak_memory(name, size) / 1e6, 1),
-        }
+    words = ["--serve", *(["--quick"] if options.quick else [])]
+    for name, taken in seconds.items():
+        with Worker(__file__, words) as worker:
+            record[name] = {
+                "seconds_min": min(taken),
+                "seconds_median": median(taken),
+                "peak_memory_mb": round(worker.peak_memory(name) / 1e6, 1),
+            }
     pairs = zip(seconds["looped"], seconds["vectorised"], strict=True)
-    record["speed_up_median"] = statistics.median(slow / fast for slow, fast in pairs)
+    record["speed_up_median"] = median(slow / fast for slow, fast in pairs)
     record["speed_up_min"] = min(seconds["looped"]) / min(seconds["vectorised"])
-    text = json.dumps(record, indent=2)
-    print(text)
-    if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(text + "\n", encoding="utf-8")
+    write_record(record, options.out)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import pytest
 
 from bana import check, cli, stages, training_cli
 from bana.cli import main
+from bana.labelling import Crew
 from bana.machine import PRECISIONS, Machine
 from bana.networks import POOLINGS
 from bana.training import LOSSES
@@ -46,7 +47,6 @@ def test_debug_shows_where_it_happened():
     [
         (["train", "classifier", "--pooling", "gap"], "classifier", ("gap",)),
         (["train", "segmentation"], "segmenter", ("nal",)),
-        (["label", "--split", "val", "--variant", "boxes"], "labels", ("val", "boxes")),
     ],
 )
 def test_commands_call_their_stage(monkeypatch, words, stage, choice):
@@ -57,6 +57,29 @@ def test_commands_call_their_stage(monkeypatch, words, stage, choice):
     assert profile.name == "smoke"
     machine = [Machine()] if words[0] == "train" else []
     assert rest == [*choice, None, *machine]
+
+
+@pytest.mark.parametrize("failures", [{}, {"a": "a.jpg: not an image"}])
+def test_label_hands_on_who_makes_what_and_tells_failures(
+    monkeypatch, tmp_path, capsys, failures
+) -> None:
+    called = []
+    monkeypatch.setattr(stages, "labels", lambda *words: called.append(words) or tmp_path)
+    (tmp_path / "manifest-2-of-3.json").write_text(json.dumps({"failures": failures}))
+    words = ["--split", "val", "--variant", "boxes", "--workers", "4", "--batch", "8"]
+    words += ["--devices", "cuda:0,cuda:1", "--shard", "2/3"]
+    assert main(["label", "--profile", "smoke", *words]) == (1 if failures else 0)
+    ((profile, split, variant, root, crew, shard),) = called
+    assert (profile.name, split, variant, root) == ("smoke", "val", "boxes", None)
+    assert crew == Crew(4, ("cuda:0", "cuda:1"), 8)
+    assert shard == (2, 3)
+    assert capsys.readouterr().err == "".join(f"bana: {reason}\n" for reason in failures.values())
+
+
+def test_shard_must_be_two_numbers(capsys) -> None:
+    with pytest.raises(SystemExit):
+        main(["label", "--shard", "first"])
+    assert "--shard" in capsys.readouterr().err
 
 
 def test_evaluate_prints_tables_and_writes_a_valid_record(monkeypatch, tmp_path, capsys):
@@ -73,6 +96,59 @@ def test_evaluate_prints_tables_and_writes_a_valid_record(monkeypatch, tmp_path,
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["boxes", "61.2", "90.0"] in lines
     assert ["nal", "61.2", "61.2"] in lines
+
+
+def _seed_record(profile, root) -> dict:
+    row = {"miou": 60.0 + profile.seed, "coverage": 100.0, "per_class": [60.0, None]}
+    return {
+        "profile": {"name": profile.name, "seed": profile.seed},
+        "data": {"images": {"train": 4, "val": 3}},
+        "labels_val": {"bap": {**row, "boundary_miou": 30.0}},
+        "instances_val": {"bap": {"ap": 10.0, "ap50": 20.0, "ap75": None}},
+        "segmentation_val": {"nal": {"single": {**row, "boundary_miou": 20.0}}},
+        "seconds": {},
+    }
+
+
+def test_evaluate_takes_several_seeds(monkeypatch, tmp_path, capsys):
+    asked = []
+    monkeypatch.setattr(
+        stages, "record", lambda profile, root: asked.append(profile) or _seed_record(profile, root)
+    )
+    out = tmp_path / "smoke.json"
+    words = ["evaluate", "--profile", "smoke", "--out", str(out)]
+    assert main([*words, "--seeds", "0", "1", "2"]) == 0
+    assert [profile.name for profile in asked] == ["smoke", "smoke-seed1", "smoke-seed2"]
+    record = json.loads(out.read_text())
+    assert record["command"] == "bana evaluate --profile smoke --seeds 0 1 2"
+    assert record["seeds"] == [0, 1, 2] and record["profile"]["name"] == "smoke"
+    assert record["labels_val"]["bap"]["miou"] == 61
+    assert record["spread"]["labels_val"]["bap"]["miou"] == 1
+    told = capsys.readouterr().out
+    assert "mean ± standard deviation of 3 seeds" in told
+    assert "61.0 ± 1.0" in told and "30.0 ± 0.0" in told and "20.0 ± 0.0" in told
+    assert main([*words, "--seeds", "1"]) == 0
+    record = json.loads(out.read_text())
+    assert record["profile"]["name"] == "smoke-seed1" and "seeds" not in record
+
+
+def test_wrong_seeds_are_refused_before_anything_is_made(monkeypatch, capsys):
+    monkeypatch.setattr(stages, "record", None)
+    for words, reason in ((["1", "1"], "every seed counts once"), (["-3"], "at least 0")):
+        assert main(["evaluate", "--profile", "smoke", "--seeds", *words]) == 2
+        told = capsys.readouterr().err
+        assert reason in told and told.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["evaluate", "predict", "export"])
+def test_help_of_a_command_needs_no_torch(command):
+    code = (
+        "import sys, contextlib, bana.cli\n"
+        "with contextlib.suppress(SystemExit): bana.cli.main(sys.argv[1:])\n"
+        "sys.exit('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, command, "--help"], capture_output=True)
+    assert done.returncode == 0 and b"--profile" in done.stdout
 
 
 def test_check_says_what_to_do(monkeypatch, capsys):

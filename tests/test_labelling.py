@@ -1,10 +1,14 @@
 """Label files: what each variant is, what lies in the files, and what a killed run leaves."""
 
+import multiprocessing
+import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from PIL import Image
@@ -14,14 +18,23 @@ from torchvision import tv_tensors
 from bana import labelling
 from bana.backbones import Backbone
 from bana.baselines import filled_boxes, grabcut
+from bana.boxes import box_masks
 from bana.crf import CrfParameters
-from bana.labelling import VARIANTS, LabelJob, image_labels, make_label_files
+from bana.labelling import (
+    VARIANTS,
+    Crew,
+    LabelJob,
+    image_labels,
+    label_batches,
+    labelled,
+    make_label_files,
+)
 from bana.labels import pseudo_labels
 from bana.networks import BoxClassifier
 from bana.profiles import Profile, get_profile
 from bana.sample import make_sample
 from bana.transforms import eval_image
-from bana.voc import PALETTE, VocDataset, read_mask
+from bana.voc import IGNORE, PALETTE, DataError, VocDataset, read_mask
 
 STRIDE = 8
 CLASSIFIED = [variant for variant, recipe in VARIANTS.items() if recipe]
@@ -153,7 +166,7 @@ def test_labels_without_a_classifier_are_refused(variant: str, profile, model, d
 def test_files_of_one_image(variant: str, profile, model, data, start, tmp_path) -> None:
     job = LabelJob(profile, data, variant, model if VARIANTS[variant] else None, tmp_path)
     start(job)
-    labelling._label_image(2)
+    assert labelling._label_batch([2]) == {}
     item = data[2]
     if variant in CLASSIFIED:
         made = image_labels(profile, model, item, variant)
@@ -182,7 +195,7 @@ def test_image_counts_as_finished_only_when_all_is_written(
 
     monkeypatch.setattr(labelling, "write_mask", killed)
     with pytest.raises(KeyboardInterrupt):
-        labelling._label_image(0)
+        labelling._label_batch([0])
     written = {path.parent.name for path in tmp_path.rglob("*.png")}
     assert written == (set() if killed_at == "Y_ret" else {"Y_ret"})
 
@@ -190,13 +203,13 @@ def test_image_counts_as_finished_only_when_all_is_written(
 def test_label_process_that_was_not_started_says_so(monkeypatch) -> None:
     monkeypatch.setattr(labelling, "_job", None)
     with pytest.raises(AssertionError, match="not started"):
-        labelling._label_image(0)
+        labelling._label_batch([0])
 
 
 def test_files_of_several_processes(profile, data, tmp_path) -> None:
     job = LabelJob(replace(profile, label_workers=2), data, "boxes", None, tmp_path)
     names = [data.ids[2], data.ids[0]]
-    make_label_files(job, names)
+    assert make_label_files(job, [[2], [0]]) == {}
     assert sorted(path.stem for path in tmp_path.glob("Y_crf/*")) == sorted(names)
     assert not (tmp_path / "Y_ret").exists()
     for number in (0, 2):
@@ -210,10 +223,170 @@ def test_files_of_several_processes(profile, data, tmp_path) -> None:
         assert torch.equal(read_mask(path), expected)
 
 
+def label_files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.glob("*/*.png")}
+
+
+def test_batches_are_of_one_size_and_do_not_depend_on_what_is_done(root: Path) -> None:
+    data = VocDataset(root, "train")
+    assert label_batches(data, 1) == [[0], [1], [2]]
+    sizes = dict(zip(data.ids, [(3, 4), (5, 4), (3, 4)], strict=True))
+    data.image_size = sizes.__getitem__
+    assert label_batches(data, 2) == [[0, 2], [1]]
+    assert label_batches(data, 9) == [[0, 2], [1]]
+
+
+def test_image_of_unknown_size_is_alone(root: Path, monkeypatch) -> None:
+    data = VocDataset(root, "train")
+    real = data.image_size
+
+    def size(name: str) -> tuple[int, int]:
+        if name == data.ids[1]:
+            raise DataError("damaged")
+        return real(name)
+
+    monkeypatch.setattr(data, "image_size", size)
+    assert sorted(label_batches(data, 3)) == [[0, 2], [1]]
+
+
+def test_batch_gives_the_labels_of_single_images(profile, model, data, start, tmp_path) -> None:
+    start(LabelJob(profile, data, "bap", model, tmp_path / "one"))
+    for number in range(3):
+        labelling._label_batch([number])
+    start(LabelJob(profile, data, "bap", model, tmp_path / "three"))
+    labelling._label_batch([0, 1, 2])
+    assert label_files(tmp_path / "one") == label_files(tmp_path / "three")
+
+
+def test_unreadable_image_is_skipped_and_the_rest_of_its_batch_labelled(
+    profile, model, data, start, tmp_path, monkeypatch
+) -> None:
+    real = VocDataset.__getitem__
+
+    def read(self: VocDataset, index: int) -> dict:
+        if index == 1:
+            raise DataError("b.jpg: cannot be read as an image")
+        return real(self, index)
+
+    monkeypatch.setattr(VocDataset, "__getitem__", read)
+    start(LabelJob(profile, data, "bap", model, tmp_path))
+    assert labelling._label_batch([0, 1, 2]) == {data.ids[1]: "b.jpg: cannot be read as an image"}
+    assert labelling._label_batch([1]) == {data.ids[1]: "b.jpg: cannot be read as an image"}
+    assert labelled(data, tmp_path).ids == [data.ids[0], data.ids[2]]
+
+
+def test_finished_image_of_a_batch_is_left_alone(profile, model, data, start, tmp_path) -> None:
+    start(LabelJob(profile, data, "bap", model, tmp_path))
+    labelling._label_batch([0, 1])
+    path = tmp_path / "Y_crf" / f"{data.ids[0]}.png"
+    path.write_bytes(b"finished")
+    labelling._label_batch([0, 1, 2])
+    assert path.read_bytes() == b"finished"
+    assert labelled(data, tmp_path).ids == data.ids
+
+
+@pytest.mark.parametrize("variant", ["bap", "boxes"])
+def test_crowds_outside_the_boxes_are_ignored(
+    variant: str, profile, model, data, start, tmp_path, monkeypatch
+) -> None:
+    real = VocDataset.__getitem__
+    size = data.image_size(data.ids[0])
+    crowd = torch.tensor([[0.0, 0.0, size[1] / 2, size[0]]])
+
+    def read(self: VocDataset, index: int) -> dict:
+        box = tv_tensors.BoundingBoxes(crowd, format="XYXY", canvas_size=size)
+        return {**real(self, index), "crowds": box}
+
+    def made() -> dict[str, Tensor]:
+        start(LabelJob(profile, data, variant, model if VARIANTS[variant] else None, tmp_path))
+        labelling._label_batch([0])
+        return {f.parent.name: read_mask(f) for f in sorted(tmp_path.glob(f"*/{data.ids[0]}.png"))}
+
+    without = made()
+    for path in tmp_path.glob("*/*.png"):
+        path.unlink()
+    monkeypatch.setattr(VocDataset, "__getitem__", read)
+    boxes, _ = boxes_of(data[0])
+    ignored = box_masks(crowd, *size)[0] & ~box_masks(boxes, *size).any(0)
+    assert ignored.any() and not ignored.all()
+    for kind, label in made().items():
+        assert torch.equal(label, without[kind].masked_fill(ignored, IGNORE))
+
+
+@pytest.mark.parametrize("change", [{"processes": 0}, {"devices": ()}, {"batch": 0}])
+def test_empty_crew_is_refused(change: dict) -> None:
+    with pytest.raises(ValueError, match="at least 1"):
+        Crew(**change)
+
+
+def label_all(job: LabelJob) -> None:
+    """What a killed process does: all images in turn, half-written files cleared before."""
+    torch.set_num_threads(1)
+    labelling._job = job
+    for number in range(len(job.data)):
+        labelling._label_batch([number])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs fork and SIGKILL")
+def test_labels_after_twenty_kills_are_those_of_an_unbroken_run(
+    profile, model, root, tmp_path
+) -> None:
+    # Forked, with torch on one thread, so that twenty starts do not import torch twenty times.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    data = VocDataset(root, "train")
+    unbroken, broken = (LabelJob(profile, data, "bap", model, tmp_path / n) for n in "ab")
+    start = time.perf_counter()
+    label_all(unbroken)
+    whole = time.perf_counter() - start
+    random = np.random.default_rng(0)
+    context = multiprocessing.get_context("fork")
+    for _ in range(20):
+        process = context.Process(target=label_all, args=(broken,))
+        process.start()
+        # Long enough to get somewhere, and now and then to the end.
+        time.sleep(whole * random.uniform(0, 0.6))
+        process.kill()
+        process.join()
+        for name in labelled(data, broken.folder).ids:
+            for kind in ("Y_crf", "Y_ret"):
+                read_mask(broken.folder / kind / f"{name}.png")  # whole, or it would raise
+    label_all(broken)
+    torch.set_num_threads(threads)
+    assert label_files(broken.folder) == label_files(unbroken.folder)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
+def test_helpers_of_a_killed_process_end_with_it(root: Path, tmp_path: Path) -> None:
+    code = """if True:
+        import sys
+        from pathlib import Path
+        from bana.labelling import LabelJob, make_label_files
+        from bana.profiles import get_profile
+        from bana.voc import VocDataset
+        if __name__ == "__main__":
+            data = VocDataset(sys.argv[1], "train")
+            job = LabelJob(get_profile("smoke"), data, "grabcut", None, Path(sys.argv[2]))
+            make_label_files(job, [[0], [1], [2]] * 10_000)
+    """
+    script = tmp_path / "script.py"
+    script.write_text(code)
+    process = psutil.Popen([sys.executable, script, root, tmp_path / "labels"])
+    deadline = time.monotonic() + 60
+    while not labelled(VocDataset(root, "train"), tmp_path / "labels").ids:
+        assert process.is_running() and time.monotonic() < deadline
+        time.sleep(0.05)
+    helpers = process.children(recursive=True)
+    process.kill()
+    process.wait()
+    gone, alive = psutil.wait_procs(helpers, timeout=20)
+    assert len(gone) >= 1 and not alive
+
+
 def test_process_that_fails_says_why(profile, model, data, tmp_path) -> None:
     # The model reaches the process whole; its weights know fewer classes than the data set.
     small = BoxClassifier(model.backbone, 1)
     job = LabelJob(profile, data, "bap", small, tmp_path)
     with pytest.raises(ValueError, match=r"classes must be in 1\.\.1"):
-        make_label_files(job, [data.ids[0]])
+        make_label_files(job, [[0]])
     assert not list(tmp_path.rglob("*.png"))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from bana import labels
-from bana.crf import LABEL_CRF, CrfParameters
+from bana.crf import LABEL_CRF, CrfParameters, CrfResult
 from bana.labels import PseudoLabels, UnaryOptions, pseudo_labels
 
 D, L = 6, 4
@@ -56,10 +56,14 @@ def scene(seed: int = 0, boxes: list | None = None, classes: list | None = None)
     )
 
 
+def unfiltered(q: Tensor) -> CrfResult:
+    return CrfResult(q, torch.ones(len(q), dtype=torch.bool))
+
+
 @pytest.fixture
 def no_crf(monkeypatch: pytest.MonkeyPatch) -> None:
     """The unary itself in place of the CRF's answer."""
-    monkeypatch.setattr(labels, "dense_crf", lambda image, unary, parameters: unary)
+    monkeypatch.setattr(labels, "dense_crf", lambda image, unary, parameters: unfiltered(unary))
 
 
 def enlarged(s: Scene) -> Tensor:
@@ -215,6 +219,35 @@ def test_class_agnostic_does_not_ask_the_classifier(no_crf) -> None:
     torch.testing.assert_close(before.unary[:, covered], scores.softmax(0)[:, covered])
 
 
+def test_class_the_classifier_never_saw_takes_1_minus_u_0(no_crf) -> None:
+    """VOC to COCO: a row of nan in the classifier, beside a class that it knows."""
+    s = scene(7, [[4, 4, 20, 20], [10, 10, 30, 26]], [1, 2])
+    expected = s.label(ALL_OF_A)
+    s.weight[2] = float("nan")
+    made = s.label(ALL_OF_A)
+    assert made.unary.isfinite().all()
+    first, second = s.inside()
+    # u_c - u_0 is the log of the ratio of channels, whatever the softmax's denominator.
+    margin = (made.unary[2] / made.unary[0]).log()[second]
+    u_0 = made.attention[second]
+    torch.testing.assert_close(margin, 1 - 2 * u_0, atol=1e-5, rtol=1e-5)
+    known = (made.unary[1] / made.unary[0]).log()[first]
+    torch.testing.assert_close(
+        known, (expected.unary[1] / expected.unary[0]).log()[first], atol=1e-5, rtol=1e-5
+    )
+    assert torch.equal(made.attention, expected.attention)
+
+
+def test_unseen_class_without_a_prototype_is_retrieved_nowhere(monkeypatch) -> None:
+    s = scene(7, [[4, 4, 20, 20]], [2])
+    s.weight[2] = float("nan")
+    monkeypatch.setattr(
+        labels, "dense_crf", lambda image, unary, _: unfiltered((unary > 2).to(unary))
+    )
+    made = s.label(ALL_OF_A)
+    assert not made.y_crf.any() and not made.y_ret.any()
+
+
 def test_without_u0_the_attention_does_not_matter(no_crf) -> None:
     s = scene(6, [[4, 4, 20, 20]], [2])
     result = s.label(UnaryOptions(background="none"))
@@ -244,8 +277,8 @@ def test_each_box_is_normalised_by_its_own_maximum(no_crf) -> None:
 
 
 def test_crf_that_spreads_a_class_is_cut_at_its_boxes(monkeypatch: pytest.MonkeyPatch) -> None:
-    def spread(image: Tensor, unary: Tensor, parameters: CrfParameters) -> Tensor:
-        return torch.tensor([0.1, 0.0, 0.9]).view(3, 1, 1).expand_as(unary)
+    def spread(image: Tensor, unary: Tensor, parameters: CrfParameters) -> CrfResult:
+        return unfiltered(torch.tensor([0.1, 0.0, 0.9]).view(3, 1, 1).expand_as(unary))
 
     monkeypatch.setattr(labels, "dense_crf", spread)
     s = scene(16)
@@ -254,8 +287,8 @@ def test_crf_that_spreads_a_class_is_cut_at_its_boxes(monkeypatch: pytest.Monkey
 
 
 def test_vanished_class_is_retrieved_by_its_weight(monkeypatch: pytest.MonkeyPatch) -> None:
-    def never_foreground(image: Tensor, unary: Tensor, parameters: CrfParameters) -> Tensor:
-        return torch.cat([torch.ones_like(unary[:1]), torch.zeros_like(unary[1:])])
+    def never_foreground(image: Tensor, unary: Tensor, parameters: CrfParameters) -> CrfResult:
+        return unfiltered(torch.cat([torch.ones_like(unary[:1]), torch.zeros_like(unary[1:])]))
 
     monkeypatch.setattr(labels, "dense_crf", never_foreground)
     s = scene(9, [[4, 4, 24, 20]], [2])
@@ -271,9 +304,9 @@ def test_vanished_class_is_retrieved_by_its_weight(monkeypatch: pytest.MonkeyPat
 def test_crf_gets_the_stored_image_the_unary_and_the_parameters(monkeypatch) -> None:
     calls = []
 
-    def record(image: Tensor, unary: Tensor, parameters: CrfParameters) -> Tensor:
+    def record(image: Tensor, unary: Tensor, parameters: CrfParameters) -> CrfResult:
         calls.append((image, unary, parameters))
-        return unary.float()
+        return unfiltered(unary.float())
 
     monkeypatch.setattr(labels, "dense_crf", record)
     s = scene(10)

@@ -7,9 +7,9 @@ is for a GPU and hours to say.
 from dataclasses import replace
 from pathlib import Path
 
+import in_process
 import pytest
 import torch
-from test_stages import label_in_this_process
 
 from bana import profiles, stages
 from bana.cli import main
@@ -22,7 +22,7 @@ def test_the_papers_stages_run(
     voc_root: Path, vgg_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BANA_RUNS", str(tmp_path))
-    monkeypatch.setattr(stages, "make_label_files", label_in_this_process)
+    monkeypatch.setattr(stages, "make_label_files", in_process.make_label_files)
     paper = get_profile("paper-vgg")
     small = replace(
         paper,

@@ -3,6 +3,7 @@
 import pytest
 
 from bana import published
+from bana.average_precision import MEASURES
 from bana.stages import VARIANTS
 from bana.training import LOSSES
 from bana.voc import VOC_CLASSES
@@ -43,10 +44,16 @@ def test_the_papers_orderings_are_in_the_numbers():
         assert max(scores, key=scores.get) == "nal"
 
 
+def test_precision_is_named_as_it_is_measured():
+    assert published.PrecisionScore._fields == MEASURES
+    assert all(row.ap75 < row.ap < row.ap50 for row in published.PRECISION.values())
+
+
 def test_every_number_is_a_percentage():
     numbers = [
         *(n for row in published.LABELS.values() for n in row),
         *(n for row in published.LOSSES.values() for n in row),
+        *(n for row in published.PRECISION.values() for n in row),
         *published.LABELS_REPLICATION_VAL.values(),
         *published.PER_CLASS_V1.values(),
         *published.PEERS_VAL.values(),

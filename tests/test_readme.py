@@ -4,6 +4,7 @@ import copy
 import importlib.util
 
 from bana.paths import repo_root
+from bana.seeds import combined_record
 
 
 def _tool():
@@ -38,9 +39,19 @@ def _record(bap: float, nal: float) -> dict:
 def test_readme_is_what_the_records_say():
     tool = _tool()
     readme = tool.README.read_text(encoding="utf-8")
-    assert readme == tool.with_section(readme, tool.section(tool.read_records())), (
-        "run `python tools/readme.py`"
-    )
+    assert readme == tool.written(readme), "run `python tools/readme.py`"
+
+
+def test_speed_follows_the_records():
+    tool = _tool()
+    records = tool.read_records(("labels", "crf"))
+    before = tool.speed(records)
+    slow = copy.deepcopy(records)
+    slow["labels"]["speed_up_median"] = 3.0
+    slow["crf"]["one_thread"][0]["dense"]["ratio_to_pydensecrf"] = 7.25
+    after = tool.speed(slow)
+    assert ": 3 times faster" in after and ": 3 times faster" not in before
+    assert "to 7.25" in after and "7.25" not in before
 
 
 def test_orderings_follow_the_scores():
@@ -58,6 +69,58 @@ def test_orderings_follow_the_scores():
 def test_writing_twice_changes_nothing():
     tool = _tool()
     records = {"sample": _record(65.0, 53.0)}
-    once = tool.with_section(f"a\n{tool.BEGIN}\nold\n{tool.END}\nb\n", tool.section(records))
-    assert tool.with_section(once, tool.section(copy.deepcopy(records))) == once
+    begin, end = tool.BEGIN.format("results"), tool.END.format("results")
+    once = tool.with_section(f"a\n{begin}\nold\n{end}\nb\n", "results", tool.section(records))
+    assert tool.with_section(once, "results", tool.section(copy.deepcopy(records))) == once
     assert once.startswith("a\n") and once.endswith("\nb\n")
+
+
+def _newer(bap: float, nal: float, seed: int = 0) -> dict:
+    """A record with everything that is measured today."""
+    record = _record(bap, nal)
+    record["profile"]["seed"] = seed
+    for scores in record["labels_val"].values():
+        scores["boundary_miou"] = scores["miou"] / 2
+    for modes in record["segmentation_val"].values():
+        for scores in modes.values():
+            scores["boundary_miou"] = scores["miou"] / 4
+        modes |= {f"multi{kind}": {"miou": modes["single"]["miou"] + 9} for kind in ("", "-crf")}
+    rows = ("boxes", "grabcut", "gap", "bap-no-u0", "bap", "bap-ret")
+    record["instances_val"] = {row: {"ap": 11.0, "ap50": 30.5, "ap75": None} for row in rows}
+    return record
+
+
+def _rows(text: str) -> dict[str, list[str]]:
+    """Cells of all tables, by first cell; a row of several tables has all its cells."""
+    found: dict[str, list[str]] = {}
+    for line in text.splitlines():
+        if line.startswith("| "):
+            first, *cells = (cell.strip() for cell in line.strip("|").split("|"))
+            found.setdefault(first, []).extend(cells)
+    return found
+
+
+def test_what_a_record_lacks_is_not_shown():
+    text = _tool().section({"sample": _record(65.0, 53.0)})
+    assert "boundary" not in text and "AP" not in text.replace("BAP", "").replace("GAP", "")
+    assert "multi-scale" not in text and "±" not in text
+
+
+def test_an_older_record_beside_a_newer_one():
+    rows = _rows(_tool().section({"voc-mini": _newer(60.0, 53.0), "sample": _record(65.0, 50.0)}))
+    assert rows["BAP, Y_crf"] == ["60.0 (100)", "65.0 (100)", "30.0", "11.0 / 30.5 / -"]
+    assert rows["noise-aware loss"] == ["53.0 / 53.0", "50.0 / 50.0", "62.0 / 62.0"]
+    assert rows["network: noise-aware loss, single scale"] == ["13.2"]
+    assert rows["boundary IoU %, outlines alone"] == ["`voc-mini`"]
+
+
+def test_several_seeds_are_mean_and_spread():
+    record = combined_record([_newer(60.0, 53.0), _newer(64.0, 53.0, 1)], "voc-mini")
+    text = _tool().section({"voc-mini": record})
+    assert "mean ± standard deviation of 2 seeds" in text and "seed 0" not in text
+    assert "training and labelling a seed on 2 cores" in text
+    rows = _rows(text)
+    assert rows["BAP, Y_crf"][0] == "62.0 ± 2.8 (100)"
+    assert rows["BAP, Y_crf"][1] == "31.0 ± 1.4"
+    assert rows["noise-aware loss"][0] == "53.0 ± 0.0 / 53.0 ± 0.0"
+    assert rows["BAP, Y_crf"][2] == "11.0 ± 0.0 / 30.5 ± 0.0 / -"

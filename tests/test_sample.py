@@ -11,7 +11,7 @@ from bana.boxes import box_masks
 from bana.sample_objects import DRAW
 from bana.sample_paint import Canvas, NoiseBank
 from bana.sample_scene import draw_scene
-from bana.voc import DataError, VocDataset
+from bana.voc import DataError, VocDataset, read_mask
 
 TRAIN, VAL = 40, 3
 
@@ -57,6 +57,26 @@ def test_boxes_are_tight(items):
             assert window[:, -1].any()
 
 
+def test_objects_are_numbered_in_the_order_of_the_boxes(root, items):
+    for item in items:
+        mask = item["mask"].as_subclass(torch.Tensor)
+        objects = read_mask(root / "SegmentationObject" / f"{item['id']}.png")
+        assert torch.equal(objects == 0, mask == 0) and torch.equal(objects == 255, mask == 255)
+        boxes, labels = item["boxes"].as_subclass(torch.Tensor), item["labels"]
+        drawn = box_masks(boxes, *mask.shape)
+        for number in set(objects.unique().tolist()) - {0, 255}:
+            own = objects == number
+            assert (mask[own] == labels[number - 1]).all()
+            assert not (own & ~drawn[number - 1]).any()
+    assert (
+        max(
+            int(objects[objects < 255].max())
+            for objects in [read_mask(path) for path in (root / "SegmentationObject").iterdir()]
+        )
+        > 1
+    )
+
+
 def test_outline_is_a_thin_ring_of_255(items):
     share = np.mean([(item["mask"] == 255).float().mean().item() for item in items])
     assert 0.01 < share < 0.08
@@ -84,6 +104,7 @@ def test_scenes_follow_from_the_seed(root, tmp_path, items):
     for folder, ending in (
         ("JPEGImages", "jpg"),
         ("SegmentationClass", "png"),
+        ("SegmentationObject", "png"),
         ("Annotations", "xml"),
     ):
         name = f"{folder}/train_0001.{ending}"

@@ -7,14 +7,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import in_process
 import pytest
 import torch
 from torch import Tensor, nn
 
-from bana import backbones, labelling, stages, training
+from bana import average_precision, backbones, labelling, stages, training
 from bana.backbones import Backbone
 from bana.crf import CrfParameters
-from bana.labelling import LabelJob
+from bana.labelling import Crew
 from bana.labels import UnaryOptions
 from bana.losses import confidence_map
 from bana.paths import run_dir
@@ -37,14 +38,6 @@ def tiny(output_stride: int, frozen_stages: int, weights: Path | None) -> Backbo
         nn.Dropout(0.5),
     )
     return Backbone(body, 8, STRIDE)
-
-
-def label_in_this_process(job: LabelJob, names: list[str]) -> None:
-    """`make_label_files` without the seconds that a new process takes to start."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(labelling, "_job", job)
-        for name in names:
-            labelling._label_image(job.data.ids.index(name))
 
 
 def make_profile(**changes) -> Profile:
@@ -70,7 +63,7 @@ def make_profile(**changes) -> Profile:
 def quick() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(backbones.BACKBONES, "tiny", tiny)
-        patch.setattr(stages, "make_label_files", label_in_this_process)
+        patch.setattr(stages, "make_label_files", in_process.make_label_files)
         yield
 
 
@@ -118,7 +111,7 @@ def trained(monkeypatch) -> list[str]:
 
     watch(training, "train_classifier", lambda model, *_: f"classifier {model.pooling}")
     watch(training, "train_segmenter", lambda *arguments: f"segmenter {arguments[3]}")
-    watch(stages, "make_label_files", lambda job, names: f"{job.variant} {len(names)}")
+    watch(stages, "make_label_files", lambda job, batches, crew: f"{job.variant} {len(batches)}")
     return happened
 
 
@@ -263,6 +256,54 @@ def test_interrupted_labelling_goes_on_where_it_stopped(done: Path, trained: lis
     assert lost.read_bytes() == before
 
 
+def test_unreadable_image_is_named_and_tried_again(runs: Path, trained: list[str]) -> None:
+    profile = make_profile()
+    data = stages.dataset(profile, "val")
+    photograph = data.image_path(data.ids[0])
+    whole = photograph.read_bytes()
+    photograph.write_bytes(whole[: len(whole) // 2])
+    with pytest.warns(UserWarning, match=f"1 images have no labels: .*{photograph.name}"):
+        folder = stages.labels(profile, "val", "boxes")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert list(manifest["failures"]) == [data.ids[0]]
+    assert labelling.labelled(data, folder).ids == data.ids[1:]
+    photograph.write_bytes(whole)
+    stages.labels(profile, "val", "boxes")
+    assert trained == ["boxes 2", "boxes 1"]
+    assert json.loads((folder / "manifest.json").read_text())["failures"] == {}
+    assert labelling.labelled(data, folder).ids == data.ids
+
+
+def test_shards_make_the_labels_of_one_process(done: Path, trained: list[str]) -> None:
+    profile = make_profile()
+    folder = stages.labels(profile, "train", "bap")
+    expected = {path.relative_to(folder): path.read_bytes() for path in folder.glob("*/*.png")}
+    shutil.rmtree(folder)
+    crew = Crew(batch=2)
+    for part in (2, 1):
+        assert stages.labels(profile, "train", "bap", crew=crew, shard=(part, 2)) == folder
+    made = {path.relative_to(folder): path.read_bytes() for path in folder.glob("*/*.png")}
+    assert made == expected
+    assert sorted(trained) == ["bap 1", "bap 1"]
+    assert stages.labels(profile, "train", "bap") == folder
+    assert len(trained) == 2, "all of them are there"
+
+
+def test_shard_does_not_empty_a_folder(done: Path) -> None:
+    folder = stages.labels(make_profile(), "val", "bap")
+    before = sorted(folder.rglob("*"))
+    changed = make_profile(unary=UnaryOptions(background_threshold=0.0))
+    with pytest.raises(ValueError, match="labels of other settings: remove it first"):
+        stages.labels(changed, "val", "bap", shard=(1, 2))
+    assert sorted(folder.rglob("*")) == before
+
+
+@pytest.mark.parametrize("shard", [(0, 2), (3, 2), (1, 0)])
+def test_shard_that_does_not_exist_is_refused(done: Path, shard: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match="no shard"):
+        stages.labels(make_profile(), "val", "boxes", shard=shard)
+
+
 def test_changed_unary_makes_labels_anew_and_keeps_the_classifier(
     done: Path, trained: list[str]
 ) -> None:
@@ -395,9 +436,32 @@ def test_label_scores_are_those_of_the_files(done: Path) -> None:
 
 def test_scores_are_read_back(done: Path, monkeypatch) -> None:
     profile = make_profile()
-    monkeypatch.setattr(stages.evaluation, "score_labels", None)
+    monkeypatch.setattr(stages.scoring, "RowScorer", None)
     assert set(stages.label_scores(profile, "val")) == ROWS
     assert set(stages.segmentation_scores(profile, "nal")) == {"single", "single-crf"}
+
+
+def test_average_precision_needs_instance_masks(done: Path) -> None:
+    profile = make_profile()
+    made = stages.instance_scores(profile)
+    data = stages.dataset(profile, "val")
+    filled = made["boxes"]
+    assert 0 < filled["ap50"] <= 100 and filled["ap"] <= filled["ap50"]
+    shutil.rmtree(average_precision.object_folder(data))
+    assert stages.instance_scores(profile) == {}
+    record = stages.record(profile)
+    assert record["instances_val"] == {} and record["data"]["instance_masks"] is False
+
+
+def test_filled_boxes_of_true_masks_are_perfect_instances(done: Path) -> None:
+    profile = make_profile()
+    folder = stages.labels(profile, "val", "boxes")
+    data = stages.dataset(profile, "val")
+    for name in data.ids:
+        write_mask(folder / "Y_crf" / f"{name}.png", data.mask(name))
+    (run_dir(profile.name) / "instance-scores-val.json").unlink()
+    scores = stages.instance_scores(profile)["boxes"]
+    assert scores["ap"] == pytest.approx(100)  # no boxes of one class overlap in these scenes
 
 
 def test_several_scales_are_scored_apart(done: Path) -> None:
@@ -412,6 +476,9 @@ def test_record_has_every_row(finished: Path) -> None:
     profile = make_profile()
     assert record["profile"] == json.loads(json.dumps(asdict(profile)))
     assert record["data"]["images"] == {"train": 3, "val": 2}
+    assert record["data"]["instance_masks"] is True
+    assert set(record["instances_val"]) == {row for row in ROWS if "agreement" not in row}
+    assert set(record["instances_val"]["bap"]) == set(average_precision.MEASURES)
     assert record["data"]["kind"] == "drawn sample" and len(record["data"]["classes"]) == 9
     assert set(record["labels_val"]) == ROWS
     assert set(record["segmentation_val"]) == set(profile.losses)
@@ -449,8 +516,8 @@ def test_changed_test_settings_score_the_segmenter_anew(
 ) -> None:
     scenes, profile = done / "sample-0-3-2", make_profile(data="voc")
     stages.segmentation_scores(profile, "crf", scenes)
-    scored, score = [], stages.evaluation.score_labels
-    monkeypatch.setattr(stages.evaluation, "score_labels", lambda *a: scored.append(1) or score(*a))
+    scored, score = [], stages.scoring.score_segmenter
+    monkeypatch.setattr(stages.scoring, "score_segmenter", lambda *a: scored.append(1) or score(*a))
     stages.segmentation_scores(replace(profile, **change), "crf", scenes)
     assert scored
 

@@ -195,3 +195,14 @@ def test_collate_without_any_box():
     batch = tr.collate([item])
     assert batch["boxes"].shape == (0, 5)
     assert batch["labels"].dtype == torch.int64
+
+
+def test_crowds_are_not_background_and_do_not_reach_the_crop():
+    item = {**make_item(), "crowds": torch.tensor([[0.0, 0.0, 5.0, 4.0]])}
+    without = tr.add_region(make_item())["region"]
+    out = tr.add_region(item)
+    assert "crowds" in item and "crowds" not in out
+    assert (out["region"][:4, :5] == 0).all() and (without[:4, :5] == 1).all()
+    out["region"][:4, :5] = 1
+    assert torch.equal(out["region"], without)
+    assert torch.equal(out["boxes"], item["boxes"])

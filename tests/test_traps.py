@@ -3,16 +3,23 @@
 "Authors" is the code published with the paper, "replication" its reproduction in ReScience C.
 """
 
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 import reference
 import torch
 import torch.nn.functional as F
+from made_data import write_voc
+from pycocotools import mask as coco_mask
 from torch import Tensor, nn
 
-from bana import labels
+from bana import instances, labels, prediction, scoring
 from bana.backbones import Backbone, background_at_cells, boxes_at_cells
 from bana.bap import background_attention, background_queries, pool_boxes
 from bana.boxes import background_mask, box_masks, voc_to_half_open
+from bana.crf import LABEL_CRF, CrfParameters, CrfResult
 from bana.labels import pseudo_labels
 from bana.losses import (
     agreement,
@@ -24,6 +31,7 @@ from bana.losses import (
     reliable_pixels,
 )
 from bana.networks import BoxClassifier, Segmenter
+from bana.voc import VocDataset
 
 
 class Looker(nn.Module):
@@ -50,9 +58,12 @@ def three_pixels(sure: float = 0.9) -> tuple[Tensor, Tensor]:
 def test_authors_crf_sees_a_normalised_image_that_wraps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Mean-subtracted BGR, cast to uint8, wraps below 0; the CRF wants the stored RGB."""
     seen = []
-    monkeypatch.setattr(
-        labels, "dense_crf", lambda image, unary, parameters: seen.append(image) or unary
-    )
+
+    def record(image: Tensor, unary: Tensor, parameters: CrfParameters) -> CrfResult:
+        seen.append(image)
+        return CrfResult(unary, torch.ones(len(unary), dtype=torch.bool))
+
+    monkeypatch.setattr(labels, "dense_crf", record)
     image = torch.tensor([250, 100, 3], dtype=torch.uint8).view(3, 1, 1).expand(3, 20, 20)
     arguments = torch.rand(4, 3, 3), torch.rand(3, 4)
     boxes, classes = torch.tensor([[2.0, 2, 9, 9]]), torch.tensor([1])
@@ -239,3 +250,47 @@ def test_agreement_is_the_same_region_in_every_loss() -> None:
     expected = reference.cross_entropy(cosines, y_crf, y_ret, 20.0)
     assert loss.cross_entropy.item() == pytest.approx(expected, rel=1e-5)
     assert ignoring.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_replication_transposes_its_coco_masks() -> None:
+    """COCO's run lengths go down the columns: two pixels of the second column are 3 to 4 of 6."""
+    mask = torch.tensor([[False, False], [False, True], [False, True]])
+    rows = instances.encode(mask)
+    assert rows["size"] == [3, 2]
+    by_column = coco_mask.frPyObjects({"size": [3, 2], "counts": [4, 2]}, 3, 2)
+    assert rows["counts"] == by_column["counts"].decode()
+    assert torch.equal(instances.decode(rows), mask)
+
+
+def test_replication_scores_the_shuffled_augmented_training_loader(tmp_path: Path) -> None:
+    """Scores see every image of the split once, in order, whole, and as it is stored."""
+    sizes = [(20, 30), (24, 18), (17, 33)]
+    pictures = [torch.randint(256, (3, *s)).byte() for s in sizes]
+    masks = [picture[0] // 200 for picture in pictures]
+    root = write_voc(tmp_path / "voc", masks, [[]] * 3, ("background", "cat"), pictures)
+    seen = []
+
+    def watched(model: Segmenter, images, *_) -> Iterator[tuple[str, dict[str, Tensor]]]:
+        for (name, image), mask in zip(images, masks, strict=True):
+            seen.append(image)
+            yield name, {"single": mask, "single-crf": mask}
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scoring, "label_maps", watched)
+        views = {"single": prediction.SINGLE}
+        rows = scoring.score_segmenter(None, VocDataset(root, "val"), views, LABEL_CRF)
+    assert all(torch.equal(one, other) for one, other in zip(seen, pictures, strict=True))
+    assert rows["single"]["miou"] == rows["single"]["boundary_miou"] == 100
+
+
+def test_authors_mix_several_scales_into_before_and_after_crf() -> None:
+    """Each of single scale, several scales and CRF can be told from the others."""
+    model = Segmenter(looker(), nn.Identity(), 3, 2).eval()
+    model.weight.data = torch.eye(3)
+    image = torch.randint(256, (3, 40, 56), generator=torch.Generator().manual_seed(0)).byte()
+    views = {"single": prediction.SINGLE, "multi": prediction.AUTHORS_MULTI}
+    one_step = replace(LABEL_CRF, iterations=1)
+    ((_, maps),) = prediction.label_maps(model, [("a", image)], views, one_step)
+    assert list(maps) == ["single", "single-crf", "multi", "multi-crf"]
+    for one, other in (("single", "multi"), ("single", "single-crf"), ("multi", "multi-crf")):
+        assert not torch.equal(maps[one], maps[other])

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from bana import voc
+from bana import voc, voc_files
 
 SIZE = (12, 10)  # width, height
 
@@ -116,6 +116,15 @@ def test_truncated_jpeg(root):
     assert "a.jpg: not an image" in failure(root)
 
 
+def test_damaged_header(root):
+    """Pillow tells this one by a ValueError, not by an OSError."""
+    path = root / "SegmentationClass" / "a.png"
+    content = bytearray(path.read_bytes())
+    content[11] = 5  # the length of the first chunk
+    path.write_bytes(content)
+    assert "a.png: cannot be read as an image" in failure(root)
+
+
 @pytest.mark.parametrize(
     ("objects", "reason"),
     [
@@ -141,6 +150,74 @@ def test_bad_annotation(root, objects, reason):
 def test_damaged_xml(root, text):
     (root / "Annotations" / "a.xml").write_text(text)
     assert "a.xml: not" in failure(root)
+
+
+def test_class_names_may_hold_spaces(root):
+    (root / "classes.txt").write_text("background\n\n traffic  light \ncat\n")
+    write_xml(root, [("traffic light", (1, 1, 2, 2))])
+    dataset = voc.VocDataset(root, "train")
+    assert dataset.classes == ("background", "traffic light", "cat")
+    assert dataset.annotation("a")[1].tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("cat\n", "first class must be background"),
+        ("background\ncat\ncat\n", "class 'cat' occurs twice"),
+        ("background\n" + "".join(f"c{i}\n" for i in range(255)), "256 classes"),
+    ],
+)
+def test_bad_class_names(root, text, reason):
+    (root / "classes.txt").write_text(text)
+    assert reason in failure(root)
+
+
+def test_a_mask_of_vocs_own_goes_before_one_from_elsewhere(root):
+    own, other = (root / f"SegmentationClass{which}" / "a.png" for which in ("", "Aug"))
+    voc.write_mask(other, np.full(SIZE[::-1], 15, np.uint8))
+    dataset = voc.VocDataset(root, "train")
+    assert (dataset[0]["mask"] == 8).all()
+    own.unlink()
+    assert (dataset[0]["mask"] == 15).all()
+    other.unlink()
+    assert dataset.mask_path("a") == own
+
+
+def test_crowds_are_no_boxes_but_there(root):
+    write_xml(root, [("cat", (1, 1, 4, 4))])
+    assert "crowds" not in voc.VocDataset(root, "train")[0]
+    path = root / "Annotations" / "a.xml"
+    text = path.read_text()
+    crowd = text[text.index("<object>") : text.index("</annotation>")].replace("object>", "crowd>")
+    path.write_text(text.replace("</annotation>", crowd + "</annotation>"))
+    item = voc.VocDataset(root, "train")[0]
+    assert item["boxes"].tolist() == item["crowds"].tolist() == [[0, 0, 4, 4]]
+    assert item["labels"].tolist() == [8]
+
+
+def test_fractions_come_back_exactly(root):
+    hundredths = [(k + 0.01 * k, 0.43 + k / 100, 9.31 + k / 100, 9.99) for k in range(8)]
+    boxes = [(x1 + 1, y1 + 1, x2, y2) for x1, y1, x2, y2 in hundredths]
+    path = root / "Annotations" / "a.xml"
+    voc_files.write_annotation(
+        path, voc_files.Annotation([("cat", box) for box in boxes], [], None)
+    )
+    read = voc.VocDataset(root, "train")[0]["boxes"].as_subclass(torch.Tensor)
+    assert torch.equal(read, torch.tensor(hundredths))
+
+
+def test_annotations_survive_writing(tmp_path):
+    path = tmp_path / "new" / "a.xml"
+    written = voc_files.Annotation(
+        [("traffic light", [1.0, 2.5, 3.0, 4.43]), ("Käfer & <Co>", [1.0, 1.0, 2.0, 2.0])],
+        [("person", [1.0, 1.0, 6.0, 6.0])],
+        (12, 10),
+    )
+    voc_files.write_annotation(path, written)
+    assert voc_files.read_annotation(path) == written
+    assert "<xmin>1</xmin>" in path.read_text(encoding="utf-8")
+    assert [file.name for file in path.parent.iterdir()] == ["a.xml"]
 
 
 def test_bad_masks(root):

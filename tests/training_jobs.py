@@ -14,9 +14,9 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+import in_process
 import pytest
 import torch
-from test_stages import label_in_this_process
 from torch import nn
 
 from bana import backbones, profiles, stages
@@ -70,7 +70,7 @@ def know_jobs(patch: pytest.MonkeyPatch, profile: Profile) -> None:
     patch.setitem(backbones.BACKBONES, "tiny", tiny(0.5))
     patch.setitem(backbones.BACKBONES, "tiny-plain", tiny(0.0))
     patch.setitem(profiles.PROFILES, profile.name, profile)
-    patch.setattr(stages, "make_label_files", label_in_this_process)
+    patch.setattr(stages, "make_label_files", in_process.make_label_files)
 
 
 def train(profile: Profile, runs: Path, words: list[str], log: Path, variables: Mapping) -> None:

@@ -1,10 +1,11 @@
-"""Writes the results section of README.md from the records in results/.
+"""Writes the sections of README.md that hold numbers, from the records in results/.
 
-`bana evaluate` makes a record; this turns records into sentences and tables, so that no number of
-the README is typed by hand. A test checks that README.md is what this writes.
+`bana evaluate` and the benchmarks make records; this turns them into sentences and tables, so that
+no number of the README is typed by hand. A test checks that README.md is what this writes.
 """
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from bana.published import ORDERINGS
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
-BEGIN, END = "<!-- results: written by tools/readme.py -->", "<!-- end of results -->"
+BEGIN, END = "<!-- {}: written by tools/readme.py -->", "<!-- end of {} -->"
 PROFILES = {
     "voc-mini": "photographs: a stratified part of VOC 2012's segmentation *val* set, cut into",
     "sample": "drawn scenes, cut into",
@@ -39,20 +40,25 @@ def section(records: dict[str, dict[str, Any]]) -> str:
     """The results section, in Markdown, of the records by profile."""
     names = [name for name in PROFILES if name in records]
     parts = [_intro(name, records[name]) for name in names]
-    parts.append(_labels({name: records[name] for name in names}))
-    parts.append(_networks({name: records[name] for name in names}))
+    shown = {name: records[name] for name in names}
+    parts += [_labels(shown), _networks(shown, "single"), _networks(shown, "multi")]
+    parts += [_boundaries(shown), _precision(shown)]
     parts += [_orderings(name, records[name]) for name in names]
-    return "\n\n".join(parts)
+    return "\n\n".join(part for part in parts if part)
 
 
 def _intro(name: str, record: dict[str, Any]) -> str:
     images, profile = record["data"]["images"], record["profile"]
     minutes = sum(record["seconds"].values()) / 60
+    seeds, each = f"seed {profile['seed']}", ""
+    if "seeds" in record:
+        seeds = f"mean ± standard deviation of {len(record['seeds'])} seeds"
+        each = " a seed"
     return (
         f"**`{name}`**: {PROFILES[name]} {images['train']} training and {images['val']} validation "
         f"images, {len(record['data']['classes']) - 1} classes; backbone {profile['backbone']}, "
         f"{profile['classifier']['iterations']} and {profile['segmentation']['iterations']} "
-        f"iterations, seed {profile['seed']}; {minutes:.0f} minutes of training and labelling on "
+        f"iterations, {seeds}; {minutes:.0f} minutes of training and labelling{each} on "
         f"{record['environment']['cores']} cores "
         f"([record](results/{name}.json), commit {record['commit']})."
     )
@@ -63,23 +69,81 @@ def _table(header: list[str], rows: list[list[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
+def _value(record: dict[str, Any], *place: str) -> str:
+    """A score, with its spread where the record has several seeds; "-" where there is none."""
+    value, spread = record, record.get("spread")
+    for key in place:
+        value = value.get(key) if value else None
+        spread = spread.get(key) if spread else None
+    if value is None:
+        return "-"
+    return f"{value:.1f}" if spread is None else f"{value:.1f} ± {spread:.1f}"
+
+
+def _with(records: dict[str, dict[str, Any]], *place: str) -> dict[str, dict[str, Any]]:
+    """The records that have something at a place; older ones lack what is measured since."""
+    return {n: r for n, r in records.items() if _value(r, *place) != "-"}
+
+
 def _labels(records: dict[str, dict[str, Any]]) -> str:
     rows = []
     for key, label in LABELS.items():
-        scores = [record["labels_val"][key] for record in records.values()]
-        rows.append([label, *(f"{s['miou']:.1f} ({s['coverage']:.0f})" for s in scores)])
+        cells = [
+            f"{_value(r, 'labels_val', key, 'miou')} ({r['labels_val'][key]['coverage']:.0f})"
+            for r in records.values()
+        ]
+        rows.append([label, *cells])
     header = ["labels made from boxes, mIoU % (pixels labelled %)", *(f"`{n}`" for n in records)]
     return _table(header, rows)
 
 
-def _networks(records: dict[str, dict[str, Any]]) -> str:
+def _networks(records: dict[str, dict[str, Any]], mode: str) -> str:
+    records = _with(records, "segmentation_val", "nal", mode, "miou")
     rows = []
     for key, label in LOSSES.items():
-        scores = [record["segmentation_val"][key] for record in records.values()]
-        cells = [f"{s['single']['miou']:.1f} / {s['single-crf']['miou']:.1f}" for s in scores]
+        cells = [
+            " / ".join(
+                _value(record, "segmentation_val", key, test, "miou")
+                for test in (mode, f"{mode}-crf")
+            )
+            for record in records.values()
+        ]
         rows.append([label, *cells])
-    header = ["network trained with, mIoU % single scale / with CRF", *(f"`{n}`" for n in records)]
-    return _table(header, rows)
+    how = {"single": "single scale", "multi": "multi-scale with flips"}[mode]
+    header = [f"network trained with, mIoU % {how} / with CRF", *(f"`{n}`" for n in records)]
+    return _table(header, rows) if records else ""
+
+
+def _boundaries(records: dict[str, dict[str, Any]]) -> str:
+    records = _with(records, "labels_val", "bap", "boundary_miou")
+    places = {label: ("labels_val", key) for key, label in LABELS.items()}
+    places |= {
+        f"network: {label}, single scale": ("segmentation_val", key, "single")
+        for key, label in LOSSES.items()
+    }
+    rows = [
+        [label, *(_value(r, *place, "boundary_miou") for r in records.values())]
+        for label, place in places.items()
+    ]
+    header = ["boundary IoU %, outlines alone", *(f"`{n}`" for n in records)]
+    return _table(header, rows) if records else ""
+
+
+def _precision(records: dict[str, dict[str, Any]]) -> str:
+    records = _with(records, "instances_val", "bap", "ap")
+    rows = [
+        [
+            label,
+            *(
+                " / ".join(_value(r, "instances_val", key, m) for m in ("ap", "ap50", "ap75"))
+                for r in records.values()
+            ),
+        ]
+        for key, label in LABELS.items()
+        if not key.startswith("agreement")
+    ]
+    header = ["masks of boxes, COCO's AP / AP50 / AP75 %", *(f"`{n}`" for n in records)]
+    return _table(header, rows) if records else ""
 
 
 def _orderings(name: str, record: dict[str, Any]) -> str:
@@ -100,19 +164,77 @@ def _orderings(name: str, record: dict[str, Any]) -> str:
     return text
 
 
-def read_records() -> dict[str, dict[str, Any]]:
-    """The records that are in results/, by profile."""
-    paths = {name: ROOT / "results" / f"{name}.json" for name in PROFILES}
+def speed(records: dict[str, dict[str, Any]]) -> str:
+    """The section on speed, in Markdown, of the benchmarks' records by name."""
+    labels, crf = records["labels"], records["crf"]
+    unlike = min(labels["equal_y_crf"], labels["equal_y_ret"])
+    text = (
+        f"**Labels** of one image of 375 x 500 pixels from 1,024 channels, without backbone and "
+        f"CRF, against the same from enlarged features: {labels['speed_up_median']:.0f} times "
+        f"faster, {labels['memory_ratio']:.0%} of the peak memory, {unlike:.2%} of the labels "
+        f"equal, unaries within {labels['largest_difference_of_unaries']:.0e} "
+        f"([record](results/labels.json))."
+    )
+    problems = sorted({(row["labels"], row["plausible"]) for row in crf["one_thread"]})
+    columns = {"one thread": "one_thread", "two processes at once": "two_processes"}
+    rows = []
+    for labels_, plausible in problems:
+        name = f"{labels_} labels" + (f", {plausible} of them plausible" if labels_ > 4 else "")
+        rows.append([name, *(_ratios(crf[key], labels_, plausible) for key in columns.values())])
+    header = ["dense CRF, time over pydensecrf's, least to most", *columns]
+    pictures = {row["picture"] for row in crf["one_thread"]}
+    accuracy = {
+        method: [row[method]["equal_labels"] for row in crf["accuracy"]]
+        for method in ("dense", "pydensecrf")
+    }
+    size = " x ".join(map(str, crf["accuracy"][0]["size"]))
+    means = {method: sum(shares) / len(shares) for method, shares in accuracy.items()}
+    closer = sum(a > b for a, b in zip(*accuracy.values(), strict=True))
+    return "\n\n".join(
+        [
+            text,
+            _table(header, rows),
+            f"Each range is over {len(pictures)} photographs of 375 x 500 pixels and the three "
+            f"published parameter sets, medians of {crf['repeats']} rounds "
+            f"([record](results/crf.json)). Beside the exact filter, on pieces of {size} pixels "
+            f"with 4 vague labels, {means['dense']:.1%} of the lattice's labels are the exact "
+            f"ones and {means['pydensecrf']:.1%} of pydensecrf's; the lattice is closer in "
+            f"{closer} of {len(crf['accuracy'])} cases. Both filter through a permutohedral "
+            f"lattice, whose error is most of either.",
+        ]
+    )
+
+
+def _ratios(rows: list[dict[str, Any]], labels: int, plausible: int) -> str:
+    """Least and largest ratio to pydensecrf's time of one problem."""
+    ratios = [
+        row["dense"]["ratio_to_pydensecrf"]
+        for row in rows
+        if (row["labels"], row["plausible"]) == (labels, plausible)
+    ]
+    return f"{min(ratios):.2f} to {max(ratios):.2f}"
+
+
+def read_records(names: Iterable[str] = tuple(PROFILES)) -> dict[str, dict[str, Any]]:
+    """The records that are in results/, by name."""
+    paths = {name: ROOT / "results" / f"{name}.json" for name in names}
     return {n: json.loads(p.read_text(encoding="utf-8")) for n, p in paths.items() if p.is_file()}
 
 
-def with_section(readme: str, text: str) -> str:
-    """The README with its results section replaced."""
-    before, rest = readme.split(BEGIN)
-    after = rest.split(END)[1]
-    return f"{before}{BEGIN}\n\n{text}\n\n{END}{after}"
+def with_section(readme: str, name: str, text: str) -> str:
+    """The README with one of its sections replaced."""
+    begin, end = BEGIN.format(name), END.format(name)
+    before, rest = readme.split(begin)
+    after = rest.split(end)[1]
+    return f"{before}{begin}\n\n{text}\n\n{end}{after}"
+
+
+def written(readme: str) -> str:
+    """The README with every section written anew."""
+    readme = with_section(readme, "results", section(read_records()))
+    return with_section(readme, "speed", speed(read_records(("labels", "crf"))))
 
 
 if __name__ == "__main__":
-    made = with_section(README.read_text(encoding="utf-8"), section(read_records()))
+    made = written(README.read_text(encoding="utf-8"))
     README.write_text(made, encoding="utf-8", newline="\n")

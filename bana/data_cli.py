@@ -1,0 +1,236 @@
+"""The commands `bana data ...`: thin fronts of what makes, brings in and checks data sets."""
+
+import argparse
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+FORMATS = ("voc", "coco", "csv")
+CONVENTIONS = ("half-open", "voc")
+LAYOUT = """\
+everything reads one layout, a folder with
+  JPEGImages/<id>.jpg                  photographs (.jpeg and .png too)
+  Annotations/<id>.xml                 boxes, VOC's XML
+  SegmentationClass/<id>.png           masks, to evaluate only: palette or grey, 255 = ignore
+  SegmentationObject/<id>.png          the same of single objects, for average precision only
+  SegmentationClassAug/<id>.png        masks of photographs that have none above (SBD's)
+  ImageSets/Segmentation/<split>.txt   one id a line: train, val, train_aug, ...
+  classes.txt                          one class a line, background first; none: VOC's 20
+and is named to the other commands by --data FOLDER or the environment variable BANA_VOC_ROOT.
+
+what is fetched, and under which terms
+  sample     nothing; drawn by us, MIT
+  voc2012    VOCtrainval_11-May-2012.tar, 2.0 GB, to FOLDER; Flickr's photographs, for research
+             benchmark.tgz (SBD), 1.4 GB, to FOLDER/SBD; the same photographs, for research
+  voc2007    VOCtrainval_06-Nov-2007.tar and VOCtest_06-Nov-2007.tar, 0.9 GB, to FOLDER; as above
+  coco2017   with --download three archives, 20.4 GB, to FOLDER/download; annotations CC BY 4.0,
+             photographs under Flickr's terms
+an archive that lies there already is taken. A command that was interrupted is simply repeated.
+"""
+VOC2012 = """\
+brings VOC 2012 and SBD to FOLDER/VOCdevkit/VOC2012 and FOLDER/SBD, where torchvision looks for them
+too, and computes the split train_aug: SBD's train and val and VOC's train, without VOC's val,
+10,582 photographs. Masks that only SBD has go to SegmentationClassAug; VOC's own folder stays as it
+is and is read first. Reading SBD's needs scipy: pip install -e .[data]
+"""
+COCO = """\
+Boxes keep COCO's fractions of a pixel. Masks have 80 classes; where instances overlap the smaller
+one lies on top. Crowds are no boxes: they are 255 in the masks, and no background to the
+classifier. Photographs are hard links to the originals, or copies where that cannot be.
+"""
+IMPORT = """\
+a CSV file has one box a line, in pixels, and this header:
+
+  image,xmin,ymin,xmax,ymax,class
+  zebra 1.jpg,0,12,224,168,zebra
+  zebra 1.jpg,30.5,40,61,90.25,bird
+  meadow.jpg,,,,,
+
+The last line names a photograph without any object. Boxes are 0-based and half-open: the first one
+reaches from the left border to the right one of an image 224 pixels wide. `--convention voc` reads
+1-based inclusive boxes instead, (1, 13, 224, 168) for the same zebra.
+
+Of XML files the photograph of a.xml is a.jpg, a.jpeg or a.png, and boxes are 1-based inclusive, as
+VOC's; `--convention half-open` reads those of programs that write 0-based ones. Of JSON files boxes
+are COCO's x, y, width, height; masks in it are passed over (`bana data coco2017` reads them).
+
+A photograph that is named without a box is left out, as nobody may have looked at it yet; with
+--keep-empty it is background through and through. Photographs that are not named are not touched.
+"""
+
+
+def add_data_commands(commands: Any) -> None:
+    """Add `data` and its commands to the subparsers of `bana`."""
+    text = "make, bring in or check a data set"
+    made = commands.add_parser(
+        "data",
+        help=text,
+        description=text[0].upper() + text[1:] + ".",
+        epilog=LAYOUT,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    names = made.add_subparsers(dest="name", metavar="COMMAND", required=True)
+
+    def command(
+        name: str, action: Callable[[argparse.Namespace], int], text: str, epilog: str = ""
+    ) -> argparse.ArgumentParser:
+        made = names.add_parser(
+            name,
+            help=text,
+            description=text[0].upper() + text[1:] + ".",
+            epilog=epilog,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        made.set_defaults(action=action)
+        return made
+
+    sample = command("sample", _sample, "draw the sample data set")
+    sample.add_argument("--out", type=Path, metavar="FOLDER", help="(default: where runs look)")
+    sample.add_argument("--seed", type=int, default=0, help="other scenes (default: 0)")
+
+    voc2012 = command("voc2012", _voc2012, "fetch VOC 2012 and SBD, compute train_aug", VOC2012)
+    voc2007 = command("voc2007", _voc2007, "fetch VOC 2007, trainval and test")
+    coco = command("coco2017", _coco2017, "bring COCO's boxes and masks into VOC layout", COCO)
+    other = command("import", _import, "bring your own boxes into VOC layout", IMPORT)
+    for made in (voc2012, voc2007, coco, other):
+        made.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where to")
+
+    _add_coco_arguments(coco)
+    _add_import_arguments(other)
+
+    check = command("verify", _verify, "read every file and report what is wrong")
+    check.add_argument(
+        "--data", type=Path, metavar="FOLDER", help="in VOC layout (default: BANA_VOC_ROOT)"
+    )
+    check.add_argument("--split", nargs="+", default=(), metavar="NAME", help="(default: all)")
+    check.add_argument("--json", type=Path, metavar="FILE", help="write the report here too")
+    for made in (voc2012, coco, check):
+        made.add_argument("--workers", type=_count, metavar="N", help="processes (default: cores)")
+
+
+def _add_coco_arguments(coco: argparse.ArgumentParser) -> None:
+    coco.add_argument(
+        "--download", action="store_true", help="fetch COCO 2017 and write the splits train and val"
+    )
+    coco.add_argument("--annotations", type=Path, metavar="FILE", help="instances_*.json")
+    coco.add_argument("--images", type=Path, metavar="FOLDER", help="its photographs")
+    coco.add_argument("--split", metavar="NAME", help="split to write, such as train or val")
+    _add_keep_empty(coco)
+
+
+def _add_import_arguments(other: argparse.ArgumentParser) -> None:
+    other.add_argument("--format", choices=FORMATS, required=True, help="of the boxes")
+    other.add_argument(
+        "--boxes", type=Path, required=True, metavar="PATH", help="a file; of voc, or a folder"
+    )
+    other.add_argument(
+        "--images", type=Path, required=True, metavar="FOLDER", help="the photographs"
+    )
+    other.add_argument(
+        "--split", default="train", metavar="NAME", help="split to write (default: train)"
+    )
+    other.add_argument(
+        "--classes",
+        type=Path,
+        metavar="FILE",
+        help="one class a line, in the order of their numbers (default: COCO's categories, or the "
+        "classes that occur, by alphabet)",
+    )
+    other.add_argument("--convention", choices=CONVENTIONS, help="of the boxes, of voc and csv")
+    _add_keep_empty(other)
+
+
+def _add_keep_empty(made: argparse.ArgumentParser) -> None:
+    made.add_argument("--keep-empty", action="store_true", help="keep photographs without boxes")
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 up")
+    return int(text)
+
+
+def _sample(arguments: argparse.Namespace) -> int:
+    from bana import stages
+    from bana.profiles import get_profile
+    from bana.sample import make_sample
+
+    profile = replace(get_profile("sample"), seed=arguments.seed)
+    if arguments.out is None:
+        print(stages.data_root(profile))
+    else:
+        print(make_sample(arguments.out, seed=arguments.seed))
+    return 0
+
+
+def _voc2012(arguments: argparse.Namespace) -> int:
+    from bana.pascal import prepare_voc2012
+
+    print(prepare_voc2012(arguments.out, workers=arguments.workers))
+    return 0
+
+
+def _voc2007(arguments: argparse.Namespace) -> int:
+    from bana.pascal import prepare_voc2007
+
+    print(prepare_voc2007(arguments.out))
+    return 0
+
+
+def _coco2017(arguments: argparse.Namespace) -> int:
+    from bana.coco import convert_coco, download_coco
+
+    given = (arguments.annotations, arguments.images, arguments.split)
+    if arguments.download and not any(given):
+        sources = download_coco(arguments.out / "download")
+    elif all(given) and not arguments.download:
+        sources = {arguments.split: (arguments.annotations, arguments.images)}
+    else:
+        raise ValueError("give --annotations, --images and --split, or --download alone")
+    for split, (annotations, images) in sources.items():
+        written = convert_coco(
+            annotations, images, arguments.out, split, arguments.keep_empty, arguments.workers
+        )
+        _tell(split, written)
+    print(arguments.out)
+    return 0
+
+
+def _import(arguments: argparse.Namespace) -> int:
+    from bana.importing import import_boxes
+
+    written = import_boxes(
+        arguments.format,
+        arguments.boxes,
+        arguments.images,
+        arguments.out,
+        arguments.split,
+        arguments.classes,
+        arguments.convention,
+        arguments.keep_empty,
+    )
+    _tell(arguments.split, written)
+    print(arguments.out)
+    return 0
+
+
+def _tell(split: str, written: Any) -> None:
+    print(
+        f"{split}: {len(written.names)} photographs, {written.boxes} boxes, "
+        f"{written.crowds} crowds; {written.left_out} photographs without boxes left out"
+    )
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from bana.verify import verify
+    from bana.voc_files import whole_file
+
+    report = verify(arguments.data, arguments.split, arguments.workers)
+    print(report.as_text())
+    if arguments.json:
+        text = json.dumps(report.as_json(), indent=1) + "\n"
+        with whole_file(arguments.json) as unfinished:
+            unfinished.write_text(text, encoding="utf-8", newline="\n")
+    return 1 if report.count("error") else 0

@@ -1,0 +1,212 @@
+"""The commands `bana evaluate`, `predict` and `export`: thin fronts of scores and result files.
+
+Imports are inside the commands, so that `bana --help` answers at once.
+"""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from bana.paths import results_dir
+from bana.training_cli import add_changes, chosen_profile
+
+Command = Callable[[str, Callable[[argparse.Namespace], int], str], argparse.ArgumentParser]
+
+
+def add_evaluation_commands(
+    command: Command,
+    with_profile: Callable[[argparse.ArgumentParser], argparse.ArgumentParser],
+    losses: Sequence[str],
+    variants: Sequence[str],
+) -> None:
+    """Add `evaluate`, `predict` and `export` to `bana`.
+
+    Args:
+        command: makes a command from its name, what it does and a line of help.
+        with_profile: adds the options of every command that works under a profile.
+        losses: names of the losses.
+        variants: names of the kinds of labels.
+    """
+    text = "score labels and networks, and record the scores"
+    evaluate = add_changes(with_profile(command("evaluate", _evaluate, text)))
+    evaluate.add_argument(
+        "--out", type=Path, metavar="FILE", help="the record (default: results/<profile>.json)"
+    )
+    evaluate.add_argument(
+        "--seeds",
+        type=int,
+        nargs="+",
+        metavar="N",
+        help="these seeds, several as mean and standard deviation (default: the profile's own)",
+    )
+    text = "write a network's label maps, for VOC's server or of any images"
+    _predict_options(add_changes(with_profile(command("predict", _predict, text))), losses)
+    text = "write the boxes' masks as COCO results, and score them"
+    _export_options(add_changes(with_profile(command("export", _export, text))), variants)
+
+
+def _predict_options(made: argparse.ArgumentParser, losses: Sequence[str]) -> None:
+    made.add_argument("--loss", choices=losses, default="nal", help="(default: nal)")
+    made.add_argument(
+        "--split", metavar="NAME", help="images of ImageSets/Segmentation/NAME.txt, packed too"
+    )
+    made.add_argument(
+        "--images",
+        type=Path,
+        metavar="FOLDER",
+        help="a folder of images; with --split another folder in VOC layout",
+    )
+    made.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where to")
+    made.add_argument(
+        "--multi-scale", action="store_true", help="mean of several sizes, each mirrored too"
+    )
+    made.add_argument("--crf", action="store_true", help="refine by the profile's test CRF")
+
+
+def _export_options(made: argparse.ArgumentParser, variants: Sequence[str]) -> None:
+    made.add_argument("--split", default="val", metavar="NAME", help="(default: val)")
+    made.add_argument(
+        "--variant", choices=variants, default="bap", help="how labels are made (default: bap)"
+    )
+    made.add_argument(
+        "--labels", choices=("Y_crf", "Y_ret"), default="Y_crf", help="(default: Y_crf)"
+    )
+    made.add_argument(
+        "--target",
+        type=Path,
+        metavar="FOLDER",
+        help="another data set in VOC layout, which may have classes never seen in training",
+    )
+    made.add_argument(
+        "--truth",
+        type=Path,
+        metavar="FILE",
+        help="COCO file of instances to score against (default: SegmentationObject, if there)",
+    )
+    made.add_argument("--out", type=Path, required=True, metavar="FILE", help="the results")
+
+
+def _environment() -> dict[str, str | int | None]:
+    """What a record was measured with."""
+    import platform
+    from importlib.metadata import version
+
+    import torch
+
+    packages = ("torch", "torchvision", "timm", "opencv-python-headless", "numpy")
+    packages += ("torchmetrics", "pycocotools")
+    return {
+        "python": platform.python_version(),
+        **{name: version(name) for name in packages},
+        "cores": os.cpu_count(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+    }
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    from bana import stages
+    from bana.figures import source_commit
+    from bana.profiles import with_seed
+    from bana.seeds import combined_record
+    from bana.tables import record_tables
+
+    profile = chosen_profile(arguments)
+    seeds = arguments.seeds or [profile.seed]
+    if len(set(seeds)) < len(seeds):
+        raise ValueError(f"--seeds {' '.join(map(str, seeds))}: every seed counts once")
+    profiles = [with_seed(profile, seed) for seed in seeds]
+    name = profile.name if len(seeds) > 1 else profiles[0].name
+    out = arguments.out or results_dir() / f"{name}.json"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    records = [stages.record(each, arguments.data) for each in profiles]
+    measured = combined_record(records, profile.name) if len(seeds) > 1 else records[0]
+    given = f" --seeds {' '.join(map(str, seeds))}" if arguments.seeds else ""
+    record = {
+        "command": f"bana evaluate --profile {profile.name}{given}",
+        "commit": source_commit(),
+        "environment": _environment(),
+        **measured,
+    }
+    print(record_tables(record))
+    # A class that occurs nowhere has no score: nan, which JSON does not know, becomes null.
+    record = json.loads(json.dumps(record), parse_constant=lambda _: None)
+    text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
+    out.write_text(text, encoding="utf-8", newline="\n")
+    print(f"record: {out}")
+    return 0
+
+
+def _predict(arguments: argparse.Namespace) -> int:
+    from bana import export, prediction, stages
+
+    profile = chosen_profile(arguments)
+    split, folder = arguments.split, arguments.out
+    if split:
+        root = arguments.images or stages.data_root(profile, arguments.data)
+        images = export.split_images(root, split)
+        folder = export.server_folder(arguments.out, split)
+    elif arguments.images:
+        if folder.resolve() == arguments.images.resolve():
+            raise ValueError(f"--out {folder}: is the folder of images; name another one")
+        images = export.folder_images(arguments.images)
+    else:
+        raise ValueError("predict what? Name a split (--split val) or a folder (--images FOLDER)")
+    view = prediction.SINGLE
+    if arguments.multi_scale:
+        view = prediction.multi_view(profile.test_scales)
+    crf = profile.test_crf if arguments.crf else None
+    model = stages.segmenter(profile, arguments.loss, arguments.data)
+    failed = export.write_predictions(
+        model.to(prediction.fastest_device()),
+        images,
+        folder,
+        view,
+        crf,
+        profile.image_scale,
+        profile.label_workers,
+    )
+    for reason in failed.values():
+        print(f"bana: {reason}", file=sys.stderr)
+    if failed:
+        return 1
+    print(export.pack_results(arguments.out, split, list(images)) if split else folder)
+    return 0
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from bana import average_precision, scoring, stages
+    from bana.artefacts import write_json
+    from bana.tables import precision_lines
+    from bana.transfer import transferred_labels
+    from bana.voc import VocDataset
+
+    profile, root = chosen_profile(arguments), arguments.data
+    split, variant = arguments.split, arguments.variant
+    if arguments.labels == "Y_ret" and variant in ("boxes", "grabcut"):
+        raise ValueError(f"labels {variant!r} have no Y_ret")
+    if arguments.target:
+        data = VocDataset(arguments.target, split)
+    else:
+        data = stages.dataset(profile, split, root)
+    truth = average_precision.find_truth(data, arguments.truth)
+    ids = average_precision.ids_of(data, truth)
+    if arguments.target:
+        folder = transferred_labels(profile, data, variant, root)
+    else:
+        folder = stages.labels(profile, split, variant, root)
+    results = scoring.label_file_instances(data, folder / arguments.labels, ids)
+    write_json(arguments.out, results)
+    print(f"{len(results)} masks: {arguments.out}")
+    if truth is None:
+        missing = average_precision.object_folder(data)
+        print(
+            f"no average precision: {missing} is not there and no --truth was given; class masks "
+            f"do not tell objects of one class apart"
+        )
+        return 0
+    scores = average_precision.average_precision(truth, results, ids.images.values())
+    print(precision_lines({arguments.labels: scores}))
+    return 0

@@ -1,0 +1,151 @@
+"""Predictions as files: palette PNGs, for VOC's evaluation server or of any folder of images."""
+
+import os
+import tarfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+from tqdm import tqdm
+
+from bana.artefacts import content_hash, read_json, weights_hash, write_json
+from bana.crf import CrfParameters
+from bana.networks import Segmenter
+from bana.prediction import View, crf_workers, label_maps
+from bana.voc import DataError, VocDataset, read_image, write_mask
+
+ENDINGS = (".jpg", ".jpeg", ".png")
+SETTINGS = "predictions.json"
+
+
+def split_images(root: str | Path, split: str) -> dict[str, Path]:
+    """Photographs of a split of a folder in VOC layout, by id; no boxes or masks are needed.
+
+    Raises:
+        DataError: if the folder or the split is not there.
+    """
+    data = VocDataset(root, split)
+    return {name: data.image_path(name) for name in data.ids}
+
+
+def folder_images(folder: str | Path) -> dict[str, Path]:
+    """The .jpg, .jpeg and .png files of a folder, by name without the ending, in order.
+
+    Raises:
+        DataError: if there is no such folder, none in it, or two of one name.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder")
+    images: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() in ENDINGS:
+            if path.stem in images:
+                raise DataError(f"{path}: has the name of {images[path.stem].name}; rename one")
+            images[path.stem] = path
+    if not images:
+        raise DataError(f"{folder}: no images ({', '.join(ENDINGS)})")
+    return images
+
+
+def server_folder(out: Path, split: str) -> Path:
+    """Where VOC's evaluation server wants the label maps of a split, below ``out``.
+
+    "comp6" is its competition for methods trained on data of any kind, which ImageNet's weights
+    and boxes make it.
+    """
+    return out / "results" / "VOC2012" / "Segmentation" / f"comp6_{split}_cls"
+
+
+def write_predictions(
+    model: Segmenter,
+    images: Mapping[str, Path],
+    folder: Path,
+    view: View,
+    crf: CrfParameters | None = None,
+    image_scale: float = 1.0,
+    workers: int = 0,
+) -> dict[str, str]:
+    """Write <name>.png of every image: class indices with VOC's palette, at the image's size.
+
+    Files appear whole or not at all, and those that are there are kept, so that a run goes on
+    where it was stopped. An image that cannot be read is left out and reported.
+
+    Args:
+        model, view, crf, image_scale: see `bana.prediction.label_maps`.
+        images: files by name.
+        folder: of the PNGs; predictions.json in it tells what made them.
+        workers: processes for the CRF, at most.
+
+    Returns:
+        {name: reason} of the images that could not be read.
+
+    Raises:
+        DataError: if the folder holds predictions of another network or under other settings.
+    """
+    made_by = {
+        "network": weights_hash(model.state_dict()),
+        "settings": content_hash(view, vars(crf) if crf else None, image_scale),
+    }
+    manifest = folder / SETTINGS
+    if any(folder.glob("*.png")) and read_json(manifest) != made_by:
+        raise DataError(
+            f"{folder}: holds predictions of another network or under other settings; "
+            f"name another folder or remove it"
+        )
+    write_json(manifest, made_by)
+    missing = {name: p for name, p in images.items() if not (folder / f"{name}.png").is_file()}
+    failed: dict[str, str] = {}
+    loaded = _loaded(missing, failed)
+    with tqdm(total=len(missing), desc="predict", unit="image") as progress:
+        workers = crf_workers(workers, len(missing))
+        for name, maps in label_maps(model, loaded, {"view": view}, crf, image_scale, workers):
+            write_mask(folder / f"{name}.png", maps["view-crf" if crf else "view"])
+            progress.update()
+    return failed
+
+
+def pack_results(out: Path, split: str, names: list[str]) -> Path:
+    """Pack the label maps of a split as VOC's evaluation server takes them.
+
+    Args:
+        out: folder that holds results/.
+        split: name of the split.
+        names: ids of its images.
+
+    Returns:
+        <out>/comp6_<split>_cls.tgz, which appears whole or not at all.
+
+    Raises:
+        DataError: if a label map is missing.
+    """
+    folder = server_folder(out, split)
+    archive = out / f"comp6_{split}_cls.tgz"
+    unfinished = archive.with_name(f".{archive.name}.{os.getpid()}.tmp")
+    try:
+        with tarfile.open(unfinished, "w:gz") as packed:
+            for name in names:
+                path = folder / f"{name}.png"
+                if not path.is_file():
+                    raise DataError(f"{path}: no such file; predict the whole split first")
+                packed.add(path, path.relative_to(out).as_posix(), filter=_anonymous)
+        os.replace(unfinished, archive)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return archive
+
+
+def _loaded(images: Mapping[str, Path], failed: dict[str, str]) -> Iterator[tuple[str, Tensor]]:
+    for name, path in images.items():
+        try:
+            yield name, read_image(path)
+        except DataError as error:
+            failed[name] = str(error)
+
+
+def _anonymous(entry: tarfile.TarInfo) -> Any:
+    """Without the user's name, which is nobody's business, and equal for equal files."""
+    entry.uid = entry.gid = entry.mtime = 0
+    entry.uname = entry.gname = ""
+    return entry

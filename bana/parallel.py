@@ -1,0 +1,53 @@
+"""The same work on many files, in several processes, with a progress bar."""
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from typing import TypeVar
+
+from tqdm import tqdm
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+# Starting processes takes seconds, most of them for importing torch: more than so few files take.
+FEW = 64
+
+
+def default_workers() -> int:
+    """Number of processes where nobody says: the cores, at most 8, since disks limit the rest."""
+    return min(8, os.cpu_count() or 1)
+
+
+def mapped(
+    function: Callable[[Item], Result],
+    items: Sequence[Item],
+    description: str,
+    workers: int | None = None,
+) -> Iterator[Result]:
+    """Apply a function to every item.
+
+    Args:
+        function: of one item; it and its items can be pickled.
+        items: what to work on.
+        description: beside the progress bar.
+        workers: processes; None takes `default_workers()`, and none but this one for few items.
+
+    Yields:
+        The results, in the order of the items.
+    """
+    if workers is None:
+        workers = 1 if len(items) <= FEW else default_workers()
+    bar = tqdm(total=len(items), desc=description, leave=False)
+    with bar:
+        if workers == 1:
+            for item in items:
+                yield function(item)
+                bar.update()
+            return
+        # Spawned, since a forked process inherits torch's thread pool in a state it cannot use.
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(workers, context) as pool:
+            for result in pool.map(function, items, chunksize=16):
+                yield result
+                bar.update()

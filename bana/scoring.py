@@ -1,0 +1,161 @@
+"""Rows of scores: label files and networks against masks, one image at a time.
+
+A row holds, in percent, "miou", "per_class" and "coverage" as `bana.evaluation.Scores` has them,
+and "boundary_miou" and "boundary_per_class" as `bana.boundary.BoundaryScores` has them. It is what
+JSON can hold: None where a class occurs nowhere.
+
+Images are scored at their own size, never as training crops, and pixels that a mask marks 255 never
+count.
+"""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+from tqdm import tqdm
+
+from bana.average_precision import Ids, Truth, average_precision, ids_of
+from bana.boundary import BoundaryScorer
+from bana.crf import CrfParameters
+from bana.evaluation import Scorer
+from bana.instances import box_instances, coco_results
+from bana.losses import agreement
+from bana.networks import Segmenter
+from bana.prediction import View, crf_workers, label_maps
+from bana.voc import VocDataset, read_image, read_mask
+
+
+class RowScorer:
+    """mIoU and boundary IoU of one kind of labels; arguments as those of `Scorer`."""
+
+    def __init__(self, n_classes: int, ignored: str = "dropped") -> None:
+        self._scorers = Scorer(n_classes, ignored), BoundaryScorer(n_classes, ignored)
+
+    def update(self, labels: Tensor, mask: Tensor) -> None:
+        """Count one image: labels and mask, uint8 [H, W], 0..L and 255."""
+        for scorer in self._scorers:
+            scorer.update(labels, mask)
+
+    def row(self) -> dict[str, Any]:
+        """The scores of all images so far."""
+        regions, boundaries = (scorer.scores() for scorer in self._scorers)
+        return {
+            "miou": plain(regions.miou),
+            "per_class": [plain(value) for value in regions.per_class],
+            "coverage": regions.coverage,
+            "boundary_miou": plain(boundaries.miou),
+            "boundary_per_class": [plain(value) for value in boundaries.per_class],
+        }
+
+
+def plain(value: float) -> float | None:
+    """A number as JSON holds it: nan, which JSON does not know, becomes None."""
+    return None if math.isnan(value) else value
+
+
+def read_label_files(folders: Mapping[str, Path], name: str) -> dict[str, Tensor]:
+    """One image's labels of every kind: Y_crf by variant, and "bap-ret", Y_ret of "bap".
+
+    Args:
+        folders: of the label files, by variant.
+        name: id of the image.
+    """
+    rows = {row: read_mask(folder / "Y_crf" / f"{name}.png") for row, folder in folders.items()}
+    if "bap" in folders:
+        rows["bap-ret"] = read_mask(folders["bap"] / "Y_ret" / f"{name}.png")
+    return rows
+
+
+def score_label_files(data: VocDataset, folders: Mapping[str, Path]) -> dict[str, dict[str, Any]]:
+    """Rows of every kind of label, and of the pixels where Y_crf and Y_ret of "bap" agree.
+
+    Args:
+        data: images with class masks.
+        folders: of the label files, by variant.
+
+    Returns:
+        {row: scores}. "agreement-dropped" and "agreement-wrong" differ in how they count the
+        pixels left unlabelled; every other kind of label labels all pixels.
+    """
+    n_classes = len(data.classes)
+    scorers: dict[str, RowScorer] = {}
+    for name in tqdm(data.ids, desc="score labels", unit="image", leave=False):
+        mask, rows = data.mask(name), read_label_files(folders, name)
+        for row, labels in rows.items():
+            scorers.setdefault(row, RowScorer(n_classes)).update(labels, mask)
+        if "bap" in rows:
+            agreed = agreement(rows["bap"], rows["bap-ret"])
+            for ignored in ("dropped", "wrong"):
+                row = f"agreement-{ignored}"
+                scorers.setdefault(row, RowScorer(n_classes, ignored)).update(agreed, mask)
+    return {row: scorer.row() for row, scorer in scorers.items()}
+
+
+def score_segmenter(
+    model: Segmenter,
+    data: VocDataset,
+    views: Mapping[str, View],
+    crf: CrfParameters,
+    image_scale: float = 1.0,
+    workers: int = 0,
+) -> dict[str, dict[str, Any]]:
+    """Rows of a network's prediction in every view, each without and with CRF.
+
+    Args:
+        model, views, crf, image_scale: see `bana.prediction.label_maps`.
+        data: images with class masks.
+        workers: processes for the CRF, at most; a few images are refined in this one.
+    """
+    images = ((name, read_image(data.image_path(name))) for name in data.ids)
+    maps = label_maps(model, images, views, crf, image_scale, crf_workers(workers, len(data)))
+    modes = [mode for view in views for mode in (view, f"{view}-crf")]
+    scorers = {mode: RowScorer(len(data.classes)) for mode in modes}
+    for name, made in tqdm(maps, desc="score network", total=len(data), unit="image"):
+        mask = data.mask(name)
+        for mode, scorer in scorers.items():
+            scorer.update(made[mode], mask)
+    return {mode: scorer.row() for mode, scorer in scorers.items()}
+
+
+def label_file_instances(data: VocDataset, folder: Path, ids: Ids) -> list[dict[str, Any]]:
+    """The instance of every box of a data set, from label files, as COCO results.
+
+    Args:
+        data: images with boxes.
+        folder: of the label files, <id>.png each.
+        ids: the ground truth's numbers of images and classes.
+    """
+    results = []
+    for name in tqdm(data.ids, desc="masks of boxes", unit="image", leave=False):
+        boxes, classes = data.annotation(name)
+        instances = box_instances(read_mask(folder / f"{name}.png"), boxes, classes)
+        categories = [ids.categories[c] for c in classes.tolist()]
+        results += coco_results(instances, ids.images[name], categories)
+    return results
+
+
+def score_instances(
+    data: VocDataset, folders: Mapping[str, Path], truth: Truth
+) -> dict[str, dict[str, Any]]:
+    """Average precision of the boxes' masks for every kind of label: the paper's Table 2.
+
+    Args:
+        data: images with boxes.
+        folders: of the label files, by variant.
+        truth: instances of these images.
+
+    Returns:
+        {row: AP in percent}, see `bana.average_precision.average_precision`.
+    """
+    kinds = {variant: folder / "Y_crf" for variant, folder in folders.items()}
+    if "bap" in folders:
+        kinds["bap-ret"] = folders["bap"] / "Y_ret"
+    ids = ids_of(data, truth)
+    rows = {}
+    for row, folder in kinds.items():
+        results = label_file_instances(data, folder, ids)
+        precision = average_precision(truth, results, ids.images.values())
+        rows[row] = {name: plain(value) for name, value in precision.items()}
+    return rows

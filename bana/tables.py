@@ -1,0 +1,80 @@
+"""A record's scores as tables of plain text."""
+
+from collections.abc import Mapping
+from typing import Any
+
+AP_COLUMNS = {
+    "ap": "AP",
+    "ap50": "AP50",
+    "ap75": "AP75",
+    "ap_small": "APs",
+    "ap_medium": "APm",
+    "ap_large": "APl",
+}
+
+
+def record_tables(record: Mapping[str, Any]) -> str:
+    """The scores of labels, boxes' masks and networks, in percent.
+
+    Args:
+        record: of `bana.stages.record`, or of several seeds from `bana.seeds.combined_record`,
+            whose scores are shown as mean ± standard deviation. What an older record lacks is
+            left out.
+    """
+    images = f"{record['data']['images']['val']} val images"
+    seeds = record.get("seeds", ())
+    spread = record.get("spread", {})
+    lines = [f"mean ± standard deviation of {len(seeds)} seeds"] if seeds else []
+    rows = record["labels_val"]
+    columns = {"miou": "mIoU %", "boundary_miou": "boundary %", "coverage": "coverage %"}
+    columns = {key: text for key, text in columns.items() if any(key in r for r in rows.values())}
+    lines.append(_table(f"labels of {images}", columns, rows, spread.get("labels_val")))
+    if record.get("instances_val"):
+        lines.append(precision_lines(record["instances_val"], spread.get("instances_val")))
+    networks, apart = record["segmentation_val"], spread.get("segmentation_val")
+    modes = {mode: mode for mode in next(iter(networks.values()), {})}
+    for measure, name in {"miou": "mIoU", "boundary_miou": "boundary IoU"}.items():
+        if any(measure in scores for row in networks.values() for scores in row.values()):
+            title = f"networks on {images}, {name} % by test mode"
+            lines.append(_table(title, modes, _one(networks, measure), _one(apart, measure)))
+    return "\n".join(lines)
+
+
+def precision_lines(rows: Mapping[str, Any], spread: Mapping[str, Any] | None = None) -> str:
+    """A table of average precision, in percent; "-" where there is no object of that size.
+
+    Args:
+        rows: of `bana.stages.instance_scores`.
+        spread: their standard deviations over seeds.
+    """
+    return _table("masks of boxes, COCO's AP %", AP_COLUMNS, rows, spread)
+
+
+def _one(networks: Mapping[str, Any] | None, measure: str) -> dict[str, Any] | None:
+    """{loss: {mode: value}} of one measure."""
+    if networks is None:
+        return None
+    return {
+        loss: {mode: scores.get(measure) for mode, scores in modes.items()}
+        for loss, modes in networks.items()
+    }
+
+
+def _table(
+    title: str,
+    columns: Mapping[str, str],
+    rows: Mapping[str, Mapping[str, float | None]],
+    spread: Mapping[str, Mapping[str, float | None]] | None,
+) -> str:
+    lines = [title, f"  {'':<20}" + "".join(f"{text:>14}" for text in columns.values())]
+    for row, values in rows.items():
+        apart = spread[row] if spread else {}
+        cells = (_cell(values.get(key), apart.get(key)) for key in columns)
+        lines.append(f"  {row:<20}" + "".join(f"{cell:>14}" for cell in cells))
+    return "\n".join(lines)
+
+
+def _cell(value: float | None, spread: float | None) -> str:
+    if value is None or value != value:  # nan
+        return "-"
+    return f"{value:.1f}" if spread is None else f"{value:.1f} ± {spread:.1f}"

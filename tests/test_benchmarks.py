@@ -1,0 +1,44 @@
+"""The benchmarks run, on small problems, and their records hold what is read from them."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bana.paths import repo_root
+
+
+def run(name: str, out: Path) -> dict:
+    command = [sys.executable, str(repo_root() / "benchmarks" / f"{name}.py"), "--quick"]
+    command += ["--repeats", "1", "--out", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return json.loads(out.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("name", ["labels", "pooling"])
+def test_benchmark_of_two_methods_compares_equals(name: str, tmp_path: Path) -> None:
+    record = run(name, tmp_path / "record.json")
+    assert record["speed_up_median"] > 0
+    if name == "labels":
+        assert record["largest_difference_of_unaries"] < 1e-4
+        assert min(record["equal_y_crf"], record["equal_y_ret"]) > 0.999
+
+
+def test_benchmark_of_the_crf(tmp_path: Path) -> None:
+    record = run("crf", tmp_path / "record.json")
+    assert {row["parameters"] for row in record["one_thread"]} == {
+        row["parameters"] for row in record["two_processes"]
+    }
+    for row in record["accuracy"]:
+        assert row["dense"]["equal_labels"] > 0.9
+        assert row["dense"]["mean_difference"] < 0.05
+    assert "exact" in record["scaling"][0]
+
+
+def test_benchmark_of_labelling(tmp_path: Path) -> None:
+    record = run("labelling", tmp_path / "record.json")
+    assert record["images"] == 6
+    assert record["2 processes of 1 thread"]["images_a_second"] > 0

@@ -1,0 +1,327 @@
+"""Boxes from VOC XML, COCO JSON and CSV: the same boxes come out, and mistakes name their line."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from bana import data_cli, importing, layout
+from bana.importing import import_boxes, read_csv, read_voc
+from bana.voc import DataError, VocDataset
+from bana.voc_files import Annotation, read_annotation, write_annotation
+
+WIDTH, HEIGHT = 224, 168
+HEADER = "image,xmin,ymin,xmax,ymax,class\n"
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    for name in ("zebra 1.jpg", "meadow.jpg", "deep/a.PNG"):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.full((HEIGHT, WIDTH, 3), len(name), np.uint8)
+        Image.fromarray(pixels).save(path, format="PNG" if name.endswith("PNG") else "JPEG")
+    return folder
+
+
+def written_csv(images: Path, text: str) -> Path:
+    path = images.parent / "boxes.csv"
+    path.write_text(HEADER + text, encoding="utf-8")
+    return path
+
+
+def by_csv(images: Path, text: str, **options) -> VocDataset:
+    out = images.parent / "out"
+    import_boxes("csv", written_csv(images, text), images, out, **options)
+    return VocDataset(out, options.get("split", "train"))
+
+
+def boxes_of(dataset: VocDataset, name: str) -> torch.Tensor:
+    return dataset.annotation(name)[0].as_subclass(torch.Tensor)
+
+
+def test_example_of_the_help(images):
+    lines = [line.strip() for line in data_cli.IMPORT.splitlines() if "," in line]
+    start = lines.index(HEADER.strip())
+    dataset = by_csv(images, "\n".join(lines[start + 1 : start + 4]), keep_empty=True)
+    assert dataset.classes == ("background", "bird", "zebra")
+    assert dataset.ids == ["zebra_1", "meadow"]
+    item = dataset[0]
+    assert item["boxes"].tolist() == [[0, 12, 224, 168], [30.5, 40, 61, 90.25]]
+    assert item["labels"].tolist() == [2, 1]
+    assert len(dataset[1]["boxes"]) == 0
+    one_based = written_csv(images, "zebra 1.jpg,1,13,224,168,zebra\n")
+    (photograph,) = read_csv(one_based, images, one_based=True)
+    assert photograph.boxes[0].corners == (0, 12, 224, 168)
+
+
+def test_choices_are_those_of_the_package():
+    assert data_cli.FORMATS == importing.FORMATS
+    assert data_cli.CONVENTIONS == importing.CONVENTIONS
+
+
+@st.composite
+def some_boxes(draw) -> list[tuple[float, float, float, float]]:
+    """Boxes inside the image in hundredths of a pixel, as COCO has them."""
+
+    def side(limit: int) -> tuple[float, float]:
+        low = draw(st.integers(0, limit * 100 - 1))
+        return low / 100, draw(st.integers(low + 1, limit * 100)) / 100
+
+    boxes = []
+    for _ in range(draw(st.integers(1, 4))):
+        (x1, x2), (y1, y2) = side(WIDTH), side(HEIGHT)
+        boxes.append((x1, y1, x2, y2))
+    return boxes
+
+
+@pytest.mark.parametrize("kind", ["csv", "csv-voc", "coco", "voc"])
+@given(boxes=some_boxes())
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+def test_boxes_come_back_exactly(images, kind, boxes):
+    out = images.parent / f"out-{kind}"
+    path = images.parent / "boxes"
+    shift = 1 if kind == "csv-voc" else 0
+    if kind == "voc":
+        path = images.parent / "meadow.xml"
+        corners = [[x1 + 1, y1 + 1, x2, y2] for x1, y1, x2, y2 in boxes]
+        write_annotation(path, Annotation([("cat", box) for box in corners], [], None))
+    elif kind == "coco":
+        file = coco_file(boxes)
+        path.write_text(json.dumps(file))
+        sides = [annotation["bbox"] for annotation in file["annotations"]]
+        boxes = [(x, y, x + width, y + height) for x, y, width, height in sides]
+    else:
+        lines = [f"meadow.jpg,{x1 + shift},{y1 + shift},{x2},{y2},cat" for x1, y1, x2, y2 in boxes]
+        path.write_text(HEADER + "\n".join(lines))
+    convention = "voc" if kind == "csv-voc" else None
+    import_boxes(kind.split("-")[0], path, images, out, convention=convention)
+    read = boxes_of(VocDataset(out, "train"), "meadow")
+    # COCO's upper corners are sums and may stick out by a rounding, which reading clips.
+    limits = torch.tensor([WIDTH, HEIGHT, WIDTH, HEIGHT])
+    assert torch.equal(read, torch.tensor(boxes).minimum(limits))
+
+
+def coco_file(boxes: list, **changes) -> dict:
+    annotations = [
+        {"id": number, "image_id": 7, "category_id": 3, "bbox": [x1, y1, x2 - x1, y2 - y1]}
+        for number, (x1, y1, x2, y2) in enumerate(boxes)
+    ]
+    image = {"id": 7, "file_name": "meadow.jpg", "width": WIDTH, "height": HEIGHT}
+    file = {"images": [image], "categories": [{"id": 3, "name": "traffic light"}]}
+    return {**file, "annotations": annotations, **changes}
+
+
+def test_xml_of_other_programs(images):
+    folder = images.parent / "xml"
+    annotation = Annotation(
+        [("cat", [10.0, 20.0, 30.0, 40.0])], [("cat", [1, 1, 5, 5])], (WIDTH, HEIGHT)
+    )
+    write_annotation(folder / "zebra 1.xml", annotation)
+    (photograph,) = read_voc(folder, images)
+    assert photograph.name == "zebra_1" and photograph.boxes[0].corners == (9, 19, 30, 40)
+    (photograph,) = read_voc(folder, images, one_based=False)
+    assert photograph.boxes[0].corners == (10, 20, 30, 40)
+    out = images.parent / "out"
+    import_boxes("voc", folder, images, out)
+    assert read_annotation(out / "Annotations" / "zebra_1.xml") == annotation
+    assert VocDataset(out, "train")[0]["crowds"].tolist() == [[0, 0, 5, 5]]
+    import_boxes("voc", folder, images, out, convention="half-open")
+    assert boxes_of(VocDataset(out, "train"), "zebra_1").tolist() == [[10, 20, 30, 40]]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("meadow.jpg,1,2,3,4,unicorn\n", "boxes.csv:2: unknown class 'unicorn'; there is cat"),
+        ("\nmeadow.jpg,1,2,300,4,cat\n", "boxes.csv:3: box (1, 2, 300, 4), 0-based half-open, st"),
+        ("meadow.jpg,5,2,3,4,cat\n", "boxes.csv:2: box (5, 2, 3, 4), 0-based half-open, is inv"),
+        ("meadow.jpg,3,2,3,4,cat\n", "is empty"),
+        ("meadow.jpg,3,nan,5,4,cat\n", "is not finite"),
+        ("meadow.jpg,1,2,3,4,cat\nforest.jpg,1,2,3,4,cat\n", "boxes.csv:3: "),
+        ("forest.jpg,1,2,3,4,cat\n", "forest.jpg: no such file"),
+        ("meadow.jpg,1,2,3,four,cat\n", "boxes.csv:2: could not convert"),
+        ("meadow.jpg,1,2,3,4\n", "boxes.csv:2: 5 fields, not 6"),
+        ("meadow.jpg,1,2,3,4,\n", "boxes.csv:2: a box without a class"),
+        ("../boxes.csv,1,2,3,4,cat\n", "boxes.csv:2: '../boxes.csv' is no file in the folder"),
+        ("meadow.gif,1,2,3,4,cat\n", "convert it"),
+        (
+            "meadow.jpg,1,2,3,4,cat\n./meadow.jpg,1,2,3,4,cat\n",
+            "boxes.csv:3: id 'meadow' a second time, after ",
+        ),
+        ("meadow.jpg,,,,,\n", "none with a box"),
+    ],
+)
+def test_mistakes_name_file_and_line(images, text, reason):
+    classes = images.parent / "classes.txt"
+    classes.write_text("cat\n")
+    with pytest.raises(DataError) as caught:
+        by_csv(images, text, classes=classes)
+    assert reason in str(caught.value) and "\n" not in str(caught.value)
+    assert not (images.parent / "out").exists(), "nothing is written before everything is checked"
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"image,x,y\n", "boxes.csv:1: the header must be image,xmin"),
+        (b"", "boxes.csv:1: the header must be"),
+        (HEADER.encode() + b"\xff\xfe,1,2,3,4,cat\n", "no CSV file in UTF-8"),
+    ],
+)
+def test_no_such_csv(images, content, reason):
+    path = images.parent / "boxes.csv"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=reason):
+        read_csv(path, images)
+
+
+def test_a_bom_and_spaces_do_no_harm(images):
+    path = images.parent / "boxes.csv"
+    path.write_text("\ufeffimage, xmin,ymin,xmax,ymax,class\r\n meadow.jpg ,1,2,3,4, big  cat \r\n")
+    (photograph,) = read_csv(path, images)
+    assert photograph.name == "meadow" and photograph.boxes[0].kind == "big cat"
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"images": []}, "annotation 0: there is no image 7"),
+        ({"categories": []}, "annotation 0: unknown category 3"),
+        ({"categories": [{"id": 3}]}, "categories 1: no 'name'"),
+        ({"categories": [{"id": 3, "name": "a"}] * 2}, "categories: id 3 occurs twice"),
+        ({"categories": [{"id": i, "name": "a"} for i in (3, 4)]}, "class 'a' occurs twice"),
+        ({"annotations": 3 * [{"id": 1, "image_id": 7}]}, "annotations 1: no 'category_id'"),
+    ],
+)
+def test_mistakes_in_json(images, changes, reason):
+    path = images.parent / "boxes.json"
+    path.write_text(json.dumps(coco_file([(1, 2, 3, 4)], **changes)))
+    with pytest.raises(DataError) as caught:
+        import_boxes("coco", path, images, images.parent / "out")
+    assert reason in str(caught.value)
+
+
+@pytest.mark.parametrize("box", [(9, 2, 3, 4), (1, 2, 300, 4)])
+def test_bad_boxes_in_json(images, box):
+    path = images.parent / "boxes.json"
+    path.write_text(json.dumps(coco_file([(1, 2, 3, 4), box])))
+    with pytest.raises(DataError, match=r"boxes\.json: annotation 1: box"):
+        import_boxes("coco", path, images, images.parent / "out")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"annotations": 3}'])
+def test_no_such_json(images, text):
+    path = images.parent / "boxes.json"
+    path.write_text(text)
+    with pytest.raises(DataError, match=r"boxes\.json: "):
+        import_boxes("coco", path, images, images.parent / "out")
+
+
+def test_size_in_xml_must_be_the_photographs(images):
+    path = images.parent / "meadow.xml"
+    write_annotation(path, Annotation([("cat", [1, 1, 5, 5])], [], (WIDTH * 2, HEIGHT * 2)))
+    with pytest.raises(DataError, match=r"meadow\.xml: says 448 x 336, but .* has 224 x 168"):
+        import_boxes("voc", path, images, images.parent / "out")
+
+
+def test_photographs_without_boxes_are_left_out_unless_asked_for(images):
+    text = "meadow.jpg,,,,,\nzebra 1.jpg,1,2,3,4,zebra\n"
+    assert by_csv(images, text).ids == ["zebra_1"]
+    assert by_csv(images, text, keep_empty=True).ids == ["meadow", "zebra_1"]
+
+
+def test_classes_stay_those_of_the_data_set(images):
+    classes = images.parent / "own.txt"
+    classes.write_text("zebra\nant\n")
+    assert by_csv(images, "meadow.jpg,1,2,3,4,ant\n", classes=classes).classes[1:] == (
+        "zebra",
+        "ant",
+    )
+    val = by_csv(images, "zebra 1.jpg,1,2,3,4,zebra\n", split="val")
+    assert val.classes[1:] == ("zebra", "ant") and val[0]["labels"].tolist() == [1]
+    with pytest.raises(DataError, match="unknown class 'bee'"):
+        by_csv(images, "zebra 1.jpg,1,2,3,4,bee\n", split="val")
+    classes.write_text("ant\nzebra\n")
+    with pytest.raises(DataError, match="other classes"):
+        by_csv(images, "zebra 1.jpg,1,2,3,4,zebra\n", split="val", classes=classes)
+
+
+def test_a_data_set_of_someone_else_is_left_alone(images):
+    (images.parent / "out" / "JPEGImages").mkdir(parents=True)
+    with pytest.raises(DataError, match="name another folder"):
+        by_csv(images, "meadow.jpg,1,2,3,4,cat\n")
+
+
+def test_interrupted_import_is_simply_repeated(images, monkeypatch):
+    text = "deep/a.PNG,1,2,3,4,cat\nmeadow.jpg,1,2,3,4,cat\n"
+    out = images.parent / "out"
+    written = []
+
+    def killed(path: Path, *rest) -> None:
+        if written:
+            raise KeyboardInterrupt
+        written.append(path)
+        write_annotation(path, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(layout, "write_annotation", killed)
+        with pytest.raises(KeyboardInterrupt):
+            by_csv(images, text)
+    assert not (out / "ImageSets").exists(), "a split that is there is complete"
+    dataset = by_csv(images, text)
+    assert dataset.ids == ["deep_a", "meadow"]
+    assert dataset.image_path("deep_a").name == "deep_a.png"
+    assert not list(out.rglob("*.tmp"))
+    written.clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(layout, "write_annotation", killed)
+        with pytest.raises(KeyboardInterrupt):
+            by_csv(images, text)
+    assert not (out / "ImageSets" / "Segmentation" / "train.txt").exists()
+    dataset = by_csv(images, text)
+    assert len(dataset[0]["boxes"]) == len(dataset[1]["boxes"]) == 1
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_photographs_are_links_or_copies(images, monkeypatch, links):
+    def refused(*_) -> None:
+        raise OSError("this disk knows no links")
+
+    if not links:
+        monkeypatch.setattr(os, "link", refused)
+    dataset = by_csv(images, "meadow.jpg,1,2,3,4,cat\n")
+    placed, original = dataset.image_path("meadow"), images / "meadow.jpg"
+    assert placed.read_bytes() == original.read_bytes()
+    assert placed.samefile(original) == links
+    by_csv(images, "meadow.jpg,1,2,3,4,cat\n")
+    original.unlink()
+    Image.new("RGB", (WIDTH, HEIGHT)).save(original)
+    with pytest.raises(DataError, match=r"meadow\.jpg: there, but it is not"):
+        by_csv(images, "meadow.jpg,1,2,3,4,cat\n")
+    assert placed.exists()
+
+
+def test_missing_arguments_are_named(images):
+    out = images.parent / "out"
+    path = written_csv(images, "meadow.jpg,1,2,3,4,cat\n")
+    with pytest.raises(DataError, match="no such folder of photographs"):
+        import_boxes("csv", path, images / "nowhere", out)
+    with pytest.raises(DataError, match="no such file of boxes"):
+        import_boxes("csv", images / "nothing.csv", images, out)
+    with pytest.raises(DataError, match=r"no \.xml file"):
+        import_boxes("voc", images, images, out)
+    with pytest.raises(DataError, match="leave the convention out"):
+        import_boxes("coco", path, images, out, convention="voc")
+    with pytest.raises(ValueError, match="format"):
+        import_boxes("yolo", path, images, out)
+    with pytest.raises(DataError, match="not one plain word"):
+        import_boxes("csv", path, images, out, split="a/b")
+    assert not out.exists()
