@@ -1,13 +1,14 @@
 """Kept results: a file, and the hash of everything it depends on.
 
 A file whose key differs from the one asked for counts as missing. Files appear whole or not at
-all: they are written beside their place and moved there.
+all: they are written beside their place, forced to the disk and moved there.
 """
 
 import hashlib
 import inspect
 import json
 import os
+import subprocess
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -15,6 +16,33 @@ from types import ModuleType
 from typing import Any
 
 import torch
+
+from bana.paths import repo_root
+
+COMMITTED = ("bana", "notebooks")
+
+
+def source_commit() -> str:
+    """Short hash of the last commit that touched the package or the notebooks.
+
+    Returns:
+        Such as `1a2b3c4`; `1a2b3c4-dirty` where uncommitted changes are on top of it;
+        `unknown` outside a git repository.
+    """
+    commit = _git("log", "-1", "--format=%h", "--", *COMMITTED)
+    if not commit:
+        return "unknown"
+    return commit + ("-dirty" if _git("status", "--porcelain", "--", *COMMITTED) else "")
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", *arguments], cwd=repo_root(), capture_output=True, text=True, timeout=20
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
 
 
 @cache
@@ -26,6 +54,12 @@ def source_hash(*modules: ModuleType) -> str:
 def content_hash(*parts: Any) -> str:
     """Short hash of anything that JSON can hold."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def file_hash(path: Path) -> str:
+    """First 16 hexadecimal digits of the SHA-256 of a file's bytes."""
+    with path.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()[:16]
 
 
 def load_checkpoint(path: Path, key: str) -> dict | None:
@@ -47,7 +81,7 @@ def weights_hash(state: dict[str, torch.Tensor]) -> str:
 
 def save_checkpoint(path: Path, key: str, kept: dict[str, Any]) -> None:
     """Keep tensors and plain values under a key."""
-    _whole(path, lambda unfinished: torch.save({**kept, "key": key}, unfinished))
+    write_whole(path, lambda unfinished: torch.save({**kept, "key": key}, unfinished))
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -58,7 +92,7 @@ def read_json(path: Path) -> dict[str, Any]:
 def write_json(path: Path, value: dict[str, Any]) -> None:
     """Write an object as JSON."""
     text = json.dumps(value, indent=1) + "\n"
-    _whole(path, lambda unfinished: unfinished.write_text(text, encoding="utf-8"))
+    write_whole(path, lambda unfinished: unfinished.write_text(text, encoding="utf-8"))
 
 
 def kept_json(path: Path, key: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -70,11 +104,50 @@ def kept_json(path: Path, key: str, make: Callable[[], dict[str, Any]]) -> dict[
     return kept["result"]
 
 
-def _whole(path: Path, write: Callable[[Path], Any]) -> None:
+def write_whole(path: Path, write: Callable[[Path], Any], hash_in_name: bool = False) -> Path:
+    """Write a file that appears whole or not at all, and stays after a power cut.
+
+    Args:
+        path: where it goes; missing folders are made.
+        write: called with the path of the unfinished file.
+        hash_in_name: add the first 16 digits of the content's SHA-256 to the name, as
+            `model-<digits>.pt`, so that a file damaged later on can be told by its name alone.
+
+    Returns:
+        The path of the file.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         write(unfinished)
+        with unfinished.open("rb+") as written:
+            os.fsync(written.fileno())
+        if hash_in_name:
+            path = path.with_name(f"{path.stem}-{file_hash(unfinished)}{path.suffix}")
         os.replace(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+    return path
+
+
+def remove_unfinished(folder: Path, name: str) -> None:
+    """Remove what processes that were killed while writing left behind.
+
+    Args:
+        folder: where to look, not below it.
+        name: of the file that was to be written, or a pattern of names. No other process may be
+            writing it now.
+    """
+    for unfinished in folder.glob(f"{name}.*.tmp"):
+        unfinished.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    # The move itself is an entry of the folder. Windows cannot open folders and needs no such call.
+    if os.name == "posix":
+        opened = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)

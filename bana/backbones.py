@@ -3,6 +3,8 @@
 One geometry for all of them: every image is padded at the bottom and right to k * stride + 1
 pixels, so that feature cell (i, j) looks at pixel (i * stride, j * stride) exactly and corners of
 map and padded image align. Padding is 0 after normalisation, the mean colour.
+
+Where their ImageNet weights come from is in `bana.weights`; lite0's come with an installed package.
 """
 
 from collections.abc import Callable
@@ -14,6 +16,9 @@ import torch
 import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
+from torchvision.models import ResNet101_Weights, VGG16_Weights
+
+from bana.weights import download, fitting, load_state, offline
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -27,9 +32,9 @@ class Backbone(nn.Module):
         channels: D.
         stride: s, input pixels per feature cell.
         mean, std: of the RGB values in [0, 1] that the weights were trained with.
-
-    Batch-norm layers always use their stored statistics: batches here are small, and crops with
-    padding would spoil them.
+        frozen_statistics: batch-norm layers use their stored statistics in training too: batches
+            here are small, and crops with padding would spoil them. False lets the layers that are
+            trained measure and store those of each micro-batch.
     """
 
     def __init__(
@@ -39,9 +44,11 @@ class Backbone(nn.Module):
         stride: int,
         mean: tuple[float, ...] = IMAGENET_MEAN,
         std: tuple[float, ...] = IMAGENET_STD,
+        frozen_statistics: bool = True,
     ) -> None:
         super().__init__()
         self.body = body
+        self.frozen_statistics = frozen_statistics
         self.channels = channels
         self.stride = stride
         self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
@@ -64,11 +71,13 @@ class Backbone(nn.Module):
         return self.body(images.contiguous(memory_format=torch.channels_last))
 
     def train(self, mode: bool = True) -> "Backbone":
-        """Training mode for everything but batch norm."""
+        """Training mode for everything but batch norm with frozen statistics."""
         super().train(mode)
         for module in self.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                module.eval()
+                trained = any(p.requires_grad for p in module.parameters())
+                if self.frozen_statistics or not trained:
+                    module.eval()
         return self
 
 
@@ -122,12 +131,13 @@ def lite0(output_stride: int = 16, frozen_stages: int = 0, weights: Path | None 
     )
     state = {
         name: value
-        for name, value in _load_state(weights or _lite0_weights()).items()
+        for name, value in load_state(weights or _lite0_weights()).items()
         if not name.startswith("_fc") and not name.endswith("num_batches_tracked")
     }
     names = [n for n in network.state_dict() if not n.endswith("num_batches_tracked")]
-    # The package names its tensors differently, but lists them in the order of timm's.
-    network.load_state_dict(dict(zip(names, state.values(), strict=True)), strict=False)
+    with fitting(weights, "lite0"):
+        # The package names its tensors differently, but lists them in the order of timm's.
+        network.load_state_dict(dict(zip(names, state.values(), strict=True)), strict=False)
     if frozen_stages:
         for module in (network.conv_stem, network.bn1, *network.blocks[:frozen_stages]):
             module.requires_grad_(False)
@@ -167,13 +177,13 @@ def timm_backbone(
         )
     except TypeError as error:
         raise ValueError(f"timm backbone {name!r} does not take output_stride: {error}") from error
+    except (OSError, RuntimeError) as error:
+        raise offline(f"timm:{name}", f"{name}.pth", "timm", error) from error
     if weights is not None:
         head = f"{network.pretrained_cfg['classifier']}."
-        state = {n: v for n, v in _load_state(weights).items() if not n.startswith(head)}
-        try:
+        state = {n: v for n, v in load_state(weights).items() if not n.startswith(head)}
+        with fitting(weights, f"timm backbone {name!r}"):
             network.load_state_dict(state)
-        except RuntimeError as error:
-            raise ValueError(f"weights {weights} do not fit timm backbone {name!r}") from error
     config = network.pretrained_cfg
     return Backbone(
         _TimmBody(network), network.num_features, output_stride, config["mean"], config["std"]
@@ -199,7 +209,8 @@ def vgg16(
         fc6_dilation: 1 for the classifier, 12 for DeepLab-V1 LargeFOV.
 
     Raises:
-        ValueError: if another output stride is asked for.
+        ValueError: if another output stride is asked for, or the weights do not fit or cannot be
+            downloaded.
     """
     if output_stride != 8 or frozen_stages:
         raise ValueError("vgg16 has output_stride 8 and no frozen stages")
@@ -213,13 +224,10 @@ def vgg16(
         nn.ReLU(inplace=True),
         nn.Dropout(0.5),
     )
-    state = (
-        torchvision.models.VGG16_Weights.IMAGENET1K_V1.get_state_dict(progress=True)
-        if weights is None
-        else _load_state(weights)
-    )
+    state = download(VGG16_Weights.IMAGENET1K_V1) if weights is None else load_state(weights)
     convolutions = [m for m in body if isinstance(m, nn.Conv2d)]
-    _copy_vgg(convolutions, {n.removeprefix("features."): v for n, v in state.items()})
+    with fitting(weights, "vgg16"):
+        _copy_vgg(convolutions, {n.removeprefix("features."): v for n, v in state.items()})
     return Backbone(body, 1024, 8)
 
 
@@ -272,19 +280,17 @@ def resnet101(
         weights: a torchvision `resnet101` state dict; None asks torchvision's weights API.
 
     Raises:
-        ValueError: if the output stride is neither 8 nor 16.
+        ValueError: if the output stride is neither 8 nor 16, or the weights do not fit or cannot
+            be downloaded.
     """
     if output_stride not in (8, 16):
         raise ValueError(f"resnet101 has output_stride 8 or 16, got {output_stride}")
     network = torchvision.models.resnet101(
         replace_stride_with_dilation=[False, output_stride == 8, True]
     )
-    state = (
-        torchvision.models.ResNet101_Weights.IMAGENET1K_V2.get_state_dict(progress=True)
-        if weights is None
-        else _load_state(weights)
-    )
-    network.load_state_dict(state)
+    state = download(ResNet101_Weights.IMAGENET1K_V2) if weights is None else load_state(weights)
+    with fitting(weights, "resnet101"):
+        network.load_state_dict(state)
     stem = nn.Sequential(network.conv1, network.bn1, network.relu, network.maxpool)
     body = nn.Sequential(stem, network.layer1, network.layer2, network.layer3, network.layer4)
     if frozen_stages:
@@ -301,23 +307,26 @@ BACKBONES: dict[str, Callable[..., Backbone]] = {
 
 
 def build_backbone(
-    name: str, output_stride: int, frozen_stages: int = 0, weights: Path | None = None
+    name: str,
+    output_stride: int,
+    frozen_stages: int = 0,
+    weights: Path | None = None,
+    frozen_statistics: bool = True,
 ) -> Backbone:
     """The backbone of that name: a key of `BACKBONES` or timm:<model>.
 
     Raises:
-        ValueError: if the name is unknown or the backbone does not take the settings.
+        ValueError: if the name is unknown, the backbone does not take the settings, or the weights
+            do not fit or cannot be downloaded.
         FileNotFoundError: if ``weights`` does not exist.
     """
     if name.startswith("timm:"):
-        return timm_backbone(name.removeprefix("timm:"), output_stride, frozen_stages, weights)
-    if name not in BACKBONES:
+        model = name.removeprefix("timm:")
+        backbone = timm_backbone(model, output_stride, frozen_stages, weights)
+    elif name in BACKBONES:
+        backbone = BACKBONES[name](output_stride, frozen_stages, weights)
+    else:
         known = ", ".join(BACKBONES)
         raise ValueError(f"unknown backbone {name!r}: use {known} or timm:<model>")
-    return BACKBONES[name](output_stride, frozen_stages, weights)
-
-
-def _load_state(path: Path) -> dict[str, Tensor]:
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"weights {path} do not exist")
-    return torch.load(path, map_location="cpu", weights_only=True)
+    backbone.frozen_statistics = frozen_statistics
+    return backbone

@@ -10,16 +10,18 @@ from pathlib import Path
 
 from bana.data_cli import add_data_commands
 from bana.evaluation_cli import add_evaluation_commands
-from bana.paths import run_dir
+from bana.training_cli import add_changes, add_train_command, chosen_profile
 
 SPLITS = ("train", "val")
-POOLINGS = ("bap", "gap")
 VARIANTS = ("bap", "bap-no-u0", "gap", "boxes", "grabcut")
 LOSSES = ("nal", "crf", "ret", "ignore", "entropy", "bootstrap")
 EPILOGUE = """\
 profiles: sample (drawn, no download, minutes on two cores), voc-mini (photographs, light
 backbone, two cores), paper-vgg and paper-resnet (the paper's settings, a GPU), smoke (tests).
 What a command makes lies in runs/<profile>/ and is made once: a later command finds it there.
+An interrupted training goes on from its last checkpoint when the same command is given again.
+Exit codes: 0 all went well, 1 something is left to do, 2 wrong input or too small a machine (told
+in one line), 143 and 130 a training was asked to stop (SIGTERM, Ctrl-C) and has saved its state.
 """
 
 
@@ -46,26 +48,12 @@ def _check(arguments: argparse.Namespace) -> int:
     return 1 if any(answer.remedy for answer in answers) else 0
 
 
-def _train(arguments: argparse.Namespace) -> int:
-    from bana import stages
-    from bana.profiles import get_profile
-
-    profile = get_profile(arguments.profile)
-    if arguments.model == "classifier":
-        stages.classifier(profile, arguments.pooling, arguments.data)
-    else:
-        stages.segmenter(profile, arguments.loss, arguments.data)
-    print(run_dir(profile.name))
-    return 0
-
-
 def _label(arguments: argparse.Namespace) -> int:
     from bana import stages
     from bana.artefacts import read_json
     from bana.labelling import Crew, manifest_path
-    from bana.profiles import get_profile
 
-    profile = get_profile(arguments.profile)
+    profile = chosen_profile(arguments)
     crew = Crew(
         arguments.workers or profile.label_workers,
         tuple(arguments.devices.split(",")),
@@ -123,18 +111,9 @@ def _parser() -> argparse.ArgumentParser:
 
     add_data_commands(commands)
 
-    train = command("train", _train, "train a network, unless it is trained already")
-    models = train.add_subparsers(dest="model", metavar="MODEL", required=True)
-    classifier = with_profile(models.add_parser("classifier", help="stage 1, learns from boxes"))
-    classifier.add_argument(
-        "--pooling", choices=POOLINGS, default="bap", help="within a box (default: bap)"
-    )
-    segmentation = with_profile(
-        models.add_parser("segmentation", help="stage 3, learns from pseudo labels")
-    )
-    segmentation.add_argument("--loss", choices=LOSSES, default="nal", help="(default: nal)")
+    add_train_command(command, with_profile, LOSSES)
 
-    label = with_profile(command("label", _label, "make the pseudo labels of a split"))
+    label = add_changes(with_profile(command("label", _label, "make the pseudo labels of a split")))
     label.add_argument("--split", choices=SPLITS, default="train", help="(default: train)")
     label.add_argument(
         "--variant", choices=VARIANTS, default="bap", help="how they are made (default: bap)"
@@ -175,12 +154,12 @@ def main(arguments: list[str] | None = None) -> int:
 
     Returns:
         0 when all went well, 1 when a notebook failed or the check found something to do, 2 for
-        wrong input, which is told in one line.
+        wrong input, which is told in one line, 143 or 130 when a training was asked to stop.
     """
     parsed = _parser().parse_args(arguments)
     try:
         return parsed.action(parsed)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, FloatingPointError) as error:
         if parsed.debug:
             raise
         print(f"bana: {error}", file=sys.stderr)

@@ -9,9 +9,9 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from bana.paths import results_dir
+from bana.training_cli import add_changes, chosen_profile
 
 Command = Callable[[str, Callable[[argparse.Namespace], int], str], argparse.ArgumentParser]
 
@@ -31,7 +31,7 @@ def add_evaluation_commands(
         variants: names of the kinds of labels.
     """
     text = "score labels and networks, and record the scores"
-    evaluate = with_profile(command("evaluate", _evaluate, text))
+    evaluate = add_changes(with_profile(command("evaluate", _evaluate, text)))
     evaluate.add_argument(
         "--out", type=Path, metavar="FILE", help="the record (default: results/<profile>.json)"
     )
@@ -43,9 +43,9 @@ def add_evaluation_commands(
         help="these seeds, several as mean and standard deviation (default: the profile's own)",
     )
     text = "write a network's label maps, for VOC's server or of any images"
-    _predict_options(with_profile(command("predict", _predict, text)), losses)
+    _predict_options(add_changes(with_profile(command("predict", _predict, text))), losses)
     text = "write the boxes' masks as COCO results, and score them"
-    _export_options(with_profile(command("export", _export, text)), variants)
+    _export_options(add_changes(with_profile(command("export", _export, text))), variants)
 
 
 def _predict_options(made: argparse.ArgumentParser, losses: Sequence[str]) -> None:
@@ -106,12 +106,6 @@ def _environment() -> dict[str, str | int | None]:
     }
 
 
-def _profile(arguments: argparse.Namespace) -> Any:
-    from bana.profiles import get_profile
-
-    return get_profile(arguments.profile)
-
-
 def _evaluate(arguments: argparse.Namespace) -> int:
     from bana import stages
     from bana.figures import source_commit
@@ -119,7 +113,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     from bana.seeds import combined_record
     from bana.tables import record_tables
 
-    profile = _profile(arguments)
+    profile = chosen_profile(arguments)
     seeds = arguments.seeds or [profile.seed]
     if len(set(seeds)) < len(seeds):
         raise ValueError(f"--seeds {' '.join(map(str, seeds))}: every seed counts once")
@@ -148,7 +142,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 def _predict(arguments: argparse.Namespace) -> int:
     from bana import export, prediction, stages
 
-    profile = _profile(arguments)
+    profile = chosen_profile(arguments)
     split, folder = arguments.split, arguments.out
     if split:
         root = arguments.images or stages.data_root(profile, arguments.data)
@@ -189,7 +183,7 @@ def _export(arguments: argparse.Namespace) -> int:
     from bana.transfer import transferred_labels
     from bana.voc import VocDataset
 
-    profile, root = _profile(arguments), arguments.data
+    profile, root = chosen_profile(arguments), arguments.data
     split, variant = arguments.split, arguments.variant
     if arguments.labels == "Y_ret" and variant in ("boxes", "grabcut"):
         raise ValueError(f"labels {variant!r} have no Y_ret")

@@ -2,43 +2,19 @@
 
 import hashlib
 import json
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
 from matplotlib.figure import Figure
 
-from bana.paths import figures_dir, repo_root
+from bana.artefacts import source_commit
+from bana.paths import figures_dir
 from bana.profiles import get_profile
 
 MAX_BYTES = 1_000_000
 PNG_DPI = (150, 110, 80, 60)
 SVG_DPI = (110, 80, 60, 40)
-SOURCES = ("bana", "notebooks")
-
-
-def _git(*arguments: str) -> str | None:
-    try:
-        done = subprocess.run(
-            ["git", *arguments], cwd=repo_root(), capture_output=True, text=True, timeout=20
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None
-
-
-def source_commit() -> str:
-    """Short hash of the last commit that touched the package or the notebooks.
-
-    Returns:
-        Such as `1a2b3c4`; `1a2b3c4-dirty` where uncommitted changes are on top of it;
-        `unknown` outside a git repository.
-    """
-    commit = _git("log", "-1", "--format=%h", "--", *SOURCES)
-    if not commit:
-        return "unknown"
-    return commit + ("-dirty" if _git("status", "--porcelain", "--", *SOURCES) else "")
 
 
 def fingerprint(path: Path) -> str:

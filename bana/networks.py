@@ -62,6 +62,13 @@ class BoxClassifier(nn.Module):
             boxes: [K, 5] image index, x1, y1, x2, y2 in pixels, half-open.
         """
         features = self.backbone(images)  # [N, D, h, w]
+        # Under mixed precision the backbone alone runs in 16 bits: bfloat16 has no number between
+        # .996 and 1, so that 1 - A of Eq. 4 would be rounding error where it matters most.
+        with torch.autocast(features.device.type, enabled=False):
+            precise = torch.promote_types(features.dtype, torch.float32)
+            return self._pool(features.to(precise), background, boxes)
+
+    def _pool(self, features: Tensor, background: Tensor, boxes: Tensor) -> BoxLogits:
         stride = self.backbone.stride
         cells = background_at_cells(background, stride)  # [N, 1, h, w]
         queries, valid = background_queries(features, cells, self.grid_size)
@@ -79,6 +86,8 @@ class BoxClassifier(nn.Module):
 def box_loss(logits: BoxLogits, labels: Tensor) -> Tensor:
     """Mean cross-entropy over every box part (its class) and every query (background); scalar.
 
+    0 for crops with neither, which a small micro-batch can be.
+
     Args:
         logits: of `BoxClassifier`.
         labels: int64 [K], 1..L.
@@ -86,6 +95,8 @@ def box_loss(logits: BoxLogits, labels: Tensor) -> Tensor:
     parts = logits.boxes.shape[1]
     both = torch.cat([logits.boxes.flatten(0, 1), logits.queries])
     target = torch.cat([labels.repeat_interleave(parts), labels.new_zeros(len(logits.queries))])
+    if len(both) == 0:
+        return both.sum()  # of nothing, and yet with a gradient, which other processes wait for
     return F.cross_entropy(both, target)
 
 

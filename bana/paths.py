@@ -2,7 +2,7 @@
 
 Two environment variables move what a run writes: `BANA_RUNS` the folder of all runs,
 `BANA_FIGURES` the folder of the figures (the tests set it, so that testing never touches
-the committed figures).
+the committed figures). `BANA_WEIGHTS` names a folder of weights, see `bana.backbones`.
 """
 
 import os
@@ -57,6 +57,26 @@ def run_dir(profile_name: str) -> Path:
     return runs_root() / profile_name
 
 
+def training_dir(profile_name: str, training: str, key: str) -> Path:
+    """Folder of one training: settings, environment, metrics, checkpoints; see `bana.runs`.
+
+    The key is part of the name, so that a training under changed settings neither resumes from
+    nor overwrites what was begun under others.
+
+    Args:
+        profile_name: name of a profile.
+        training: such as `classifier-bap`.
+        key: hash of all that the training depends on.
+
+    Returns:
+        An absolute path; the folder need not exist yet.
+
+    Raises:
+        ValueError: the name is empty or is not a plain folder name.
+    """
+    return run_dir(profile_name) / f"{training}-{key[:8]}"
+
+
 def figures_dir(profile_name: str) -> Path:
     """Folder of a profile's figures: `figures/` of the clone for `sample`, which is committed.
 
@@ -75,6 +95,21 @@ def figures_dir(profile_name: str) -> Path:
     if elsewhere is not None:
         return elsewhere / profile_name
     return repo_root() / "figures" if profile_name == "sample" else run / "figures"
+
+
+def weights_dir() -> Path | None:
+    """Folder of weights files that `BANA_WEIGHTS` names; None where it is not set.
+
+    Returns:
+        An absolute path.
+
+    Raises:
+        FileNotFoundError: the variable names no folder.
+    """
+    folder = _from_environment("BANA_WEIGHTS")
+    if folder is not None and not folder.is_dir():
+        raise FileNotFoundError(f"BANA_WEIGHTS={folder} is not a folder: make it, or unset it")
+    return folder
 
 
 def notebooks_dir() -> Path:

@@ -25,9 +25,15 @@ class Profile:
         name: name of the profile; its artefacts live in runs/<name>/.
         data: "sample" (drawn from the seed) or "voc" (a folder in VOC layout).
         seed: of every random choice.
-        backbone, output_stride, frozen_stages: see `bana.backbones.build_backbone`.
+        backbone, output_stride, frozen_stages, frozen_statistics: see
+            `bana.backbones.build_backbone`.
         segmenter_backbone: that of the segmenter where it is another one than the classifier's.
         neck: see `bana.networks.build_neck`.
+        weights: file or folder of ImageNet weights, see `bana.backbones.find_weights`. What the
+            file holds counts as a setting, where it lies does not.
+        train_splits: names of the split to train on; the first that the data set has is taken.
+        strong_split: split whose true masks stand in for the pseudo labels of its images when the
+            segmenter is trained (the paper's semi-supervised setting); None uses none.
         image_scale: images are enlarged by this before the network sees them.
         crop: side of a training crop in network pixels, a multiple of the stride plus 1.
         crop_scale: range of the random scale of a training crop.
@@ -53,8 +59,12 @@ class Profile:
     backbone: str = "lite0"
     output_stride: int = 16
     frozen_stages: int = 0
+    frozen_statistics: bool = True
     segmenter_backbone: str | None = None
     neck: str = "aspp-small"
+    weights: str | None = None
+    train_splits: tuple[str, ...] = ("train",)
+    strong_split: str | None = None
     image_scale: float = 1.0
     crop: int = 321
     crop_scale: tuple[float, float] = (0.5, 1.5)
@@ -94,6 +104,7 @@ PAPER_VGG = Profile(
     segmenter_backbone="vgg16-largefov",
     output_stride=8,
     neck="none",
+    train_splits=("train_aug", "train"),
     losses=("crf", "ret", "ignore", "entropy", "bootstrap", "nal"),
     test_scales=(0.5, 0.75, 1.0, 1.5),
     loader_workers=8,
@@ -167,3 +178,25 @@ def get_profile(name: str) -> Profile:
     if name not in PROFILES:
         raise ValueError(f"unknown profile {name!r}: use one of {', '.join(PROFILES)}")
     return PROFILES[name]
+
+
+def shortened(profile: Profile, iterations: int) -> Profile:
+    """A try of a profile: few iterations, on as many images as they can see, under another name.
+
+    Args:
+        profile: the real one.
+        iterations: of both trainings, at least 1.
+
+    Raises:
+        ValueError: if there is less than one iteration.
+    """
+    if iterations < 1:
+        raise ValueError(f"iterations must be at least 1, got {iterations}")
+    images = iterations * max(profile.classifier.batch, profile.segmentation.batch)
+    return replace(
+        profile,
+        name=f"{profile.name}-{iterations}-iterations",
+        classifier=replace(profile.classifier, iterations=iterations),
+        segmentation=replace(profile.segmentation, iterations=iterations),
+        train_limit=min(profile.train_limit or images, images),
+    )

@@ -6,12 +6,11 @@ it depends on. A stage loads what is there when the key fits and makes it anew o
 
 import time
 import warnings
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader
 
 from bana import (
     average_precision,
@@ -22,6 +21,7 @@ from bana import (
     boxes,
     cam,
     crf,
+    engine,
     evaluation,
     instances,
     interpolation,
@@ -32,6 +32,7 @@ from bana import (
     prediction,
     sample,
     scoring,
+    trained,
     training,
     transforms,
     voc,
@@ -41,12 +42,11 @@ from bana import labels as label_module
 from bana.artefacts import (
     content_hash,
     kept_json,
-    load_checkpoint,
     read_json,
-    save_checkpoint,
     source_hash,
     write_json,
 )
+from bana.engine import Engine
 from bana.labelling import (
     VARIANTS,
     Crew,
@@ -59,8 +59,9 @@ from bana.labelling import (
     manifest_path,
     open_manifest,
 )
+from bana.machine import THIS_MACHINE, Machine
 from bana.paths import run_dir, runs_root
-from bana.profiles import Optimisation, Profile
+from bana.profiles import Profile
 
 __all__ = [
     "VARIANTS",
@@ -77,9 +78,9 @@ __all__ = [
 ]
 
 DATA_SOURCES = (voc, voc_files, boxes, transforms)
-CLASSIFIER_SOURCES = (*DATA_SOURCES, bap, backbones, networks, training)
+CLASSIFIER_SOURCES = (*DATA_SOURCES, bap, backbones, networks, training, engine)
 LABEL_SOURCES = (label_module, labelling, cam, crf, permutohedral, interpolation, baselines)
-SEGMENTER_SOURCES = (losses, networks, training, backbones)
+SEGMENTER_SOURCES = (losses, networks, training, backbones, engine)
 SCORE_SOURCES = (evaluation, boundary, scoring)
 
 
@@ -103,43 +104,55 @@ def data_root(profile: Profile, root: str | Path | None = None) -> Path:
 def dataset(profile: Profile, split: str, root: str | Path | None = None) -> voc.VocDataset:
     """The profile's images of a split, "train" or "val".
 
+    "train" is the first of the profile's `train_splits` that the data set has.
+
     Raises:
         ValueError: if the split is another one.
     """
     limits = {"train": profile.train_limit, "val": profile.val_limit}
     if split not in limits:
         raise ValueError(f"unknown split {split!r}: use train or val")
-    return voc.VocDataset(data_root(profile, root), split, limit=limits[split])
+    folder = data_root(profile, root)
+    names = profile.train_splits if split == "train" else (split,)
+    lists = folder / "ImageSets" / "Segmentation"
+    name = next((name for name in names if (lists / f"{name}.txt").is_file()), names[-1])
+    return voc.VocDataset(folder, name, limit=limits[split])
 
 
 def classifier(
-    profile: Profile, pooling: str = "bap", root: str | Path | None = None
+    profile: Profile,
+    pooling: str = "bap",
+    root: str | Path | None = None,
+    machine: Machine = THIS_MACHINE,
 ) -> networks.BoxClassifier:
     """The trained box classifier of stage 1, in evaluation mode; `history` holds its training.
+
+    An interrupted training goes on from its last checkpoint.
 
     Args:
         profile: settings.
         pooling: "bap" or "gap".
         root: see `data_root`.
+        machine: where and how to train; the result is on the CPU in any case.
+
+    Raises:
+        bana.runs.RunError: if the run folder or the memory do not suffice.
+        bana.runs.Interrupted: after a signal that asks to stop, when everything is saved.
     """
     data = dataset(profile, "train", root)
     torch.manual_seed(profile.seed)
-    backbone = backbones.build_backbone(
-        profile.backbone, profile.output_stride, profile.frozen_stages
-    )
+    backbone = trained.backbone(profile, profile.backbone)
     model = networks.BoxClassifier(backbone, len(data.classes) - 1, pooling)
-    path = run_dir(profile.name) / f"classifier-{pooling}.pt"
+
+    def train(hold: Engine) -> None:
+        settings = profile.classifier
+        batches = trained.batches(profile, data, settings, hold)
+        with hold.guarded(settings.batch):
+            training.train_classifier(model, batches, settings, profile.classifier_drop, hold)
+
     key = _classifier_key(profile, pooling, root)
-    kept = load_checkpoint(path, key)
-    if kept is None:
-        batches = _batches(profile, data, profile.classifier)
-        start = time.perf_counter()
-        history = training.train_classifier(
-            model, batches, profile.classifier, profile.classifier_drop
-        )
-        kept = {"state": model.state_dict(), "history": history}
-        kept["seconds"] = time.perf_counter() - start
-        save_checkpoint(path, key, kept)
+    files = run_dir(profile.name) / f"classifier-{pooling}.pt", key
+    kept = trained.kept_training(profile, files, machine, model, profile.classifier.batch, train)
     model.load_state_dict(kept["state"])
     model.history = kept["history"]
     return model.eval()
@@ -201,52 +214,75 @@ def labels(
 
 
 def segmenter(
-    profile: Profile, loss: str = "nal", root: str | Path | None = None
+    profile: Profile,
+    loss: str = "nal",
+    root: str | Path | None = None,
+    machine: Machine = THIS_MACHINE,
 ) -> networks.Segmenter:
     """The trained segmenter of stage 3, in evaluation mode.
 
     `history` holds its training, `confidence` the maps of Eq. 12 on the first training images:
-    {iteration: {id: float [H, W]}}.
+    {iteration: {id: float [H, W]}}. An interrupted training goes on from its last checkpoint.
 
     Args:
         profile: settings.
         loss: a key of `bana.training.LOSSES`.
         root: see `data_root`.
+        machine: where and how to train, the classifier too where it is missing; the result is on
+            the CPU in any case.
 
     Raises:
         ValueError: if the loss is unknown.
+        bana.runs.RunError, bana.runs.Interrupted: as in `classifier`.
     """
     if loss not in training.LOSSES:
         raise ValueError(f"unknown loss {loss!r}: use one of {', '.join(training.LOSSES)}")
     data = dataset(profile, "train", root)
+    strong = strong_ids(profile, root)
     torch.manual_seed(profile.seed)
-    backbone = backbones.build_backbone(
-        profile.segmenter_backbone or profile.backbone,
-        profile.output_stride,
-        profile.frozen_stages,
-    )
+    backbone = trained.backbone(profile, profile.segmenter_backbone or profile.backbone)
     neck, channels = networks.build_neck(profile.neck, backbone.channels)
     model = networks.Segmenter(backbone, neck, channels, len(data.classes) - 1)
-    path = run_dir(profile.name) / f"segmenter-{loss}.pt"
-    key = _segmenter_key(profile, loss, root)
-    kept = load_checkpoint(path, key)
-    if kept is None:
-        folder = labels(profile, "train", "bap", root)
+    maps: dict[int, dict[str, torch.Tensor]] = {}
+
+    def train(hold: Engine) -> None:
+        # All processes train the classifier, the first one alone makes labels with it.
+        classifier(profile, "bap", root, replace(machine, restart=False))
+        folder = hold.first_alone(lambda: labels(profile, "train", "bap", root))
         folders = {"y_crf": folder / "Y_crf", "y_ret": folder / "Y_ret"}
-        batches = _batches(profile, data, profile.segmentation, folders)
-        watcher = _ConfidenceWatcher(profile, data, folder / "Y_crf")
-        start = time.perf_counter()
+        settings = profile.segmentation
+        images = labelled(data, folder)
+        batches = trained.batches(profile, images, settings, hold, folders, strong)
+        watcher = _ConfidenceWatcher(profile, images, folder / "Y_crf", maps)
+        watching = watcher if loss == "nal" else None
         torch.manual_seed(profile.seed)  # dropout must not depend on what was made just now
-        history = training.train_segmenter(
-            model, batches, profile.segmentation, loss, watcher if loss == "nal" else None
-        )
-        kept = {"state": model.state_dict(), "history": history, "confidence": watcher.maps}
-        kept["seconds"] = time.perf_counter() - start
-        save_checkpoint(path, key, kept)
+        with hold.guarded(settings.batch):
+            training.train_segmenter(model, batches, settings, loss, watching, hold)
+
+    files = run_dir(profile.name) / f"segmenter-{loss}.pt", _segmenter_key(profile, loss, root)
+    kept = trained.kept_training(
+        profile, files, machine, model, profile.segmentation.batch, train, extra=maps
+    )
     model.load_state_dict(kept["state"])
     model.history = kept["history"]
-    model.confidence = kept["confidence"]
+    model.confidence = kept["extra"]
     return model.eval()
+
+
+def strong_ids(profile: Profile, root: str | Path | None = None) -> frozenset[str]:
+    """Training images whose true masks the segmenter learns from; none without a strong split.
+
+    Raises:
+        bana.voc.DataError: if the split is missing.
+        ValueError: if it has no training image.
+    """
+    if profile.strong_split is None:
+        return frozenset()
+    split = voc.VocDataset(data_root(profile, root), profile.strong_split)
+    shared = frozenset(split.ids) & frozenset(dataset(profile, "train", root).ids)
+    if not shared:
+        raise ValueError(f"strong split {profile.strong_split!r} has no image of the training set")
+    return shared
 
 
 def label_scores(
@@ -365,12 +401,19 @@ def record(profile: Profile, root: str | Path | None = None) -> dict[str, Any]:
 class _ConfidenceWatcher:
     """Keeps the confidence map of a few training images at the profile's snapshots."""
 
-    def __init__(self, profile: Profile, data: voc.VocDataset, folder: Path, images: int = 3):
+    def __init__(
+        self,
+        profile: Profile,
+        data: voc.VocDataset,
+        folder: Path,
+        maps: dict[int, dict[str, torch.Tensor]],
+        images: int = 3,
+    ):
         total = profile.segmentation.iterations
         self.iterations = {max(1, round(share * total)) for share in profile.snapshots}
         self.profile, self.data, self.folder = profile, data, folder
         self.images = range(min(images, len(data)))
-        self.maps: dict[int, dict[str, torch.Tensor]] = {}
+        self.maps = maps
 
     def __call__(self, iteration: int, model: networks.Segmenter) -> None:
         if iteration in self.iterations:
@@ -383,31 +426,13 @@ class _ConfidenceWatcher:
         return training.confidence_of(model, image[None], y_crf[None])[0]
 
 
-def _batches(
-    profile: Profile,
-    data: voc.VocDataset,
-    settings: Optimisation,
-    label_folders: dict[str, Path] | None = None,
-) -> DataLoader:
-    transform = transforms.training_transform(
-        profile.crop, profile.crop_scale, image_scale=profile.image_scale
-    )
-    return DataLoader(
-        transforms.Crops(data, transform, profile.seed, label_folders),
-        batch_size=settings.batch,
-        sampler=transforms.draw_order(
-            len(data), settings.iterations * settings.batch, profile.seed
-        ),
-        collate_fn=transforms.collate,
-        num_workers=profile.loader_workers,
-    )
-
-
 def _classifier_key(profile: Profile, pooling: str, root: str | Path | None = None) -> str:
     """Hash of all that the classifier depends on."""
     return content_hash(
         _settings(profile, "backbone", "output_stride", "frozen_stages", "image_scale", "crop"),
         _settings(profile, "crop_scale", "classifier", "classifier_drop", "seed", "train_limit"),
+        _settings(profile, "frozen_statistics"),
+        trained.weights_key(profile, profile.backbone),
         pooling,
         _data_key(profile, "train", root),
         source_hash(*CLASSIFIER_SOURCES),
@@ -428,6 +453,8 @@ def _labels_key(profile: Profile, split: str, variant: str, root: str | Path | N
 def _segmenter_key(profile: Profile, loss: str, root: str | Path | None) -> str:
     return content_hash(
         _settings(profile, "segmentation", "segmenter_backbone", "neck", "snapshots"),
+        trained.weights_key(profile, profile.segmenter_backbone or profile.backbone),
+        sorted(strong_ids(profile, root)),
         loss,
         _labels_key(profile, "train", "bap", root),
         source_hash(*SEGMENTER_SOURCES),

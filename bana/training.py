@@ -1,12 +1,17 @@
-"""The two training loops: stage 1 (box classifier) and stage 3 (segmenter)."""
+"""The two training loops: stage 1 (box classifier) and stage 3 (segmenter).
+
+Both are the plain loop of every textbook: for each batch a loss, its gradient, a step of the
+optimiser and of its schedule. A batch may come in several micro-batches, whose gradients add up to
+that of their mean loss; where that happens, and what else a machine asks for, is in `bana.engine`.
+"""
 
 from collections.abc import Callable, Iterable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from tqdm import tqdm
 
+from bana.engine import Engine
 from bana.losses import (
     agreement,
     bootstrapped_loss,
@@ -15,6 +20,7 @@ from bana.losses import (
     entropy_regularised_loss,
     noise_aware_loss,
 )
+from bana.machine import Machine
 from bana.networks import BoxClassifier, Segmenter, box_loss
 from bana.profiles import Optimisation
 
@@ -64,34 +70,44 @@ def train_classifier(
     batches: Iterable[dict],
     settings: Optimisation,
     drop: float = 0.625,
+    engine: Engine | None = None,
 ) -> list[dict[str, float]]:
     """Stage 1: train the box classifier in place.
 
     Args:
-        model: to be trained, on the device where the training shall run.
-        batches: of `bana.transforms.collate`; as many as there are iterations.
+        model: to be trained.
+        batches: of `bana.transforms.collate`; as many as there are iterations, or micro-batches
+            from where the engine goes on.
         settings: iterations and rates.
         drop: the rate falls to a tenth after this fraction of the iterations.
+        engine: where to train; None trains on the model's device and keeps nothing.
 
     Returns:
         One row an iteration: loss and the fraction of box parts classified rightly.
+
+    Raises:
+        FloatingPointError: if the loss becomes infinite or NaN.
+        bana.runs.Interrupted: after a signal that asks to stop, when everything is saved.
     """
-    device = model.weight.device
+    engine = engine or _engine_of(model)
     sgd = optimiser(model, settings)
     schedule = torch.optim.lr_scheduler.MultiStepLR(sgd, [int(drop * settings.iterations)])
-    history = []
+    network, sgd = engine.start(model, sgd, schedule)
     model.train()
-    for batch in tqdm(batches, total=settings.iterations, desc=f"classifier ({model.pooling})"):
-        labels = batch["labels"].to(device)
-        logits = model(
-            batch["image"].to(device), batch["background"].to(device), batch["boxes"].to(device)
-        )
-        loss = box_loss(logits, labels)
-        _step(sgd, schedule, loss)
-        right = (logits.boxes.argmax(2) == labels[:, None]).float().mean()
-        history.append({"loss": loss.item(), "accuracy": right.item()})
+    title = f"classifier ({model.pooling})"
+    for _, micro_batches in engine.steps(batches, settings.iterations, title):
+        sgd.zero_grad(set_to_none=True)
+        for batch in micro_batches:
+            labels = batch["labels"]
+            logits = network(batch["image"], batch["background"], batch["boxes"])
+            loss = box_loss(logits, labels)
+            engine.backward(loss)
+            right = (logits.boxes.argmax(2) == labels[:, None]).float().mean()
+            engine.log(loss=loss, accuracy=right)
+        sgd.step()
+        schedule.step()
     model.eval()
-    return history
+    return engine.history
 
 
 def train_segmenter(
@@ -100,51 +116,53 @@ def train_segmenter(
     settings: Optimisation,
     loss: str,
     on_iteration: Callable[[int, Segmenter], None] | None = None,
+    engine: Engine | None = None,
 ) -> list[dict[str, float]]:
     """Stage 3: train the segmenter in place on Y_crf and Y_ret.
 
     Args:
-        model: to be trained, on the device where the training shall run.
-        batches: of `bana.transforms.collate` with y_crf and y_ret.
+        model: to be trained.
+        batches: of `bana.transforms.collate` with y_crf and y_ret; as in `train_classifier`.
         settings: iterations and rates; the rate decays as (1 - t / T)^.9.
         loss: a key of `LOSSES`.
-        on_iteration: called after every iteration with its number (from 1) and the model.
+        on_iteration: called after every iteration with its number (from 1) and the model, in the
+            first of several processes.
+        engine: where to train; None trains on the model's device and keeps nothing.
 
     Returns:
         One row an iteration: the loss.
 
     Raises:
         ValueError: if the loss is unknown.
+        FloatingPointError, bana.runs.Interrupted: as in `train_classifier`.
     """
     if loss not in LOSSES:
         raise ValueError(f"unknown loss {loss!r}: use one of {', '.join(LOSSES)}")
-    device = model.weight.device
+    engine = engine or _engine_of(model)
     sgd = optimiser(model, settings)
     schedule = torch.optim.lr_scheduler.PolynomialLR(sgd, settings.iterations, power=0.9)
-    history = []
+    network, sgd = engine.start(model, sgd, schedule)
     model.train()
-    progress = tqdm(batches, total=settings.iterations, desc=f"segmenter ({loss})")
-    for number, batch in enumerate(progress, start=1):
-        phi = model(batch["image"].to(device))
-        y_crf, y_ret = batch["y_crf"].to(device), batch["y_ret"].to(device)
-        value = LOSSES[loss](phi, model.weight, y_crf, y_ret, model.temperature)
-        _step(sgd, schedule, value)
-        history.append({"loss": value.item()})
-        if on_iteration is not None:
+    title = f"segmenter ({loss})"
+    for number, micro_batches in engine.steps(batches, settings.iterations, title):
+        sgd.zero_grad(set_to_none=True)
+        for batch in micro_batches:
+            phi = network(batch["image"])
+            value = LOSSES[loss](
+                phi, model.weight, batch["y_crf"], batch["y_ret"], model.temperature
+            )
+            engine.backward(value)
+            engine.log(loss=value)
+        sgd.step()
+        schedule.step()
+        if on_iteration is not None and engine.rank == 0:
             on_iteration(number, model)
     model.eval()
-    return history
+    return engine.history
 
 
-def _step(
-    sgd: torch.optim.Optimizer, schedule: torch.optim.lr_scheduler.LRScheduler, loss: Tensor
-) -> None:
-    if not torch.isfinite(loss):
-        raise FloatingPointError(f"the loss became {loss.item()}: lower the learning rate")
-    sgd.zero_grad(set_to_none=True)
-    loss.backward()
-    sgd.step()
-    schedule.step()
+def _engine_of(model: BoxClassifier | Segmenter) -> Engine:
+    return Engine(Machine(accelerator=str(model.weight.device), devices=1, nodes=1))
 
 
 @torch.no_grad()
@@ -152,15 +170,16 @@ def confidence_of(model: Segmenter, images: Tensor, y_crf: Tensor, gamma: float 
     """The confidence map sigma of Eq. 12 under the current weights.
 
     Args:
-        model: in any mode; left as it was.
+        model: in any mode and on any device; left as it was.
         images: uint8 [N, 3, H, W].
         y_crf: labels [N, H', W'], of the images' size or another.
 
     Returns:
-        float [N, H', W'] in [0, 1].
+        float [N, H', W'] in [0, 1], on the device of ``y_crf``.
     """
     training = model.training
     model.eval()
-    cosines = F.interpolate(model.scores(images), size=y_crf.shape[1:], mode="bilinear")
+    scores = model.scores(images.to(model.weight.device)).to(y_crf.device)
+    cosines = F.interpolate(scores, size=y_crf.shape[1:], mode="bilinear")
     model.train(training)
     return confidence_map(cosines, y_crf, gamma)

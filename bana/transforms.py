@@ -1,6 +1,6 @@
 """Augmented crops of images, boxes and masks, moved together by torchvision's transforms."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +67,7 @@ class Crops(Dataset[dict[str, Any]]):
         transform: joint transform, as from `training_transform`.
         seed: of the augmentation, >= 0.
         label_folders: pseudo labels to carry along, such as {"y_crf": folder with <id>.png}.
+        strong: ids of photographs whose true mask stands in for each of their pseudo labels.
     """
 
     def __init__(
@@ -75,11 +76,13 @@ class Crops(Dataset[dict[str, Any]]):
         transform: v2.Transform,
         seed: int,
         label_folders: Mapping[str, Path] | None = None,
+        strong: Collection[str] = (),
     ) -> None:
         self.dataset = dataset
         self.transform = transform
         self.seed = seed
         self.label_folders = dict(label_folders or {})
+        self.strong = frozenset(strong)
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -95,11 +98,15 @@ class Crops(Dataset[dict[str, Any]]):
             tv_tensors.Mask uint8 [c, c].
 
         Raises:
-            DataError: when a pseudo label is missing or not of its image's size.
+            DataError: when a pseudo label is missing or not of its image's size, or the mask of a
+                photograph in ``strong`` is missing.
         """
         position, index = draw
         item = add_region(self.dataset[index])
         for key, folder in self.label_folders.items():
+            if item["id"] in self.strong:
+                item[key] = tv_tensors.Mask(self.dataset.mask(item["id"]))
+                continue
             path = Path(folder) / f"{item['id']}.png"
             label = read_mask(path)
             if label.shape != item["image"].shape[-2:]:

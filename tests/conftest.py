@@ -28,3 +28,15 @@ def voc_root() -> Path:
         what = f"BANA_VOC_ROOT={named}" if named else "BANA_VOC_ROOT is not set"
         pytest.skip(f"no real photographs: {what} and {root.name}/ImageSets/Segmentation is absent")
     return root.resolve()
+
+
+@pytest.fixture(scope="session")
+def vgg_weights() -> Path:
+    """VGG-16's ImageNet convolutions; skips, with the reason, where they are not."""
+    named = os.environ.get("BANA_WEIGHTS", "").strip()
+    folder = Path(named).expanduser() if named else REPO.parent / "shared" / "weights"
+    path = folder / "vgg16_imagenet_features.pth"
+    if not path.is_file():
+        what = f"BANA_WEIGHTS={named}" if named else "BANA_WEIGHTS is not set"
+        pytest.skip(f"no ImageNet weights: {what} and {folder.name}/{path.name} is absent")
+    return path.resolve()

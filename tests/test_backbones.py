@@ -21,7 +21,6 @@ from bana.backbones import (
     vgg16,
 )
 
-VGG_WEIGHTS = Path(__file__).resolve().parents[2] / "shared/weights/vgg16_imagenet_features.pth"
 SIZES = [(65, 97), (64, 96), (66, 98), (49, 80), (1, 33), (17, 16)]
 
 
@@ -51,7 +50,7 @@ def small_vgg(monkeypatch: pytest.MonkeyPatch, vgg_state: dict[str, Tensor]) -> 
         for n, v in vgg_state.items()
         if n.startswith("features")
     }
-    monkeypatch.setattr(backbones, "_load_state", lambda path: state)
+    monkeypatch.setattr(backbones, "load_state", lambda path: state)
     return vgg16(weights=Path("unused"))
 
 
@@ -60,7 +59,7 @@ def meta_resnet(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Backbone]:
     """ResNet-101 without numbers: only shapes are worked out."""
     with torch.device("meta"):
         state = torchvision.models.resnet101().state_dict()
-    monkeypatch.setattr(backbones, "_load_state", lambda path: state)
+    monkeypatch.setattr(backbones, "load_state", lambda path: state)
 
     def build(**settings) -> Backbone:
         with torch.device("meta"):
@@ -219,11 +218,9 @@ def test_vgg_layers_are_deeplabs(small_vgg: Backbone) -> None:
     assert [(m.kernel_size, m.stride) for m in pools] == [(3, 1)]
 
 
-def test_vgg_reads_the_imagenet_convolutions() -> None:
-    if not VGG_WEIGHTS.is_file():
-        pytest.skip(f"no ImageNet weights: shared/weights/{VGG_WEIGHTS.name} is absent")
-    backbone = vgg16(weights=VGG_WEIGHTS)
-    state = torch.load(VGG_WEIGHTS, weights_only=True)
+def test_vgg_reads_the_imagenet_convolutions(vgg_weights: Path) -> None:
+    backbone = vgg16(weights=vgg_weights)
+    state = torch.load(vgg_weights, weights_only=True)
     layers = [layer for layer in backbone.body if isinstance(layer, nn.Conv2d)]
     assert torch.equal(layers[0].weight, next(iter(state.values())))
     assert torch.equal(layers[12].bias, list(state.values())[-1])
@@ -232,6 +229,20 @@ def test_vgg_reads_the_imagenet_convolutions() -> None:
         features = backbone.eval()(torch.rand(1, 3, 65, 41))
     assert features.shape == (1, 1024, 9, 6)
     assert features.min() >= 0 and features.max() > 0
+
+
+def test_batch_norm_may_measure_statistics_where_it_is_trained(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    torch.save(timm.create_model("resnet18", num_classes=0).state_dict(), tmp_path / "r.pth")
+    backbone = build_backbone("timm:resnet18", 16, 0, tmp_path / "r.pth", False)
+    first, *others = (m for m in backbone.modules() if isinstance(m, nn.BatchNorm2d))
+    first.requires_grad_(False)
+    before = [m.running_mean.clone() for m in (first, *others)]
+    with torch.no_grad():
+        backbone.train()(torch.rand(2, 3, 33, 33))
+    assert not first.training and torch.equal(first.running_mean, before[0])
+    for norm, mean in zip(others, before[1:], strict=True):
+        assert norm.training and not torch.equal(norm.running_mean, mean)
 
 
 def test_batch_norm_keeps_its_statistics_in_training(light: Backbone) -> None:

@@ -3,12 +3,15 @@
 import json
 import subprocess
 import sys
+from dataclasses import fields
 
 import pytest
 
-from bana import check, cli, stages
+from bana import check, cli, stages, training_cli
 from bana.cli import main
 from bana.labelling import Crew
+from bana.machine import PRECISIONS, Machine
+from bana.networks import POOLINGS
 from bana.training import LOSSES
 
 
@@ -22,6 +25,9 @@ def test_help_needs_no_torch():
 def test_choices_are_those_of_the_package():
     assert set(cli.LOSSES) == set(LOSSES)
     assert set(cli.VARIANTS) == set(stages.VARIANTS)
+    assert set(training_cli.POOLINGS) == set(POOLINGS)
+    assert set(training_cli.PRECISIONS) == set(PRECISIONS)
+    assert set(training_cli.MACHINE) == {field.name for field in fields(Machine)}
 
 
 def test_wrong_input_is_one_line_and_exit_code_2(capsys):
@@ -49,7 +55,8 @@ def test_commands_call_their_stage(monkeypatch, words, stage, choice):
     assert main([*words, "--profile", "smoke"]) == 0
     ((profile, *rest),) = called
     assert profile.name == "smoke"
-    assert rest == [*choice, None]
+    machine = [Machine()] if words[0] == "train" else []
+    assert rest == [*choice, None, *machine]
 
 
 @pytest.mark.parametrize("failures", [{}, {"a": "a.jpg: not an image"}])

@@ -1,0 +1,235 @@
+"""The folder of one training, and how it survives being killed.
+
+runs/<profile>/<training>-<key>/ holds
+
+    settings.json                       the profile and the machine settings, as resolved
+    environment.json                    versions, device, commit
+    metrics.csv                         a row an iteration
+    checkpoint-<iteration>-<hash>.pt    the newest two, gone once the training is finished
+
+A checkpoint appears whole or not at all, and the hash in its name tells whether it is still what
+was written; a damaged one is passed over for the one before it. Everything is read back with
+torch's weights-only loader, which runs no code.
+"""
+
+import csv
+import importlib.util
+import io
+import os
+import platform
+import shutil
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bana.artefacts import (
+    file_hash,
+    remove_unfinished,
+    source_commit,
+    write_json,
+    write_whole,
+)
+
+PACKAGES = ("torchvision", "lightning-fabric", "timm", "numpy")
+
+
+class RunError(ValueError):
+    """A run cannot start or go on; the message says why and what to do."""
+
+
+class Interrupted(Exception):
+    """A training was asked to stop, has saved its state and stopped.
+
+    Attributes:
+        exit_code: what a process says that ends for this reason, 128 plus the signal's number:
+            143 after SIGTERM, 130 after SIGINT.
+    """
+
+    def __init__(self, signal_number: int, message: str) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + signal_number
+
+
+class Run:
+    """Folder of one training.
+
+    Args:
+        folder: see `bana.paths.training_dir`.
+        key: hash of all that the training depends on; a checkpoint of another key is not used.
+    """
+
+    def __init__(self, folder: Path, key: str) -> None:
+        self.folder = folder
+        self.key = key
+        self._good: list[Path] = []
+
+    def prepare(
+        self, settings: Mapping[str, Any], environment: Mapping[str, Any], checkpoint_bytes: int
+    ) -> None:
+        """Make the folder and see to it that hours of training will not be lost for want of disk.
+
+        Args:
+            settings: for settings.json.
+            environment: for environment.json.
+            checkpoint_bytes: size of one checkpoint; there must be room for three, as the
+                newest two stay while the next one is written.
+
+        Raises:
+            RunError: if the folder cannot be written or the disk is too full.
+        """
+        try:
+            remove_unfinished(self.folder, "*")
+            write_json(self.folder / "settings.json", dict(settings))
+            write_json(self.folder / "environment.json", dict(environment))
+            free = shutil.disk_usage(self.folder).free
+        except OSError as error:
+            raise RunError(
+                f"{self.folder} cannot be written ({error.strerror}): make it writable, or set "
+                f"BANA_RUNS to a folder that is"
+            ) from error
+        needed = 3 * checkpoint_bytes
+        if free < needed:
+            raise RunError(
+                f"{self.folder} has {free / 1e9:.2f} GB of free disk and checkpoints need "
+                f"{needed / 1e9:.2f}: free some, or set BANA_RUNS to a folder elsewhere"
+            )
+
+    def load(self) -> dict[str, Any] | None:
+        """The newest checkpoint that is whole and has this run's key; None if there is none."""
+        for path in sorted(self.folder.glob("checkpoint-*.pt"), reverse=True):
+            kept = _read(path)
+            if kept is None:
+                print(f"{path} is damaged: going on from the checkpoint before it")
+            elif kept["key"] == self.key:
+                self._good = [path]
+                return kept
+        return None
+
+    def save(self, kept: Mapping[str, Any]) -> None:
+        """Write a checkpoint and keep, beside it, only the last good one before.
+
+        Args:
+            kept: with "iteration"; tensors and plain values.
+
+        Raises:
+            RunError: if it cannot be written, such as on a full disk; what was there stays.
+        """
+        path = self.folder / f"checkpoint-{kept['iteration']:08d}.pt"
+        whole = {**kept, "key": self.key}
+        try:
+            written = write_whole(path, lambda unfinished: torch.save(whole, unfinished), True)
+        # torch turns some failures to write into a RuntimeError of its own, of several lines.
+        except (OSError, RuntimeError) as error:
+            reason = str(error).splitlines()[0]
+            last = self._good[-1].name if self._good else "none yet"
+            free = shutil.disk_usage(self.folder).free / 1e9
+            raise RunError(
+                f"{path} could not be written ({reason}; {free:.2f} GB of disk are free); the last "
+                f"good checkpoint is still there ({last}): free some disk and run the same command "
+                f"again"
+            ) from error
+        self._good = [*self._good[-1:], written]
+        for old in self.folder.glob("checkpoint-*"):
+            if old not in self._good:
+                old.unlink(missing_ok=True)
+
+    def clear(self) -> None:
+        """Remove the checkpoints: the training is finished, or shall begin anew."""
+        self._good = []
+        for path in self.folder.glob("checkpoint-*"):
+            path.unlink(missing_ok=True)
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """What a checkpoint holds, on the CPU; None if it is not what was written."""
+    try:
+        if not path.stem.endswith(f"-{file_hash(path)}"):
+            return None
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        return None
+
+
+class Metrics:
+    """metrics.csv: one row an iteration, each iteration once, however often a run was resumed.
+
+    Args:
+        path: of the file.
+        done: iterations that are done; rows of later ones, and a row cut short, are removed.
+        tensorboard: write the numbers for TensorBoard too, beside the file.
+
+    Raises:
+        RunError: if TensorBoard is asked for and not installed.
+    """
+
+    def __init__(self, path: Path, done: int, tensorboard: bool = False) -> None:
+        kept = _rows_until(path, done)
+        text = io.StringIO(newline="")
+        csv.writer(text, lineterminator="\n").writerows(kept)
+        write_whole(path, lambda unfinished: unfinished.write_text(text.getvalue(), newline="\n"))
+        self._file = path.open("a", encoding="utf-8", newline="")
+        self._writer = csv.writer(self._file, lineterminator="\n")
+        self._empty = not kept
+        self._board = _summary_writer(path.parent, done) if tensorboard else None
+
+    def append(self, row: Mapping[str, float]) -> None:
+        """Add a row; "iteration" comes first, and every row has the same names."""
+        if self._empty:
+            self._writer.writerow(row)
+            self._empty = False
+        self._writer.writerow(row.values())
+        self._file.flush()
+        if self._board is not None:
+            for name, value in row.items():
+                self._board.add_scalar(name, value, int(row["iteration"]))
+
+    def sync(self) -> None:
+        """Force the rows to the disk, so that no checkpoint is newer than its rows."""
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+        if self._board is not None:
+            self._board.close()
+
+
+def _rows_until(path: Path, done: int) -> list[list[str]]:
+    """Header and rows of the first iterations; nothing where there are none."""
+    if not done or not path.is_file():
+        return []
+    with path.open(encoding="utf-8", newline="") as opened:
+        header, *rows = list(csv.reader(opened)) or [[]]
+    whole = [row for row in rows if len(row) == len(header) and row[0].isdigit()]
+    return [header, *(row for row in whole if int(row[0]) <= done)] if header else []
+
+
+def check_tensorboard() -> None:
+    """Raise `RunError` where TensorBoard is not installed."""
+    if importlib.util.find_spec("tensorboard") is None:
+        raise RunError("TensorBoard is not installed: pip install tensorboard, or go without it")
+
+
+def _summary_writer(folder: Path, done: int) -> Any:
+    check_tensorboard()
+    from torch.utils.tensorboard import SummaryWriter
+
+    return SummaryWriter(str(folder / "tensorboard"), purge_step=done + 1)
+
+
+def environment(device: torch.device, processes: int = 1) -> dict[str, Any]:
+    """What a training runs with: versions, device, number of processes, commit."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor()
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,  # of the module: it says which CUDA it was built for
+        **{package: version(package) for package in PACKAGES},
+        "system": platform.platform(),
+        "device": f"{device.type} {name}".strip(),
+        "processes": processes,
+        "cores": os.cpu_count(),
+        "commit": source_commit(),
+    }

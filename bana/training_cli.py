@@ -1,0 +1,149 @@
+"""The command `bana train`, and what the command line can change in a profile."""
+
+import argparse
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bana.paths import run_dir
+
+if TYPE_CHECKING:  # imports torch, which `bana --help` does without
+    from bana.profiles import Profile
+
+POOLINGS = ("bap", "gap")
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+# Options of `bana train` that are fields of `bana.machine.Machine`.
+MACHINE = ("accelerator", "devices", "nodes", "precision", "accumulation", "compile")
+MACHINE += ("loader_workers", "checkpoint_minutes", "restart", "tensorboard")
+
+
+def add_train_command(
+    command: Callable[..., argparse.ArgumentParser],
+    with_profile: Callable[[argparse.ArgumentParser], argparse.ArgumentParser],
+    losses: tuple[str, ...],
+) -> None:
+    """Add `bana train classifier` and `bana train segmentation`.
+
+    Args:
+        command: makes a command of its name, action and help.
+        with_profile: adds the options of every command that works under a profile.
+        losses: names to choose from.
+    """
+    train = command("train", _train, "train a network, unless it is trained already")
+    models = train.add_subparsers(dest="model", metavar="MODEL", required=True)
+    classifier = with_profile(models.add_parser("classifier", help="stage 1, learns from boxes"))
+    _add_machine(add_changes(classifier))
+    classifier.add_argument(
+        "--pooling", choices=POOLINGS, default="bap", help="within a box (default: bap)"
+    )
+    segmentation = with_profile(
+        models.add_parser("segmentation", help="stage 3, learns from pseudo labels")
+    )
+    _add_machine(add_changes(segmentation))
+    segmentation.add_argument("--loss", choices=losses, default="nal", help="(default: nal)")
+
+
+def add_changes(made: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """Add the options that change a profile; `chosen_profile` reads them."""
+    made.add_argument(
+        "--weights",
+        type=Path,
+        metavar="PATH",
+        help="ImageNet weights: a file, or a folder of them (default: BANA_WEIGHTS, a folder)",
+    )
+    made.add_argument(
+        "--iterations",
+        type=int,
+        metavar="N",
+        help="a try: N iterations a training, in a run folder of its own",
+    )
+    made.add_argument(
+        "--strong",
+        metavar="SPLIT",
+        help="semi-supervised: true masks of this split instead of their pseudo labels",
+    )
+    return made
+
+
+def _add_machine(made: argparse.ArgumentParser) -> None:
+    """Options that say where and how to train, not what."""
+    group = made.add_argument_group(
+        "machine", "Where to train; the results are kept under the same name in any case."
+    )
+    group.add_argument("--accelerator", metavar="NAME", help="auto, cpu, cuda, cuda:1, mps")
+    group.add_argument("--devices", type=int, metavar="N", help="processes a node, a device each")
+    group.add_argument(
+        "--nodes", type=int, metavar="N", help="(default: as torchrun or SLURM says)"
+    )
+    group.add_argument("--precision", choices=PRECISIONS, help="(default: 32-true)")
+    group.add_argument(
+        "--accumulate",
+        dest="accumulation",
+        type=int,
+        metavar="N",
+        help="cut each batch into N that are computed one after the other, for small memories",
+    )
+    group.add_argument("--compile", action="store_true", help="use torch.compile")
+    group.add_argument(
+        "--workers",
+        dest="loader_workers",
+        type=int,
+        metavar="N",
+        help="processes that prepare crops, for each device (default: the profile's)",
+    )
+    group.add_argument(
+        "--checkpoint-minutes", type=float, metavar="M", help="between checkpoints (default: 5)"
+    )
+    group.add_argument(
+        "--restart", action="store_true", help="begin anew; without it a training goes on"
+    )
+    group.add_argument(
+        "--tensorboard", action="store_true", help="write the metrics for TensorBoard too"
+    )
+
+
+def chosen_profile(arguments: argparse.Namespace) -> "Profile":
+    """The profile that is named, with what the command line changes in it.
+
+    Args:
+        arguments: with "profile" and, of a command that has them, the options of `add_changes`.
+
+    Raises:
+        ValueError: if there is no such profile, or a change makes no sense.
+    """
+    from bana.profiles import get_profile, shortened
+
+    given = vars(arguments)
+    profile = get_profile(arguments.profile)
+    if given.get("iterations") is not None:
+        profile = shortened(profile, given["iterations"])
+    if given.get("weights") is not None:
+        profile = replace(profile, weights=str(given["weights"]))
+    if given.get("strong") is not None:
+        profile = replace(profile, strong_split=given["strong"])
+    return profile
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    from bana import engine, stages
+    from bana.machine import Machine
+    from bana.runs import Interrupted
+
+    profile = chosen_profile(arguments)
+    machine = Machine(
+        **{name: value for name in MACHINE if (value := getattr(arguments, name)) is not None}
+    )
+    try:
+        if arguments.model == "classifier":
+            stages.classifier(profile, arguments.pooling, arguments.data, machine)
+        else:
+            stages.segmenter(profile, arguments.loss, arguments.data, machine)
+    except Interrupted as stopped:
+        if engine.finish():
+            print(f"bana: {stopped}", file=sys.stderr)
+        return stopped.exit_code
+    if engine.finish():
+        print(run_dir(profile.name))
+    return 0
