@@ -5,7 +5,6 @@ Imports are inside the commands, so that `bana --help` answers at once.
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -89,27 +88,12 @@ def _export_options(made: argparse.ArgumentParser, variants: Sequence[str]) -> N
     made.add_argument("--out", type=Path, required=True, metavar="FILE", help="the results")
 
 
-def _environment() -> dict[str, str | int | None]:
-    """What a record was measured with."""
-    import platform
-    from importlib.metadata import version
-
-    import torch
-
-    packages = ("torch", "torchvision", "timm", "opencv-python-headless", "numpy")
-    packages += ("torchmetrics", "pycocotools")
-    return {
-        "python": platform.python_version(),
-        **{name: version(name) for name in packages},
-        "cores": os.cpu_count(),
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-    }
-
-
 def _evaluate(arguments: argparse.Namespace) -> int:
     from bana import stages
-    from bana.figures import source_commit
+    from bana.artefacts import source_commit
+    from bana.prediction import fastest_device
     from bana.profiles import with_seed
+    from bana.runs import environment
     from bana.seeds import combined_record
     from bana.tables import record_tables
 
@@ -127,7 +111,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     record = {
         "command": f"bana evaluate --profile {profile.name}{given}",
         "commit": source_commit(),
-        "environment": _environment(),
+        "environment": environment(fastest_device()),
         **measured,
     }
     print(record_tables(record))

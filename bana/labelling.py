@@ -219,10 +219,12 @@ def make_label_files(
         {id: reason} of the images that could not be read; the others have their labels.
 
     Raises:
-        ValueError: whatever is wrong with more than one image, such as classes that the model
-            does not know; nothing more is started then.
+        ValueError: if there is no such device; or whatever is wrong with more than one image, such
+            as classes that the model does not know; nothing more is started then.
     """
     crew = crew or Crew(job.profile.label_workers)
+    if not torch.cuda.is_available() and any(name.startswith("cuda") for name in crew.devices):
+        raise ValueError(f"devices {', '.join(crew.devices)}: torch sees no GPU here; use cpu")
     for unfinished in job.folder.glob("Y_*/.*.tmp"):
         unfinished.unlink()
     # Spawned, since a forked process inherits torch's thread pool in a state it cannot use.

@@ -40,7 +40,8 @@ from bana.profiles import get_profile
 from bana.voc import find_voc_root
 
 # Modules that start notebooks or print, and enter no result.
-FRONT_MODULES = frozenset({"cli.py", "runner.py", "notebook_io.py"})
+FRONTS = ("cli", "data_cli", "evaluation_cli", "training_cli", "runner", "notebook_io")
+FRONT_MODULES = frozenset(f"{name}.py" for name in FRONTS)
 QUIET_KERNEL = ["--IPKernelApp.log_level=40"]
 State = dict[str, str]
 

@@ -33,7 +33,7 @@ from bana.artefacts import (
     write_whole,
 )
 
-PACKAGES = ("torchvision", "lightning-fabric", "timm", "numpy")
+PACKAGES = ("torchvision", "lightning-fabric", "timm", "opencv-python-headless", "numpy")
 
 
 class RunError(ValueError):
@@ -221,7 +221,7 @@ def _summary_writer(folder: Path, done: int) -> Any:
 
 
 def environment(device: torch.device, processes: int = 1) -> dict[str, Any]:
-    """What a training runs with: versions, device, number of processes, commit."""
+    """What a training or an evaluation runs with: versions, device, processes, commit."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor()
     return {
         "python": platform.python_version(),

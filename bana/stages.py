@@ -253,7 +253,7 @@ def segmenter(
         settings = profile.segmentation
         images = labelled(data, folder)
         batches = trained.batches(profile, images, settings, hold, folders, strong)
-        watcher = _ConfidenceWatcher(profile, images, folder / "Y_crf", maps)
+        watcher = trained.ConfidenceWatcher(profile, images, folder / "Y_crf", maps)
         watching = watcher if loss == "nal" else None
         torch.manual_seed(profile.seed)  # dropout must not depend on what was made just now
         with hold.guarded(settings.batch):
@@ -375,8 +375,10 @@ def record(profile: Profile, root: str | Path | None = None) -> dict[str, Any]:
     data = {split: dataset(profile, split, root) for split in ("train", "val")}
     has_objects = average_precision.object_folder(data["val"]).is_dir()
     run = run_dir(profile.name)
+    # The weights' content says what was measured; where they lay is nobody's business.
+    used = {"weights": trained.weights_key(profile, profile.backbone)}
     result = {
-        "profile": asdict(profile),
+        "profile": asdict(profile) | used,
         "data": {
             "kind": "drawn sample" if profile.data == "sample" else "folder in VOC layout",
             "classes": list(data["val"].classes),
@@ -396,34 +398,6 @@ def record(profile: Profile, root: str | Path | None = None) -> dict[str, Any]:
         if (seconds := _seconds(path)) is not None
     }
     return result
-
-
-class _ConfidenceWatcher:
-    """Keeps the confidence map of a few training images at the profile's snapshots."""
-
-    def __init__(
-        self,
-        profile: Profile,
-        data: voc.VocDataset,
-        folder: Path,
-        maps: dict[int, dict[str, torch.Tensor]],
-        images: int = 3,
-    ):
-        total = profile.segmentation.iterations
-        self.iterations = {max(1, round(share * total)) for share in profile.snapshots}
-        self.profile, self.data, self.folder = profile, data, folder
-        self.images = range(min(images, len(data)))
-        self.maps = maps
-
-    def __call__(self, iteration: int, model: networks.Segmenter) -> None:
-        if iteration in self.iterations:
-            self.maps[iteration] = {self.data.ids[i]: self._map(i, model) for i in self.images}
-
-    def _map(self, index: int, model: networks.Segmenter) -> torch.Tensor:
-        item = self.data[index]
-        y_crf = voc.read_mask(self.folder / f"{item['id']}.png")
-        image = transforms.eval_image(item, self.profile.image_scale)
-        return training.confidence_of(model, image[None], y_crf[None])[0]
 
 
 def _classifier_key(profile: Profile, pooling: str, root: str | Path | None = None) -> str:

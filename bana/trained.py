@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from bana import backbones
@@ -17,8 +18,9 @@ from bana.networks import BoxClassifier, Segmenter
 from bana.paths import training_dir
 from bana.profiles import Optimisation, Profile
 from bana.runs import Run, RunError
-from bana.transforms import Crops, collate, draw_order, training_transform
-from bana.voc import VocDataset
+from bana.training import confidence_of
+from bana.transforms import Crops, collate, draw_order, eval_image, training_transform
+from bana.voc import VocDataset, read_mask
 from bana.weights import WEIGHT_FILES, find_weights
 
 
@@ -136,6 +138,43 @@ def batches(
         prefetch_factor=(4 if on_gpu else 2) if workers else None,
         worker_init_fn=leave_signals_to_the_main_process,
     )
+
+
+class ConfidenceWatcher:
+    """Keeps the confidence map of a few training images at the profile's snapshots.
+
+    Args:
+        profile: says when, as fractions of the training.
+        data: the training images, the first of which are watched.
+        folder: of their Y_crf.
+        maps: {iteration: {id: sigma, float [H, W]}}, filled while the training runs.
+        images: how many to watch.
+    """
+
+    def __init__(
+        self,
+        profile: Profile,
+        data: VocDataset,
+        folder: Path,
+        maps: dict[int, dict[str, Tensor]],
+        images: int = 3,
+    ) -> None:
+        total = profile.segmentation.iterations
+        self.iterations = {max(1, round(share * total)) for share in profile.snapshots}
+        self.profile, self.data, self.folder = profile, data, folder
+        self.images = range(min(images, len(data)))
+        self.maps = maps
+
+    def __call__(self, iteration: int, model: Segmenter) -> None:
+        """Keep the maps under the current weights if it is time to."""
+        if iteration in self.iterations:
+            self.maps[iteration] = {self.data.ids[i]: self._map(i, model) for i in self.images}
+
+    def _map(self, index: int, model: Segmenter) -> Tensor:
+        item = self.data[index]
+        y_crf = read_mask(self.folder / f"{item['id']}.png")
+        image = eval_image(item, self.profile.image_scale)
+        return confidence_of(model, image[None], y_crf[None])[0]
 
 
 def weights_key(profile: Profile, name: str) -> str | None:
