@@ -8,8 +8,9 @@ there is a CUDA GPU, both of ours are timed on it too, from and to the memory of
 
 import argparse
 import importlib.util
-from collections.abc import Callable
-from functools import partial
+import json
+from collections.abc import Callable, Iterable
+from functools import cache, partial
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -136,15 +137,19 @@ class Case(NamedTuple):
     row: dict[str, Any]
     methods: dict[str, Callable[[], Tensor]]
 
-    def key(self, method: str) -> str:
-        """Names one method of one case to a worker."""
-        return f"{self.row} {method}"
+
+class Choice(NamedTuple):
+    """What a case is made of."""
+
+    parameters: str
+    problem: Problem
+    picture: Picture
+    seed: int
 
 
-def make_case(
-    name: str, problem: Problem, picture: Picture, seed: int, more: dict[str, Method] | None = None
-) -> Case:
-    """Bind every method to its arguments."""
+def make_case(choice: Choice, more: dict[str, Method] | None = None) -> Case:
+    """Draw the probabilities and bind every method to its arguments."""
+    name, problem, picture, seed = choice
     image, parameters = picture.image, PARAMETERS[name]
     q = draw_probabilities(problem, *image.shape[1:], seed)
     size = list(image.shape[1:])
@@ -153,10 +158,10 @@ def make_case(
     return Case(row, {key: partial(run, image, q, parameters) for key, run in methods.items()})
 
 
-def each_case(pictures: list[Picture]) -> list[Case]:
+def choices(pictures: list[Picture]) -> list[Choice]:
     """Every parameter set, problem and picture."""
     return [
-        make_case(name, problem, picture, seed)
+        Choice(name, problem, picture, seed)
         for name in PARAMETERS
         for problem in PROBLEMS
         for seed, picture in enumerate(pictures)
@@ -174,12 +179,24 @@ def summary(seconds: dict[str, list[float]]) -> dict[str, Any]:
     return rows
 
 
-def times(cases: list[Case], repeats: int) -> list[dict]:
+def serve_cases(wanted: list[Choice]) -> None:
+    """The worker's side; a case is made when it is first asked for, and kept."""
+    made = cache(lambda number: make_case(wanted[number]))
+    serve(
+        {
+            f"{number} {name}": lambda number=number, name=name: made(number).methods[name]()
+            for number in range(len(wanted))
+            for name in compared()
+        }
+    )
+
+
+def times(cases: Iterable[Case], repeats: int) -> list[dict]:
     """Seconds an image of every case, in this process."""
     return [case.row | summary(seconds_in_turn(case.methods, repeats)) for case in cases]
 
 
-def times_of_two(cases: list[Case], repeats: int, words: list[str]) -> list[dict]:
+def times_of_two(cases: Iterable[Case], repeats: int, words: list[str]) -> list[dict]:
     """Seconds until two processes of one thread, at it at once, have each done the same image."""
     rows = []
     with Worker(__file__, words) as first, Worker(__file__, words) as second:
@@ -190,21 +207,25 @@ def times_of_two(cases: list[Case], repeats: int, words: list[str]) -> list[dict
             first.seconds()
             second.seconds()
 
-        for case in cases:
-            both = {name: partial(together, case.key(name)) for name in case.methods}
+        for number, case in enumerate(cases):
+            both = {name: partial(together, f"{number} {name}") for name in case.methods}
             rows.append(case.row | summary(seconds_in_turn(both, repeats)))
     return rows
 
 
-def peak_memory(cases: list[Case], words: list[str]) -> list[dict]:
-    """Megabytes that each method adds at its peak, each in a fresh process."""
+def peak_memory(wanted: list[Choice], words: list[str]) -> list[dict]:
+    """Megabytes that drawing a case and each method add at their peak, each in a fresh process.
+
+    Of the first parameters and the first picture, every problem.
+    """
     rows = []
-    for case in cases:
-        row = dict(case.row)
-        for name in case.methods:
-            with Worker(__file__, words) as worker:
-                row[name] = round(worker.peak_memory(case.key(name)) / 1e6, 1)
-        rows.append(row)
+    for number, choice in enumerate(wanted):
+        if (choice.parameters, choice.picture) == (wanted[0].parameters, wanted[0].picture):
+            row = make_case(choice).row
+            for name in compared():
+                with Worker(__file__, words) as worker:
+                    row[name] = round(worker.peak_memory(f"{number} {name}") / 1e6, 1)
+            rows.append(row)
     return rows
 
 
@@ -218,7 +239,7 @@ def accuracy(pictures: list[Picture], shrink: int) -> list[dict]:
         for seed, picture in enumerate(pictures):
             height, width = (length // shrink for length in picture.image.shape[1:])
             middle = Picture(picture.name, center_crop(picture.image, [height, width]))
-            case = make_case(name, Problem(4, 4), middle, seed, {"exact": exact})
+            case = make_case(Choice(name, Problem(4, 4), middle, seed), {"exact": exact})
             found = {method: run() for method, run in case.methods.items()}
             oracle = found.pop("exact")
             unary = draw_probabilities(Problem(4, 4), *middle.image.shape[1:], seed)
@@ -244,8 +265,9 @@ def scaling(picture: Picture, scales: list[float], labels: list[int]) -> list[Ca
         image = F.interpolate(picture.image[None].float(), scale_factor=scale, mode="bilinear")
         image = image[0].clamp(0, 255).byte()
         more = {"exact": exact} if image[0].numel() <= EXACT_PIXELS else {}
-        cases.append(make_case("label", Problem(4, 4), Picture(picture.name, image), 0, more))
-    return cases + [make_case("label", Problem(c, c), picture, 0) for c in labels]
+        shrunk = Picture(picture.name, image)
+        cases.append(make_case(Choice("label", Problem(4, 4), shrunk, 0), more))
+    return cases + [make_case(Choice("label", Problem(c, c), picture, 0)) for c in labels]
 
 
 def main() -> None:
@@ -255,32 +277,38 @@ def main() -> None:
     parser.add_argument("--photographs", type=Path, help="folder in VOC layout")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--out", type=Path, help="JSON file to write")
+    parser.add_argument(
+        "--parts", nargs="+", metavar="PART", help="of the record in --out, measured anew"
+    )
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     # One thread for one process: pydensecrf has no more, and labelling runs a process a core.
     torch.set_num_threads(1)
-    quick = options.quick
+    quick, repeats = options.quick, options.repeats
     pictures = read_pictures(options.photographs, 3, *((60, 80) if quick else (375, 500)))
-    cases = each_case(pictures[:1] if quick else pictures)
+    wanted = choices(pictures[:1] if quick else pictures)
     if options.serve:
-        serve({case.key(name): run for case in cases for name, run in case.methods.items()})
+        serve_cases(wanted)
         return
     words = ["--serve", *(["--quick"] if quick else [])]
     words += ["--photographs", str(options.photographs)] if options.photographs else []
     scales, labels = ([0.5], [2]) if quick else ([0.25, 0.5, 1, 1.5, 2], [2, 8, 16, 21, 32])
-    first = [case for case in cases[: len(cases) // 3] if case.row["picture"] == pictures[0].name]
-    first = first[:1] if quick else first
-    record = {
+    parts: dict[str, Callable[[], list[dict]]] = {
+        "one_thread": lambda: times(map(make_case, wanted), repeats),
+        "two_processes": lambda: times_of_two(map(make_case, wanted), repeats, words),
+        "peak_memory_mb": lambda: peak_memory(wanted[: 1 if quick else None], words),
+        "accuracy": lambda: accuracy(pictures, 2),
+        "scaling": lambda: times(scaling(pictures[0], scales, labels), max(1, repeats // 2)),
+    }
+    record: dict[str, Any] = {
         "benchmark": "dense CRF, 10 iterations, against pydensecrf and the exact filter",
         "photographs": options.photographs is not None,
         **environment(),
-        "repeats": options.repeats,
-        "one_thread": times(cases, options.repeats),
-        "two_processes": times_of_two(cases, options.repeats, words),
-        "peak_memory_mb": peak_memory(first, words),
-        "accuracy": accuracy(pictures, 2),
-        "scaling": times(scaling(pictures[0], scales, labels), max(1, options.repeats // 2)),
+        "repeats": repeats,
     }
+    if options.parts:
+        record |= json.loads(options.out.read_text(encoding="utf-8"))
+    record |= {part: parts[part]() for part in options.parts or parts}
     write_record(record, options.out)
 
 

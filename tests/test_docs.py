@@ -1,6 +1,8 @@
-"""The ledger of divergences names things that exist, and every row says whether it was measured."""
+"""Documents follow the code and the records: the ledger of divergences, and what things cost."""
 
+import copy
 import importlib
+import importlib.util
 import re
 
 import pytest
@@ -32,3 +34,31 @@ def test_every_row_is_whole() -> None:
     assert len(ROWS) > 40
     for row in ROWS:
         assert len(row) == 6 and all(row), row
+
+
+def scaling_tool():
+    path = repo_root() / "tools" / "scaling.py"
+    spec = importlib.util.spec_from_file_location("scaling_tool", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_costs_are_what_the_records_say() -> None:
+    tool = scaling_tool()
+    text = tool.DOCUMENT.read_text(encoding="utf-8")
+    assert text == tool.written(text, tool.read_records()), "run `python tools/scaling.py`"
+
+
+def test_plan_follows_the_records() -> None:
+    tool = scaling_tool()
+    records = tool.read_records()
+    slower = copy.deepcopy(records)
+    slower["labelling"]["2 processes of 1 thread"]["images_a_second"] /= 2
+    (before, after) = (
+        [line.split("|")[4].strip() for line in tool.plan(r).splitlines()[2:5]]
+        for r in (records, slower)
+    )
+    for one, other in zip(before, after, strict=True):
+        hours, twice = (float(text.replace(",", "")) for text in (one, other))
+        assert twice == pytest.approx(2 * hours, abs=0.11)

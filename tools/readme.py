@@ -197,8 +197,8 @@ def speed(records: dict[str, dict[str, Any]]) -> str:
             f"Each range is over {len(pictures)} photographs of 375 x 500 pixels and the three "
             f"published parameter sets, medians of {crf['repeats']} rounds "
             f"([record](results/crf.json)). Beside the exact filter, on pieces of {size} pixels "
-            f"with 4 vague labels, {means['dense']:.1%} of the lattice's labels are the exact "
-            f"ones and {means['pydensecrf']:.1%} of pydensecrf's; the lattice is closer in "
+            f"with 4 vague labels, {means['dense']:.2%} of the lattice's labels are the exact "
+            f"ones and {means['pydensecrf']:.2%} of pydensecrf's; the lattice is closer in "
             f"{closer} of {len(crf['accuracy'])} cases. Both filter through a permutohedral "
             f"lattice, whose error is most of either.",
         ]

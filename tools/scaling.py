@@ -20,6 +20,7 @@ BEGIN, END = "<!-- {}: written by tools/scaling.py -->", "<!-- end of {} -->"
 TERAFLOP_A_SECOND = 100.0  # sustained, half precision, by a GPU of the H100's class
 DOLLARS_A_GPU_HOUR = 3.0
 SIZES = {"VOC with SBD": 10_582, "COCO 2017": 118_287, "a hundred million": 100_000_000}
+LINES = {"classifier": ("C0", "o"), "labels": ("C1", "s"), "segmenter": ("C2", "^")}
 FACTORS = {"side": "side of the crop or image (px)", "batch": "batch", "boxes": "boxes an image"}
 
 Record = dict[str, Any]
@@ -117,7 +118,8 @@ def plan(records: dict[str, Record]) -> str:
             f"{cost['segmenter']:,.0f} GFLOP a crop forward and backward (counted on VGG-16 by "
             f"torch), as many for each image of COCO, and no more than COCO's beyond; "
             f"{TERAFLOP_A_SECOND:.0f} TFLOP/s sustained and {DOLLARS_A_GPU_HOUR:.0f} dollars an "
-            f"hour are assumptions. Labelling: the light backbone on the CPU, measured.",
+            f"hour are assumptions. Labelling: the light backbone on the CPU, measured; VGG-16 belongs "
+            f"on a GPU there.",
         ]
     )
 
@@ -131,22 +133,17 @@ def _table(header: list[str], rows: list[list[str]], words: int) -> str:
 def draw(records: dict[str, Record]) -> None:
     """Seconds against each factor, of the CRF against pixels, and images a second by crew."""
     plotting.use_style()
-    rows = records["scaling"]["rows"]
-    middle = {r["stage"]: r for r in reversed(rows) if r["backbone"] == "lite0"}
+    rows = [row for row in records["scaling"]["rows"] if row["backbone"] == "lite0"]
     fig, axes = plt.subplots(1, 4, figsize=(13, 3))
     for ax, (factor, title) in zip(axes, FACTORS.items(), strict=False):
-        for (stage, base), marker in zip(middle.items(), "os^", strict=False):
-            others = [key for key in FACTORS if key != factor]
-            line = [
-                r
-                for r in rows
-                if (r["stage"], r["backbone"]) == (stage, "lite0")
-                and all(r[key] == base[key] for key in others)
-            ]
+        for stage, (colour, marker) in LINES.items():
+            middle = next(row for row in rows if row["stage"] == stage)
+            others = ["stage", *(key for key in FACTORS if key != factor)]
+            line = [r for r in rows if all(r[key] == middle[key] for key in others)]
             line.sort(key=lambda r: r[factor])
             if len(line) > 1:
-                values = [r["seconds_median"] for r in line]
-                ax.plot([r[factor] for r in line], values, marker=marker, label=stage)
+                across, values = zip(*((r[factor], r["seconds_median"]) for r in line), strict=True)
+                ax.plot(across, values, color=colour, marker=marker, label=stage)
         ax.set(xlabel=title, ylabel="time of a step (s)", ylim=0)
         ax.legend()
     sizes = [r for r in records["crf"]["scaling"] if r["labels"] == 4]
@@ -157,7 +154,6 @@ def draw(records: dict[str, Record]) -> None:
         axes[3].plot(pixels, values, marker=marker, label=f"{method} CRF")
     axes[3].set(xscale="log", yscale="log", xlabel="pixels (4 labels)", ylabel="time (s)")
     axes[3].legend()
-    fig.tight_layout()
     fig.savefig(FIGURE, dpi=72, metadata={"Software": None})
     plt.close(fig)
 
