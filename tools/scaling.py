@@ -118,8 +118,8 @@ def plan(records: dict[str, Record]) -> str:
             f"{cost['segmenter']:,.0f} GFLOP a crop forward and backward (counted on VGG-16 by "
             f"torch), as many for each image of COCO, and no more than COCO's beyond; "
             f"{TERAFLOP_A_SECOND:.0f} TFLOP/s sustained and {DOLLARS_A_GPU_HOUR:.0f} dollars an "
-            f"hour are assumptions. Labelling: the light backbone on the CPU, measured; VGG-16 belongs "
-            f"on a GPU there.",
+            f"hour are assumptions. Labelling: the light backbone on the CPU, measured; VGG-16 "
+            f"belongs on a GPU there.",
         ]
     )
 
