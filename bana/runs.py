@@ -227,7 +227,7 @@ def environment(device: torch.device, processes: int = 1) -> dict[str, Any]:
         "python": platform.python_version(),
         "torch": torch.__version__,  # of the module: it says which CUDA it was built for
         **{package: version(package) for package in PACKAGES},
-        "system": platform.platform(),
+        "system": f"{platform.system()} {platform.machine()}",
         "device": f"{device.type} {name}".strip(),
         "processes": processes,
         "cores": os.cpu_count(),
