@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, replace
@@ -200,6 +201,16 @@ def open_manifest(
     if not path.is_file():
         write_json(path, {"key": key, **about, "seconds": 0.0, "failures": {}})
     return read_json(path)
+
+
+def warn_of_failures(failures: dict[str, str], manifest: Path) -> None:
+    """Say how many images have no labels, and why the first has none."""
+    if failures:
+        warnings.warn(
+            f"{len(failures)} images have no labels: {next(iter(failures.values()))}; all of them "
+            f"are named in {manifest}",
+            stacklevel=3,
+        )
 
 
 def make_label_files(

@@ -5,7 +5,6 @@ it depends on. A stage loads what is there when the key fits and makes it anew o
 """
 
 import time
-import warnings
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -58,6 +57,7 @@ from bana.labelling import (
     make_label_files,
     manifest_path,
     open_manifest,
+    warn_of_failures,
 )
 from bana.machine import THIS_MACHINE, Machine
 from bana.paths import run_dir, runs_root
@@ -204,12 +204,7 @@ def labels(
         manifest["failures"] = failures
         path = manifest_path(folder, shard)
         write_json(path, manifest)
-        if failures:
-            warnings.warn(
-                f"{len(failures)} images have no labels: {next(iter(failures.values()))}; "
-                f"all of them are named in {path}",
-                stacklevel=2,
-            )
+        warn_of_failures(failures, path)
     return folder
 
 

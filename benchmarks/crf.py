@@ -14,6 +14,7 @@ from functools import cache, partial
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -253,6 +254,31 @@ def accuracy(pictures: list[Picture], shrink: int) -> list[dict]:
     return rows
 
 
+def left_out(pictures: list[Picture], repeats: int) -> list[dict]:
+    """What leaving out labels that matter nowhere changes: labels, and time over filtering all."""
+
+    def every_label(*arguments: Any) -> Tensor:
+        with patch("bana.crf.NEGLIGIBLE", 0.0):
+            return dense(*arguments)
+
+    rows = []
+    for name in PARAMETERS:
+        for seed, picture in enumerate(pictures):
+            choice = Choice(name, Problem(21, 4), picture, seed)
+            case = make_case(choice, {"every label": every_label})
+            methods = {key: case.methods[key] for key in ("dense", "every label")}
+            seconds = seconds_in_turn(methods, repeats)
+            pairs = zip(*seconds.values(), strict=True)
+            rows.append(
+                case.row
+                | {
+                    "equal_labels": 1 - different(*(run() for run in methods.values())),
+                    "time_ratio": median(some / every for some, every in pairs),
+                }
+            )
+    return rows
+
+
 def different(q: Tensor, other: Tensor) -> float:
     """Share of the pixels with another label."""
     return (q.argmax(0) != other.argmax(0)).double().mean().item()
@@ -298,6 +324,7 @@ def main() -> None:
         "two_processes": lambda: times_of_two(map(make_case, wanted), repeats, words),
         "peak_memory_mb": lambda: peak_memory(wanted[: 1 if quick else None], words),
         "accuracy": lambda: accuracy(pictures, 2),
+        "left_out": lambda: left_out(pictures[: 1 if quick else None], repeats),
         "scaling": lambda: times(scaling(pictures[0], scales, labels), max(1, repeats // 2)),
     }
     record: dict[str, Any] = {

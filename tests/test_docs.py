@@ -2,10 +2,10 @@
 
 import copy
 import importlib
-import importlib.util
 import re
 
 import pytest
+from load_tool import load_tool
 
 from bana.paths import repo_root
 
@@ -36,22 +36,14 @@ def test_every_row_is_whole() -> None:
         assert len(row) == 6 and all(row), row
 
 
-def scaling_tool():
-    path = repo_root() / "tools" / "scaling.py"
-    spec = importlib.util.spec_from_file_location("scaling_tool", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_costs_are_what_the_records_say() -> None:
-    tool = scaling_tool()
+    tool = load_tool("scaling")
     text = tool.DOCUMENT.read_text(encoding="utf-8")
     assert text == tool.written(text, tool.read_records()), "run `python tools/scaling.py`"
 
 
 def test_plan_follows_the_records() -> None:
-    tool = scaling_tool()
+    tool = load_tool("scaling")
     records = tool.read_records()
     slower = copy.deepcopy(records)
     slower["labelling"]["2 processes of 1 thread"]["images_a_second"] /= 2

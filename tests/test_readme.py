@@ -1,18 +1,10 @@
 """The README's results are what tools/readme.py writes from the records."""
 
 import copy
-import importlib.util
 
-from bana.paths import repo_root
+from load_tool import load_tool
+
 from bana.seeds import combined_record
-
-
-def _tool():
-    path = repo_root() / "tools" / "readme.py"
-    spec = importlib.util.spec_from_file_location("readme_tool", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def _record(bap: float, nal: float) -> dict:
@@ -37,13 +29,13 @@ def _record(bap: float, nal: float) -> dict:
 
 
 def test_readme_is_what_the_records_say():
-    tool = _tool()
+    tool = load_tool("readme")
     readme = tool.README.read_text(encoding="utf-8")
     assert readme == tool.written(readme), "run `python tools/readme.py`"
 
 
 def test_speed_follows_the_records():
-    tool = _tool()
+    tool = load_tool("readme")
     records = tool.read_records(("labels", "crf"))
     before = tool.speed(records)
     slow = copy.deepcopy(records)
@@ -55,7 +47,7 @@ def test_speed_follows_the_records():
 
 
 def test_orderings_follow_the_scores():
-    tool = _tool()
+    tool = load_tool("readme")
     good = tool.section({"sample": _record(bap=65.0, nal=53.0)})
     assert "Did not" not in good
     assert "BAP, Y_crf over GAP, Y_crf (+5.0)" in good
@@ -67,7 +59,7 @@ def test_orderings_follow_the_scores():
 
 
 def test_writing_twice_changes_nothing():
-    tool = _tool()
+    tool = load_tool("readme")
     records = {"sample": _record(65.0, 53.0)}
     begin, end = tool.BEGIN.format("results"), tool.END.format("results")
     once = tool.with_section(f"a\n{begin}\nold\n{end}\nb\n", "results", tool.section(records))
@@ -101,13 +93,15 @@ def _rows(text: str) -> dict[str, list[str]]:
 
 
 def test_what_a_record_lacks_is_not_shown():
-    text = _tool().section({"sample": _record(65.0, 53.0)})
+    text = load_tool("readme").section({"sample": _record(65.0, 53.0)})
     assert "boundary" not in text and "AP" not in text.replace("BAP", "").replace("GAP", "")
     assert "multi-scale" not in text and "±" not in text
 
 
 def test_an_older_record_beside_a_newer_one():
-    rows = _rows(_tool().section({"voc-mini": _newer(60.0, 53.0), "sample": _record(65.0, 50.0)}))
+    rows = _rows(
+        load_tool("readme").section({"voc-mini": _newer(60.0, 53.0), "sample": _record(65.0, 50.0)})
+    )
     assert rows["BAP, Y_crf"] == ["60.0 (100)", "65.0 (100)", "30.0", "11.0 / 30.5 / -"]
     assert rows["noise-aware loss"] == ["53.0 / 53.0", "50.0 / 50.0", "62.0 / 62.0"]
     assert rows["network: noise-aware loss, single scale"] == ["13.2"]
@@ -116,7 +110,7 @@ def test_an_older_record_beside_a_newer_one():
 
 def test_several_seeds_are_mean_and_spread():
     record = combined_record([_newer(60.0, 53.0), _newer(64.0, 53.0, 1)], "voc-mini")
-    text = _tool().section({"voc-mini": record})
+    text = load_tool("readme").section({"voc-mini": record})
     assert "mean ± standard deviation of 2 seeds" in text and "seed 0" not in text
     assert "training and labelling a seed on 2 cores" in text
     rows = _rows(text)
