@@ -72,6 +72,8 @@ def _label(arguments: argparse.Namespace) -> int:
 def _shard(text: str) -> tuple[int, int]:
     """K/N as two numbers."""
     part, _, parts = text.partition("/")
+    if not (part.isdigit() and parts.isdigit()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not K/N, such as 1/4")
     return int(part), int(parts)
 
 

@@ -94,8 +94,8 @@ def dense_crf(
     of a constant minus the other labels', which is exact; and labels that matter nowhere
     (probability below 1e-3 at every pixel) keep their unary but neither send nor receive messages,
     as ``filtered`` tells. The last is the only approximation beside the lattice. The lattice's
-    error, the same in pydensecrf, is 1 to 3 % of labels where the unary is vague, as a region can
-    tip to another label over it, and less where it is not (`benchmarks/crf.py` measures both).
+    error, the same in pydensecrf, is 1 to 3 % of labels on photographs with a vague unary, where a
+    region can tip to another label over it (`benchmarks/crf.py` measures it).
 
     Args:
         image: uint8 RGB [3, H, W], 0-255, not normalised; H, W >= 1; any strides, so that

@@ -112,6 +112,15 @@ class Crew:
             raise ValueError(f"processes, devices, batch and threads must be at least 1: {self}")
 
 
+def check_devices(crew: Crew) -> None:
+    """Raise ValueError where a device of the crew is not in this machine."""
+    there = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": torch.backends.mps.is_available()}
+    for name in crew.devices:
+        kind, _, index = name.partition(":")
+        if not int(index or 0) < there.get(kind, 0):
+            raise ValueError(f"no device {name!r} here: use cpu, cuda, cuda:<number> or mps")
+
+
 class LabelJob(NamedTuple):
     """What a labelling process needs to know; the model is None for the baselines."""
 
@@ -230,12 +239,10 @@ def make_label_files(
         {id: reason} of the images that could not be read; the others have their labels.
 
     Raises:
-        ValueError: if there is no such device; or whatever is wrong with more than one image, such
-            as classes that the model does not know; nothing more is started then.
+        ValueError: whatever is wrong with more than one image, such as classes that the model
+            does not know; nothing more is started then.
     """
     crew = crew or Crew(job.profile.label_workers)
-    if not torch.cuda.is_available() and any(name.startswith("cuda") for name in crew.devices):
-        raise ValueError(f"devices {', '.join(crew.devices)}: torch sees no GPU here; use cpu")
     for unfinished in job.folder.glob("Y_*/.*.tmp"):
         unfinished.unlink()
     # Spawned, since a forked process inherits torch's thread pool in a state it cannot use.

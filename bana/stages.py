@@ -50,6 +50,7 @@ from bana.labelling import (
     VARIANTS,
     Crew,
     LabelJob,
+    check_devices,
     image_labels,
     is_labelled,
     label_batches,
@@ -182,17 +183,19 @@ def labels(
             folder make the labels of one, to the last bit.
 
     Raises:
-        ValueError: if the variant is unknown, or as `bana.labelling.open_manifest`.
+        ValueError: if the variant is unknown, the crew has a device that is not there, or as
+            `bana.labelling.open_manifest`.
     """
     if variant not in VARIANTS:
         raise ValueError(f"unknown labels {variant!r}: use one of {', '.join(VARIANTS)}")
+    crew = crew or Crew(profile.label_workers)
+    check_devices(crew)
     folder = run_dir(profile.name) / "labels" / variant / split
     key = _labels_key(profile, split, variant, root)
     settings = _settings(profile, "unary", "label_crf", "image_scale")
     about = {"variant": variant, "split": split, "settings": settings}
     manifest = open_manifest(folder, key, about, shard)
     data = dataset(profile, split, root)
-    crew = crew or Crew(profile.label_workers)
     batches = label_batches(data, crew.batch)[shard[0] - 1 :: shard[1]]
     missing = [b for b in batches if not all(is_labelled(folder, data.ids[i]) for i in b)]
     if missing:

@@ -79,7 +79,7 @@ def test_label_hands_on_who_makes_what_and_tells_failures(
 def test_shard_must_be_two_numbers(capsys) -> None:
     with pytest.raises(SystemExit):
         main(["label", "--shard", "first"])
-    assert "--shard" in capsys.readouterr().err
+    assert "'first' is not K/N" in capsys.readouterr().err
 
 
 def test_evaluate_prints_tables_and_writes_a_valid_record(monkeypatch, tmp_path, capsys):

@@ -24,6 +24,7 @@ from bana.labelling import (
     VARIANTS,
     Crew,
     LabelJob,
+    check_devices,
     image_labels,
     label_batches,
     labelled,
@@ -317,6 +318,13 @@ def test_crowds_outside_the_boxes_are_ignored(
 def test_empty_crew_is_refused(change: dict) -> None:
     with pytest.raises(ValueError, match="at least 1"):
         Crew(**change)
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "gpu", "cpu:1"])
+def test_device_that_is_not_there_is_named(device: str) -> None:
+    check_devices(Crew(devices=("cpu",)))
+    with pytest.raises(ValueError, match=f"no device '{device}' here"):
+        check_devices(Crew(devices=("cpu", device)))
 
 
 def label_all(job: LabelJob) -> None:
