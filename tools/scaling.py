@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
 
 from bana import plotting
 from bana.profiles import get_profile
@@ -131,11 +132,11 @@ def _table(header: list[str], rows: list[list[str]], words: int) -> str:
 
 
 def draw(records: dict[str, Record]) -> None:
-    """Seconds against each factor, of the CRF against pixels, and images a second by crew."""
+    """Seconds against each factor; of the CRF; and images a second of labelling."""
     plotting.use_style()
     rows = [row for row in records["scaling"]["rows"] if row["backbone"] == "lite0"]
-    fig, axes = plt.subplots(1, 4, figsize=(13, 3))
-    for ax, (factor, title) in zip(axes, FACTORS.items(), strict=False):
+    fig, axes = plt.subplots(2, 3, figsize=(11, 5.5))
+    for ax, (factor, title) in zip(axes[0], FACTORS.items(), strict=False):
         for stage, (colour, marker) in LINES.items():
             middle = next(row for row in rows if row["stage"] == stage)
             others = ["stage", *(key for key in FACTORS if key != factor)]
@@ -146,16 +147,34 @@ def draw(records: dict[str, Record]) -> None:
                 ax.plot(across, values, color=colour, marker=marker, label=stage)
         ax.set(xlabel=title, ylabel="time of a step (s)", ylim=0)
         ax.legend()
-    sizes = [r for r in records["crf"]["scaling"] if r["labels"] == 4]
-    for method, marker in (("dense", "o"), ("exact", "^")):
-        line = sorted((r for r in sizes if method in r), key=lambda r: r["size"])
-        pixels = [r["size"][0] * r["size"][1] for r in line]
-        values = [r[method]["seconds_median"] for r in line]
-        axes[3].plot(pixels, values, marker=marker, label=f"{method} CRF")
-    axes[3].set(xscale="log", yscale="log", xlabel="pixels (4 labels)", ylabel="time (s)")
-    axes[3].legend()
+    _draw_crf(axes[1, 0], axes[1, 1], records["crf"]["scaling"])
+    crews = {name: row for name, row in records["labelling"].items() if isinstance(row, dict)}
+    rates = [row["images_a_second"] for row in crews.values()]
+    bars = axes[1, 2].barh([name.replace(", ", ",\n") for name in crews], rates)
+    axes[1, 2].bar_label(bars, fmt="%.1f", padding=3)
+    axes[1, 2].set(xlabel="label files (images a second)", xlim=(0, 1.2 * max(rates)))
+    axes[1, 2].invert_yaxis()
     fig.savefig(FIGURE, dpi=72, metadata={"Software": None})
     plt.close(fig)
+
+
+def _draw_crf(by_size: Axes, by_labels: Axes, rows: list[Record]) -> None:
+    four = sorted((r for r in rows if r["labels"] == 4), key=lambda r: r["size"])
+    for method, (colour, marker) in {
+        "dense": LINES["classifier"],
+        "exact": LINES["labels"],
+    }.items():
+        line = [r for r in four if method in r]
+        pixels = [r["size"][0] * r["size"][1] for r in line]
+        values = [r[method]["seconds_median"] for r in line]
+        by_size.plot(pixels, values, color=colour, marker=marker, label=f"{method} CRF")
+    by_size.set(xscale="log", yscale="log", xlabel="pixels (4 labels)", ylabel="time (s)")
+    by_size.legend()
+    line = sorted((r for r in rows if r["size"] == [375, 500]), key=lambda r: r["labels"])
+    values = [r["dense"]["seconds_median"] for r in line]
+    by_labels.plot([r["labels"] for r in line], values, marker="o", label="dense CRF")
+    by_labels.set(xlabel="labels (375 x 500 pixels)", ylabel="time (s)", ylim=0)
+    by_labels.legend()
 
 
 def written(document: str, records: dict[str, Record]) -> str:
