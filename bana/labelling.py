@@ -13,6 +13,7 @@ import signal
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
@@ -29,6 +30,7 @@ from bana.boxes import box_masks
 from bana.labels import PseudoLabels, pseudo_labels
 from bana.networks import BoxClassifier
 from bana.profiles import Profile
+from bana.runs import RunError
 from bana.transforms import eval_image
 from bana.voc import IGNORE, DataError, VocDataset, write_mask
 
@@ -241,10 +243,10 @@ def make_label_files(
     Raises:
         ValueError: whatever is wrong with more than one image, such as classes that the model
             does not know; nothing more is started then.
+        bana.runs.RunError: if a process was ended from outside, as for want of memory.
     """
     crew = crew or Crew(job.profile.label_workers)
-    for unfinished in job.folder.glob("Y_*/.*.tmp"):
-        unfinished.unlink()
+    _remove_unfinished(job, batches)
     # Spawned, since a forked process inherits torch's thread pool in a state it cannot use.
     context = multiprocessing.get_context("spawn")
     devices: SimpleQueue[str] = context.SimpleQueue()
@@ -262,10 +264,26 @@ def make_label_files(
         for batch, failed in _few_at_once(pool, _label_batch, batches, 2 * crew.processes):
             failures |= failed
             progress.update(len(batch))
+    except BrokenProcessPool as error:
+        raise RunError(
+            f"a process that made labels was ended from outside, perhaps for want of memory: use "
+            f"fewer than {crew.processes} --workers; finished labels are kept in {job.folder}"
+        ) from error
     finally:
         progress.close()
         pool.shutdown(cancel_futures=True)
     return failures
+
+
+def _remove_unfinished(job: LabelJob, batches: Sequence[list[int]]) -> None:
+    """Remove what killed processes left half-written, of these images alone.
+
+    Other machines may be writing the labels of other images into the same folder now.
+    """
+    names = {f".{job.data.ids[number]}.png" for batch in batches for number in batch}
+    for path in job.folder.glob("Y_*/.*.tmp"):
+        if path.name.rsplit(".", 2)[0] in names:
+            path.unlink(missing_ok=True)
 
 
 def _few_at_once(

@@ -1,6 +1,7 @@
 """Label files: what each variant is, what lies in the files, and what a killed run leaves."""
 
 import multiprocessing
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -33,6 +34,7 @@ from bana.labelling import (
 from bana.labels import pseudo_labels
 from bana.networks import BoxClassifier
 from bana.profiles import Profile, get_profile
+from bana.runs import RunError
 from bana.sample import make_sample
 from bana.transforms import eval_image
 from bana.voc import IGNORE, PALETTE, DataError, VocDataset, read_mask
@@ -325,6 +327,29 @@ def test_device_that_is_not_there_is_named(device: str) -> None:
     check_devices(Crew(devices=("cpu",)))
     with pytest.raises(ValueError, match=f"no device '{device}' here"):
         check_devices(Crew(devices=("cpu", device)))
+
+
+class Deadly(VocDataset):
+    """Images that nobody survives reading."""
+
+    def __getitem__(self, index: int) -> dict:
+        os._exit(9)
+
+
+def test_process_ended_from_outside_is_told_in_one_line(profile, root, tmp_path) -> None:
+    job = LabelJob(profile, Deadly(root, "train"), "boxes", None, tmp_path)
+    with pytest.raises(RunError, match="perhaps for want of memory: use fewer than 1 --workers"):
+        make_label_files(job, [[0]])
+
+
+def test_only_what_is_unfinished_of_these_images_is_removed(profile, data, tmp_path) -> None:
+    folder = tmp_path / "Y_crf"
+    folder.mkdir()
+    own, others = (folder / f".{data.ids[i]}.png.123.tmp" for i in (0, 1))
+    for path in (own, others):
+        path.touch()
+    labelling._remove_unfinished(LabelJob(profile, data, "boxes", None, tmp_path), [[0], [2]])
+    assert not own.exists() and others.exists()
 
 
 def label_all(job: LabelJob) -> None:
