@@ -4,6 +4,7 @@ A test checks that docs/scaling.md is what this writes.
 """
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ BEGIN, END = "<!-- {}: written by tools/scaling.py -->", "<!-- end of {} -->"
 # Assumed, not measured.
 TERAFLOP_A_SECOND = 100.0  # sustained, half precision, by a GPU of the H100's class
 DOLLARS_A_GPU_HOUR = 3.0
+MINUTES_WANTED = {"classifier": 10, "segmentation": 25}
 SIZES = {"VOC with SBD": 10_582, "COCO 2017": 118_287, "a hundred million": 100_000_000}
 LINES = {"classifier": ("C0", "o"), "labels": ("C1", "s"), "segmenter": ("C2", "^")}
 FACTORS = {"side": "side of the crop or image (px)", "batch": "batch", "boxes": "boxes an image"}
@@ -28,10 +30,10 @@ Record = dict[str, Any]
 
 
 def read_records() -> dict[str, Record]:
-    """The three records, by name."""
+    """The records, by name."""
     return {
         name: json.loads((ROOT / "results" / f"{name}.json").read_text(encoding="utf-8"))
-        for name in ("scaling", "labelling", "crf")
+        for name in ("scaling", "labelling", "crf", "training")
     }
 
 
@@ -70,7 +72,33 @@ def measured(records: dict[str, Record]) -> str:
             f"Label files of {labelling['images']} photographs, backbone lite0, from reading to "
             f"writing, {labelling['cores']} cores:",
             _table(["crew", "images a second", "peak memory of all (MB)"], crews, 1),
+            _loader(records["training"]),
         ]
+    )
+
+
+def _loader(training: Record) -> str:
+    """What the loader of crops gives, and what a fast GPU would ask of it."""
+    rows = []
+    for stage, minutes in MINUTES_WANTED.items():
+        row = training[stage]
+        iterations = row["minutes_projected"]["iterations"]
+        wanted = iterations * row["batch"] / minutes / 60
+        workers, rate = list(row["loader_crops_per_second_by_workers"].items())[-1]
+        rows.append(
+            [
+                stage,
+                f"{rate:.0f} with {workers} workers",
+                f"{row['network_alone']['crops_per_second']:.1f}",
+                f"{wanted:.0f}",
+                f"{math.ceil(wanted / (rate / int(workers)))}",
+            ]
+        )
+    header = ["stage", "loader alone", "network alone, CPU", "wanted", "workers for that"]
+    times = " and ".join(f"{minutes} minutes" for minutes in MINUTES_WANTED.values())
+    return (
+        f'Crops a second of `{training["profile"]}`, {training["crop"]} pixels. "Wanted" is what a '
+        f"GPU would take that trains the stages in {times}:\n\n{_table(header, rows, 2)}"
     )
 
 
