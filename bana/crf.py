@@ -132,7 +132,7 @@ def exact_crf(
     The bilateral message is attention: exp(-|a - b|² / 2) is exp(a·b - |b|² / 2) up to a factor
     of a's own, and dividing by the sum over b, as a softmax does, takes that factor away. So
     torch's fused attention computes it without the matrix of all pairs. Every pair is visited all
-    the same and the cost is quadratic: a second for 100 x 100 pixels on a CPU, minutes for a
+    the same and the cost is quadratic: seconds for 100 x 100 pixels on a CPU, many minutes for a
     photograph.
 
     Args:
@@ -173,9 +173,8 @@ def _mean_field(probabilities: Tensor, kernels: Sequence[Kernel], iterations: in
     last = unary.shape[1] - 2
 
     constant = torch.ones_like(rest)[:, None]
-    total = _send(kernels, constant, torch.zeros_like(constant), torch.empty_like(constant))[
-        :, 0
-    ]  # [H, W], of all together
+    together = _send(kernels, constant, torch.zeros_like(constant), torch.empty_like(constant))
+    total = together[:, 0]  # [H, W], what all labels send
     energy = unary.clone()
     # Fresh memory in every step would cost a quarter of the time.
     q, values = torch.empty_like(energy), torch.empty_like(energy[:, :last])  # [H, A - 1, W]
