@@ -10,7 +10,7 @@ from importlib.util import find_spec
 
 import psutil
 
-from bana.paths import runs_root
+from bana.files.paths import runs_root
 
 GIGABYTE = 1e9
 MEMORY_GB = 6.0

@@ -50,7 +50,7 @@ def _check(arguments: argparse.Namespace) -> int:
 
 def _label(arguments: argparse.Namespace) -> int:
     from bana import stages
-    from bana.artefacts import read_json
+    from bana.files.artefacts import read_json
     from bana.labelling import Crew, manifest_path
 
     profile = chosen_profile(arguments)

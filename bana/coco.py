@@ -25,8 +25,8 @@ from pycocotools.coco import COCO
 from torchvision.datasets.utils import calculate_md5
 
 from bana.downloads import Archive, install
+from bana.files.parallel import mapped
 from bana.layout import Box, Photograph, Written, image_id, write_photographs, write_split
-from bana.parallel import mapped
 from bana.voc_files import IGNORE, DataError, whole_file, write_mask
 
 # COCO publishes no checksums; these are what its archives have had since 2017.

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bana.paths import results_dir
+from bana.files.paths import results_dir
 from bana.training_cli import add_changes, chosen_profile
 
 Command = Callable[[str, Callable[[argparse.Namespace], int], str], argparse.ArgumentParser]
@@ -90,7 +90,7 @@ def _export_options(made: argparse.ArgumentParser, variants: Sequence[str]) -> N
 
 def _evaluate(arguments: argparse.Namespace) -> int:
     from bana import stages
-    from bana.artefacts import source_commit
+    from bana.files.artefacts import source_commit
     from bana.prediction import fastest_device
     from bana.profiles import with_seed
     from bana.runs import environment
@@ -162,7 +162,7 @@ def _predict(arguments: argparse.Namespace) -> int:
 
 def _export(arguments: argparse.Namespace) -> int:
     from bana import average_precision, scoring, stages
-    from bana.artefacts import write_json
+    from bana.files.artefacts import write_json
     from bana.tables import precision_lines
     from bana.transfer import transferred_labels
     from bana.voc import VocDataset

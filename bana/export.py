@@ -9,8 +9,8 @@ from typing import Any
 from torch import Tensor
 from tqdm import tqdm
 
-from bana.artefacts import content_hash, read_json, weights_hash, write_json
 from bana.crf import CrfParameters
+from bana.files.artefacts import content_hash, read_json, weights_hash, write_json
 from bana.networks import Segmenter
 from bana.prediction import View, crf_workers, label_maps
 from bana.voc import DataError, VocDataset, read_image, write_mask

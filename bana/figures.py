@@ -8,8 +8,8 @@ from pathlib import Path
 import matplotlib
 from matplotlib.figure import Figure
 
-from bana.artefacts import source_commit
-from bana.paths import figures_dir
+from bana.files.artefacts import source_commit
+from bana.files.paths import figures_dir
 from bana.profiles import get_profile
 
 MAX_BYTES = 1_000_000

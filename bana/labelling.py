@@ -24,9 +24,9 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from bana.artefacts import read_json, write_json
 from bana.baselines import filled_boxes, grabcut
 from bana.boxes import box_masks
+from bana.files.artefacts import read_json, write_json
 from bana.labels import PseudoLabels, pseudo_labels
 from bana.networks import BoxClassifier
 from bana.profiles import Profile

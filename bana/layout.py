@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 
 from bana.boxes import check_boxes, half_open_to_voc
-from bana.parallel import mapped
+from bana.files.parallel import mapped
 from bana.voc_files import (
     IMAGE_ENDINGS,
     Annotation,

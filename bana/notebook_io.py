@@ -8,7 +8,7 @@ import nbformat
 from nbformat import NotebookNode
 from nbstripout import strip_output
 
-from bana.paths import notebooks_dir
+from bana.files.paths import notebooks_dir
 
 MAX_BYTES = 1_000_000
 PARAMETERS_TAG = "parameters"

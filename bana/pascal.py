@@ -20,8 +20,8 @@ from torchvision.datasets import SBDataset
 from torchvision.datasets.voc import DATASET_YEAR_DICT
 
 from bana.downloads import Archive, install
+from bana.files.parallel import mapped
 from bana.layout import write_split
-from bana.parallel import mapped
 from bana.voc import VocDataset
 from bana.voc_files import DataError, image_size, write_mask
 

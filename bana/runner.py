@@ -27,6 +27,7 @@ from doit.reporter import ConsoleReporter
 from doit.task import Task
 from papermill.exceptions import PapermillExecutionError
 
+from bana.files.paths import figures_dir, notebooks_dir, repo_root, run_dir
 from bana.notebook_io import (
     NotebookError,
     code_digest,
@@ -35,7 +36,6 @@ from bana.notebook_io import (
     publish,
     read_notebook,
 )
-from bana.paths import figures_dir, notebooks_dir, repo_root, run_dir
 from bana.profiles import get_profile
 from bana.voc import find_voc_root
 

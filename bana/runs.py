@@ -25,7 +25,7 @@ from typing import Any
 
 import torch
 
-from bana.artefacts import (
+from bana.files.artefacts import (
     file_hash,
     remove_unfinished,
     source_commit,
@@ -57,7 +57,7 @@ class Run:
     """Folder of one training.
 
     Args:
-        folder: see `bana.paths.training_dir`.
+        folder: see `bana.files.paths.training_dir`.
         key: hash of all that the training depends on; a checkpoint of another key is not used.
     """
 

@@ -38,14 +38,15 @@ from bana import (
     voc_files,
 )
 from bana import labels as label_module
-from bana.artefacts import (
+from bana.engine import Engine
+from bana.files.artefacts import (
     content_hash,
     kept_json,
     read_json,
     source_hash,
     write_json,
 )
-from bana.engine import Engine
+from bana.files.paths import run_dir, runs_root
 from bana.labelling import (
     VARIANTS,
     Crew,
@@ -61,7 +62,6 @@ from bana.labelling import (
     warn_of_failures,
 )
 from bana.machine import THIS_MACHINE, Machine
-from bana.paths import run_dir, runs_root
 from bana.profiles import Profile
 
 __all__ = [

@@ -10,12 +10,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from bana import backbones
-from bana.artefacts import file_hash, load_checkpoint, remove_unfinished, save_checkpoint
 from bana.backbones import Backbone
 from bana.engine import Engine, leave_signals_to_the_main_process
+from bana.files.artefacts import file_hash, load_checkpoint, remove_unfinished, save_checkpoint
+from bana.files.paths import training_dir
 from bana.machine import Machine
 from bana.networks import BoxClassifier, Segmenter
-from bana.paths import training_dir
 from bana.profiles import Optimisation, Profile
 from bana.runs import Run, RunError
 from bana.training import confidence_of

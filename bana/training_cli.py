@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bana.paths import run_dir
+from bana.files.paths import run_dir
 
 if TYPE_CHECKING:  # imports torch, which `bana --help` does without
     from bana.profiles import Profile

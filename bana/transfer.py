@@ -11,11 +11,11 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from bana import stages
-from bana.artefacts import content_hash, source_hash, weights_hash
 from bana.class_names import common_name
+from bana.files.artefacts import content_hash, source_hash, weights_hash
+from bana.files.paths import run_dir
 from bana.labelling import VARIANTS, LabelJob, is_labelled, label_batches, make_label_files
 from bana.networks import BoxClassifier
-from bana.paths import run_dir
 from bana.profiles import Profile
 from bana.voc import DataError, VocDataset
 

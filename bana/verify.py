@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from bana.boxes import box_masks, check_boxes, voc_to_half_open
-from bana.parallel import mapped
+from bana.files.parallel import mapped
 from bana.voc import VocDataset, find_voc_root
 from bana.voc_files import IGNORE, Annotation, DataError, read_annotation, read_image, read_mask
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torchvision.models import WeightsEnum
 
-from bana.paths import weights_dir
+from bana.files.paths import weights_dir
 
 # Names of weights files in a folder, the better one first: torchvision's own, so that a download of
 # its cache can be copied there, and the thirteen convolutions of VGG-16 alone.

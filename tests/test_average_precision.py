@@ -11,7 +11,6 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from torch import Tensor
 
-from bana.artefacts import write_json
 from bana.average_precision import (
     MEASURES,
     Truth,
@@ -21,6 +20,7 @@ from bana.average_precision import (
     ids_of,
     voc_truth,
 )
+from bana.files.artefacts import write_json
 from bana.instances import Instances, box_instances, coco_results, decode, encode
 from bana.scoring import label_file_instances
 from bana.voc import DataError, VocDataset, write_mask

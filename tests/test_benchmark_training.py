@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bana.paths import repo_root
+from bana.files.paths import repo_root
 
 SCRIPT = repo_root() / "benchmarks" / "training.py"
 

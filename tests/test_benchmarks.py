@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bana.paths import repo_root
+from bana.files.paths import repo_root
 
 
 def run(name: str, out: Path) -> dict:

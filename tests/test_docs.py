@@ -7,7 +7,7 @@ import re
 import pytest
 from load_tool import load_tool
 
-from bana.paths import repo_root
+from bana.files.paths import repo_root
 
 LEDGER = (repo_root() / "docs" / "divergences.md").read_text(encoding="utf-8")
 ROWS = [

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from bana import figures
-from bana.paths import figures_dir
+from bana.files.paths import figures_dir
 
 
 @pytest.fixture(autouse=True)

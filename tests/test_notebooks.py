@@ -8,8 +8,8 @@ import pytest
 from nbformat import NotebookNode
 
 from bana import runner
+from bana.files.paths import notebooks_dir, repo_root
 from bana.notebook_io import code_cells, find_notebooks, parameters, read_notebook
-from bana.paths import notebooks_dir, repo_root
 
 NOTEBOOKS = find_notebooks()
 MAX_LINES = 20

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from bana.paths import run_dir
+from bana.files.paths import run_dir
 from bana.profiles import PROFILES, get_profile, with_seed
 from bana.seeds import combined_record
 

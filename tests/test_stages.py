@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from bana import average_precision, backbones, labelling, stages, training
 from bana.backbones import Backbone
 from bana.crf import CrfParameters
+from bana.files.paths import run_dir
 from bana.labelling import Crew
 from bana.labels import UnaryOptions
 from bana.losses import confidence_map
-from bana.paths import run_dir
 from bana.profiles import Optimisation, Profile, get_profile
 from bana.transforms import eval_image
 from bana.voc import DataError, read_mask, write_mask

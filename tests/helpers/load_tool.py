@@ -3,7 +3,7 @@
 import importlib.util
 from types import ModuleType
 
-from bana.paths import repo_root
+from bana.files.paths import repo_root
 
 
 def load_tool(name: str) -> ModuleType:

@@ -18,7 +18,7 @@ def repo_root() -> Path:
     Raises:
         FileNotFoundError: the package was not installed from a clone in editable mode.
     """
-    root = Path(__file__).resolve().parents[1]
+    root = Path(__file__).resolve().parents[2]
     if not (root / "pyproject.toml").is_file():
         raise FileNotFoundError(
             f"{root} is not a clone of the repository: install with `pip install -e .` from one"

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from bana import artefacts, boxes, cam
-from bana.artefacts import (
+from bana import boxes, cam
+from bana.files import artefacts
+from bana.files.artefacts import (
     content_hash,
     kept_json,
     load_checkpoint,

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from bana.paths import repo_root
+from bana.files.paths import repo_root
 
 COMMITTED = ("bana", "notebooks")
 

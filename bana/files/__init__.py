@@ -1,0 +1,1 @@
+"""Files: where they lie, results that are kept, the same work on many of them."""
