@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 from tqdm import tqdm
 
-from bana.crf import CrfParameters
+from bana.crf.dense import CrfParameters
 from bana.files.artefacts import content_hash, read_json, weights_hash, write_json
 from bana.networks import Segmenter
 from bana.prediction import View, crf_workers, label_maps

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from bana.boxes import box_masks, class_masks
-from bana.crf import LABEL_CRF, CrfParameters, dense_crf
+from bana.crf.dense import LABEL_CRF, CrfParameters, dense_crf
 from bana.interpolation import Bilinear, bilinear
 
 EPSILON = 1e-12

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bana.crf import CrfParameters, dense_crf
+from bana.crf.dense import CrfParameters, dense_crf
 from bana.evaluation import predict
 from bana.networks import Segmenter
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 
-from bana.crf import DEEPLAB_V1_CRF, DEEPLAB_V2_CRF, LABEL_CRF, CrfParameters
+from bana.crf.dense import DEEPLAB_V1_CRF, DEEPLAB_V2_CRF, LABEL_CRF, CrfParameters
 from bana.labels import UnaryOptions
 
 

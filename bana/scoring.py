@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from bana.average_precision import Ids, Truth, average_precision, ids_of
 from bana.boundary import BoundaryScorer
-from bana.crf import CrfParameters
+from bana.crf.dense import CrfParameters
 from bana.evaluation import Scorer
 from bana.instances import box_instances, coco_results
 from bana.losses import agreement

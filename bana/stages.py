@@ -19,7 +19,6 @@ from bana import (
     boundary,
     boxes,
     cam,
-    crf,
     engine,
     evaluation,
     instances,
@@ -27,7 +26,6 @@ from bana import (
     labelling,
     losses,
     networks,
-    permutohedral,
     prediction,
     sample,
     scoring,
@@ -38,6 +36,7 @@ from bana import (
     voc_files,
 )
 from bana import labels as label_module
+from bana.crf.dense import dense, permutohedral
 from bana.engine import Engine
 from bana.files.artefacts import (
     content_hash,

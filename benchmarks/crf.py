@@ -1,4 +1,4 @@
-"""Time, memory and accuracy of bana.crf, beside its exact filter and pydensecrf.
+"""Time, memory and accuracy of bana.crf.dense, beside its exact filter and pydensecrf.
 
 Run `python benchmarks/crf.py --photographs VOC_FOLDER --out results/crf.json`; without photographs
 drawn images are used, and `--quick` takes small ones. pydensecrf is never a dependency: it counts
@@ -24,7 +24,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2.functional import center_crop
 
-from bana.crf import (
+from bana.crf.dense import (
     CLIP,
     DEEPLAB_V1_CRF,
     DEEPLAB_V2_CRF,
@@ -258,7 +258,7 @@ def left_out(pictures: list[Picture], repeats: int) -> list[dict]:
     """What leaving out labels that matter nowhere changes: labels, and time over filtering all."""
 
     def every_label(*arguments: Any) -> Tensor:
-        with patch("bana.crf.NEGLIGIBLE", 0.0):
+        with patch("bana.crf.dense.NEGLIGIBLE", 0.0):
             return dense(*arguments)
 
     rows = []

@@ -14,7 +14,7 @@ from torch import nn
 from bana import export, stages
 from bana.backbones import Backbone
 from bana.cli import main
-from bana.crf import CrfParameters
+from bana.crf.dense import CrfParameters
 from bana.evaluation import predict
 from bana.export import folder_images, pack_results, server_folder, split_images, write_predictions
 from bana.networks import Segmenter

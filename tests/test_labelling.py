@@ -20,7 +20,7 @@ from bana import labelling
 from bana.backbones import Backbone
 from bana.baselines import filled_boxes, grabcut
 from bana.boxes import box_masks
-from bana.crf import CrfParameters
+from bana.crf.dense import CrfParameters
 from bana.labelling import (
     VARIANTS,
     Crew,

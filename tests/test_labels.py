@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from bana import labels
-from bana.crf import LABEL_CRF, CrfParameters, CrfResult
+from bana.crf.dense import LABEL_CRF, CrfParameters, CrfResult
 from bana.labels import PseudoLabels, UnaryOptions, pseudo_labels
 
 D, L = 6, 4

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from bana import average_precision, backbones, labelling, stages, training
 from bana.backbones import Backbone
-from bana.crf import CrfParameters
+from bana.crf.dense import CrfParameters
 from bana.files.paths import run_dir
 from bana.labelling import Crew
 from bana.labels import UnaryOptions

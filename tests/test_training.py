@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from bana import stages, training
 from bana.backbones import Backbone
-from bana.crf import CrfParameters
+from bana.crf.dense import CrfParameters
 from bana.losses import cosine_scores, noise_aware_loss
 from bana.networks import AtrousPyramid, BoxClassifier, Segmenter, build_neck
 from bana.profiles import PROFILES, Optimisation, get_profile, shortened

@@ -19,7 +19,7 @@ from bana import instances, labels, prediction, scoring
 from bana.backbones import Backbone, background_at_cells, boxes_at_cells
 from bana.bap import background_attention, background_queries, pool_boxes
 from bana.boxes import background_mask, box_masks, voc_to_half_open
-from bana.crf import LABEL_CRF, CrfParameters, CrfResult
+from bana.crf.dense import LABEL_CRF, CrfParameters, CrfResult
 from bana.labels import pseudo_labels
 from bana.losses import (
     agreement,

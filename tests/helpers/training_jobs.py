@@ -22,7 +22,7 @@ from torch import nn
 from bana import backbones, profiles, stages
 from bana.backbones import Backbone
 from bana.cli import main
-from bana.crf import CrfParameters
+from bana.crf.dense import CrfParameters
 from bana.profiles import Optimisation, Profile, get_profile
 
 METHODS = multiprocessing.get_all_start_methods()

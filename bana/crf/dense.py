@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from bana.permutohedral import build_lattice
+from bana.crf.permutohedral import build_lattice
 
 CLIP = 1e-5
 NEGLIGIBLE = 1e-3

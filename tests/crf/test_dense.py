@@ -9,8 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from bana.crf import DEEPLAB_V1_CRF, DEEPLAB_V2_CRF, LABEL_CRF, CrfParameters, dense_crf, exact_crf
-from bana.permutohedral import _sort, build_lattice
+from bana.crf.dense import (
+    DEEPLAB_V1_CRF,
+    DEEPLAB_V2_CRF,
+    LABEL_CRF,
+    CrfParameters,
+    dense_crf,
+    exact_crf,
+)
+from bana.crf.permutohedral import _sort, build_lattice
 
 PUBLISHED = pytest.mark.parametrize("parameters", [LABEL_CRF, DEEPLAB_V1_CRF, DEEPLAB_V2_CRF])
 
