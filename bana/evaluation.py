@@ -9,7 +9,7 @@ from torch import Tensor
 from torchmetrics.classification import MulticlassJaccardIndex
 
 from bana.losses import IGNORE
-from bana.networks import Segmenter
+from bana.networks.heads import Segmenter
 
 
 class Scores(NamedTuple):

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from bana.crf.dense import CrfParameters
 from bana.files.artefacts import content_hash, read_json, weights_hash, write_json
-from bana.networks import Segmenter
+from bana.networks.heads import Segmenter
 from bana.prediction import View, crf_workers, label_maps
 from bana.voc import DataError, VocDataset, read_image, write_mask
 

@@ -28,7 +28,7 @@ from bana.baselines import filled_boxes, grabcut
 from bana.boxes import box_masks
 from bana.files.artefacts import read_json, write_json
 from bana.labels import PseudoLabels, pseudo_labels
-from bana.networks import BoxClassifier
+from bana.networks.heads import BoxClassifier
 from bana.profiles import Profile
 from bana.runs import RunError
 from bana.transforms import eval_image

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from bana.crf.dense import CrfParameters, dense_crf
 from bana.evaluation import predict
-from bana.networks import Segmenter
+from bana.networks.heads import Segmenter
 
 # A process takes seconds to start, in which it could refine about so many images.
 IMAGES_A_PROCESS = 8

@@ -26,10 +26,10 @@ class Profile:
         data: "sample" (drawn from the seed) or "voc" (a folder in VOC layout).
         seed: of every random choice.
         backbone, output_stride, frozen_stages, frozen_statistics: see
-            `bana.backbones.build_backbone`.
+            `bana.networks.backbones.build_backbone`.
         segmenter_backbone: that of the segmenter where it is another one than the classifier's.
-        neck: see `bana.networks.build_neck`.
-        weights: file or folder of ImageNet weights, see `bana.backbones.find_weights`. What the
+        neck: see `bana.networks.heads.build_neck`.
+        weights: file or folder of ImageNet weights, see `bana.networks.backbones.find_weights`. What the
             file holds counts as a setting, where it lies does not.
         train_splits: names of the split to train on; the first that the data set has is taken.
         strong_split: split whose true masks stand in for the pseudo labels of its images when the

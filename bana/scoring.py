@@ -22,7 +22,7 @@ from bana.crf.dense import CrfParameters
 from bana.evaluation import Scorer
 from bana.instances import box_instances, coco_results
 from bana.losses import agreement
-from bana.networks import Segmenter
+from bana.networks.heads import Segmenter
 from bana.prediction import View, crf_workers, label_maps
 from bana.voc import VocDataset, read_image, read_mask
 

@@ -13,7 +13,6 @@ import torch
 
 from bana import (
     average_precision,
-    backbones,
     bap,
     baselines,
     boundary,
@@ -25,7 +24,6 @@ from bana import (
     interpolation,
     labelling,
     losses,
-    networks,
     prediction,
     sample,
     scoring,
@@ -61,6 +59,7 @@ from bana.labelling import (
     warn_of_failures,
 )
 from bana.machine import THIS_MACHINE, Machine
+from bana.networks.heads import backbones, heads
 from bana.profiles import Profile
 
 __all__ = [
@@ -124,7 +123,7 @@ def classifier(
     pooling: str = "bap",
     root: str | Path | None = None,
     machine: Machine = THIS_MACHINE,
-) -> networks.BoxClassifier:
+) -> heads.BoxClassifier:
     """The trained box classifier of stage 1, in evaluation mode; `history` holds its training.
 
     An interrupted training goes on from its last checkpoint.
@@ -142,7 +141,7 @@ def classifier(
     data = dataset(profile, "train", root)
     torch.manual_seed(profile.seed)
     backbone = trained.backbone(profile, profile.backbone)
-    model = networks.BoxClassifier(backbone, len(data.classes) - 1, pooling)
+    model = heads.BoxClassifier(backbone, len(data.classes) - 1, pooling)
 
     def train(hold: Engine) -> None:
         settings = profile.classifier
@@ -215,7 +214,7 @@ def segmenter(
     loss: str = "nal",
     root: str | Path | None = None,
     machine: Machine = THIS_MACHINE,
-) -> networks.Segmenter:
+) -> heads.Segmenter:
     """The trained segmenter of stage 3, in evaluation mode.
 
     `history` holds its training, `confidence` the maps of Eq. 12 on the first training images:
@@ -238,8 +237,8 @@ def segmenter(
     strong = strong_ids(profile, root)
     torch.manual_seed(profile.seed)
     backbone = trained.backbone(profile, profile.segmenter_backbone or profile.backbone)
-    neck, channels = networks.build_neck(profile.neck, backbone.channels)
-    model = networks.Segmenter(backbone, neck, channels, len(data.classes) - 1)
+    neck, channels = heads.build_neck(profile.neck, backbone.channels)
+    model = heads.Segmenter(backbone, neck, channels, len(data.classes) - 1)
     maps: dict[int, dict[str, torch.Tensor]] = {}
 
     def train(hold: Engine) -> None:

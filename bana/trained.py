@@ -9,19 +9,18 @@ from typing import Any
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from bana import backbones
-from bana.backbones import Backbone
 from bana.engine import Engine, leave_signals_to_the_main_process
 from bana.files.artefacts import file_hash, load_checkpoint, remove_unfinished, save_checkpoint
 from bana.files.paths import training_dir
 from bana.machine import Machine
-from bana.networks import BoxClassifier, Segmenter
+from bana.networks.backbones import Backbone
+from bana.networks.heads import BoxClassifier, Segmenter, backbones
+from bana.networks.weights import WEIGHT_FILES, find_weights
 from bana.profiles import Optimisation, Profile
 from bana.runs import Run, RunError
 from bana.training import confidence_of
 from bana.transforms import Crops, collate, draw_order, eval_image, training_transform
 from bana.voc import VocDataset, read_mask
-from bana.weights import WEIGHT_FILES, find_weights
 
 
 def kept_training(

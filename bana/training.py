@@ -21,7 +21,7 @@ from bana.losses import (
     noise_aware_loss,
 )
 from bana.machine import Machine
-from bana.networks import BoxClassifier, Segmenter, box_loss
+from bana.networks.heads import BoxClassifier, Segmenter, box_loss
 from bana.profiles import Optimisation
 
 SegmentationLoss = Callable[[Tensor, Tensor, Tensor, Tensor, float], Tensor]

@@ -15,7 +15,7 @@ from bana.class_names import common_name
 from bana.files.artefacts import content_hash, source_hash, weights_hash
 from bana.files.paths import run_dir
 from bana.labelling import VARIANTS, LabelJob, is_labelled, label_batches, make_label_files
-from bana.networks import BoxClassifier
+from bana.networks.heads import BoxClassifier
 from bana.profiles import Profile
 from bana.voc import DataError, VocDataset
 

@@ -17,9 +17,9 @@ import psutil
 import torch
 from measure import environment, write_record
 
-from bana.backbones import build_backbone
 from bana.labelling import Crew, LabelJob, label_batches, make_label_files
-from bana.networks import BoxClassifier
+from bana.networks.backbones import build_backbone
+from bana.networks.heads import BoxClassifier
 from bana.profiles import get_profile
 from bana.sample import make_sample
 from bana.voc import VocDataset

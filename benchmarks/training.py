@@ -23,9 +23,10 @@ from typing import Any
 
 import torch
 
-from bana import networks, runs, stages, trained, training
+from bana import runs, stages, trained, training
 from bana.engine import Engine
 from bana.machine import Machine
+from bana.networks.heads import heads
 from bana.profiles import Optimisation, Profile, get_profile
 from bana.voc import VocDataset
 
@@ -106,13 +107,13 @@ class Case:
         torch.manual_seed(0)
         if self.stage == "classifier":
             body = trained.backbone(self.profile, self.profile.backbone)
-            model = networks.BoxClassifier(body, n_classes)
+            model = heads.BoxClassifier(body, n_classes)
             training.train_classifier(model, batches, self.settings, 1.0, hold)
         else:
             name = self.profile.segmenter_backbone or self.profile.backbone
             body = trained.backbone(self.profile, name)
-            neck, channels = networks.build_neck(self.profile.neck, body.channels)
-            model = networks.Segmenter(body, neck, channels, n_classes)
+            neck, channels = heads.build_neck(self.profile.neck, body.channels)
+            model = heads.Segmenter(body, neck, channels, n_classes)
             training.train_segmenter(model, batches, self.settings, "nal", None, hold)
 
 

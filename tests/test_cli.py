@@ -11,7 +11,7 @@ from bana import check, cli, stages, training_cli
 from bana.cli import main
 from bana.labelling import Crew
 from bana.machine import PRECISIONS, Machine
-from bana.networks import POOLINGS
+from bana.networks.heads import POOLINGS
 from bana.training import LOSSES
 
 

@@ -25,7 +25,7 @@ from bana.machine import (
     random_state,
     set_random_state,
 )
-from bana.networks import BoxClassifier, Segmenter, box_loss, build_neck
+from bana.networks.heads import BoxClassifier, Segmenter, box_loss, build_neck
 from bana.profiles import Optimisation
 from bana.runs import Metrics, Run, RunError
 from bana.training import optimiser, train_classifier, train_segmenter

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from bana.backbones import Backbone
 from bana.evaluation import Scores, predict, score_labels
-from bana.networks import Segmenter
+from bana.networks.backbones import Backbone
+from bana.networks.heads import Segmenter
 
 N_CLASSES = 4
 STRIDE = 4

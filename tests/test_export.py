@@ -12,12 +12,12 @@ from PIL import Image
 from torch import nn
 
 from bana import export, stages
-from bana.backbones import Backbone
 from bana.cli import main
 from bana.crf.dense import CrfParameters
 from bana.evaluation import predict
 from bana.export import folder_images, pack_results, server_folder, split_images, write_predictions
-from bana.networks import Segmenter
+from bana.networks.backbones import Backbone
+from bana.networks.heads import Segmenter
 from bana.prediction import SINGLE, View
 from bana.voc import PALETTE, DataError, read_image, read_mask
 

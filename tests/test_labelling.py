@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from torchvision import tv_tensors
 
 from bana import labelling
-from bana.backbones import Backbone
 from bana.baselines import filled_boxes, grabcut
 from bana.boxes import box_masks
 from bana.crf.dense import CrfParameters
@@ -32,7 +31,8 @@ from bana.labelling import (
     make_label_files,
 )
 from bana.labels import pseudo_labels
-from bana.networks import BoxClassifier
+from bana.networks.backbones import Backbone
+from bana.networks.heads import BoxClassifier
 from bana.profiles import Profile, get_profile
 from bana.runs import RunError
 from bana.sample import make_sample

@@ -10,11 +10,11 @@ from made_data import write_voc
 from torch import Tensor, nn
 
 from bana import prediction, scoring
-from bana.backbones import Backbone
 from bana.boundary import score_boundaries
 from bana.crf.dense import CrfParameters, dense_crf
 from bana.evaluation import predict, score_labels
-from bana.networks import Segmenter
+from bana.networks.backbones import Backbone
+from bana.networks.heads import Segmenter
 from bana.prediction import SINGLE, View, crf_workers, label_maps
 from bana.voc import VocDataset
 

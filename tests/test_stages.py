@@ -12,13 +12,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bana import average_precision, backbones, labelling, stages, training
-from bana.backbones import Backbone
+from bana import average_precision, labelling, stages, training
 from bana.crf.dense import CrfParameters
 from bana.files.paths import run_dir
 from bana.labelling import Crew
 from bana.labels import UnaryOptions
 from bana.losses import confidence_map
+from bana.networks.backbones import Backbone
+from bana.networks.heads import backbones
 from bana.profiles import Optimisation, Profile, get_profile
 from bana.transforms import eval_image
 from bana.voc import DataError, read_mask, write_mask

@@ -10,12 +10,12 @@ from made_data import write_voc
 from torch import Tensor, nn
 
 from bana import stages, transfer
-from bana.backbones import Backbone
 from bana.baselines import filled_boxes
 from bana.class_names import common_name
 from bana.cli import main
 from bana.instances import decode
-from bana.networks import BoxClassifier
+from bana.networks.backbones import Backbone
+from bana.networks.heads import BoxClassifier
 from bana.profiles import get_profile
 from bana.sample import SAMPLE_CLASSES
 from bana.transfer import transfer_weight, transferred_labels

@@ -16,7 +16,6 @@ from pycocotools import mask as coco_mask
 from torch import Tensor, nn
 
 from bana import instances, labels, prediction, scoring
-from bana.backbones import Backbone, background_at_cells, boxes_at_cells
 from bana.bap import background_attention, background_queries, pool_boxes
 from bana.boxes import background_mask, box_masks, voc_to_half_open
 from bana.crf.dense import LABEL_CRF, CrfParameters, CrfResult
@@ -30,7 +29,8 @@ from bana.losses import (
     noise_aware_loss,
     reliable_pixels,
 )
-from bana.networks import BoxClassifier, Segmenter
+from bana.networks.backbones import Backbone, background_at_cells, boxes_at_cells
+from bana.networks.heads import BoxClassifier, Segmenter
 from bana.voc import VocDataset
 
 

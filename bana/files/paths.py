@@ -2,7 +2,7 @@
 
 Two environment variables move what a run writes: `BANA_RUNS` the folder of all runs,
 `BANA_FIGURES` the folder of the figures (the tests set it, so that testing never touches
-the committed figures). `BANA_WEIGHTS` names a folder of weights, see `bana.backbones`.
+the committed figures). `BANA_WEIGHTS` names a folder of weights, see `bana.networks.backbones`.
 """
 
 import os

@@ -19,10 +19,11 @@ import pytest
 import torch
 from torch import nn
 
-from bana import backbones, profiles, stages
-from bana.backbones import Backbone
+from bana import profiles, stages
 from bana.cli import main
 from bana.crf.dense import CrfParameters
+from bana.networks.backbones import Backbone
+from bana.networks.heads import backbones
 from bana.profiles import Optimisation, Profile, get_profile
 
 METHODS = multiprocessing.get_all_start_methods()

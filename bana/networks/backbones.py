@@ -4,7 +4,7 @@ One geometry for all of them: every image is padded at the bottom and right to k
 pixels, so that feature cell (i, j) looks at pixel (i * stride, j * stride) exactly and corners of
 map and padded image align. Padding is 0 after normalisation, the mean colour.
 
-Where their ImageNet weights come from is in `bana.weights`; lite0's come with an installed package.
+Where their ImageNet weights come from is in `bana.networks.weights`; lite0's come with an installed package.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ import torchvision
 from torch import Tensor, nn
 from torchvision.models import ResNet101_Weights, VGG16_Weights
 
-from bana.weights import download, fitting, load_state, offline
+from bana.networks.weights import download, fitting, load_state, offline
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

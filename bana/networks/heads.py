@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bana.backbones import Backbone, background_at_cells, boxes_at_cells
 from bana.bap import background_attention, background_queries, pool_boxes
 from bana.losses import cosine_scores
+from bana.networks.backbones import Backbone, background_at_cells, boxes_at_cells
 
 POOLINGS = ("bap", "gap")
 

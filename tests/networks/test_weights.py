@@ -9,10 +9,11 @@ import pytest
 import torch
 import torchvision
 
-from bana import trained, weights
-from bana.backbones import build_backbone, resnet101
+from bana import trained
+from bana.networks.backbones import build_backbone, resnet101
+from bana.networks.heads import weights
+from bana.networks.weights import WEIGHT_FILES, find_weights, load_state
 from bana.profiles import get_profile
-from bana.weights import WEIGHT_FILES, find_weights, load_state
 
 VGG = "vgg16_imagenet_features.pth"
 

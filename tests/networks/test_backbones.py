@@ -9,8 +9,7 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from bana import backbones
-from bana.backbones import (
+from bana.networks.backbones import (
     Backbone,
     background_at_cells,
     boxes_at_cells,
@@ -20,6 +19,7 @@ from bana.backbones import (
     timm_backbone,
     vgg16,
 )
+from bana.networks.heads import backbones
 
 SIZES = [(65, 97), (64, 96), (66, 98), (49, 80), (1, 33), (17, 16)]
 

@@ -5,9 +5,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bana.backbones import Backbone
 from bana.bap import pool_boxes
-from bana.networks import (
+from bana.networks.backbones import Backbone
+from bana.networks.heads import (
     AtrousPyramid,
     BoxClassifier,
     BoxLogits,
