@@ -18,9 +18,9 @@ from pycocotools.cocoeval import COCOeval
 from torch import Tensor
 from tqdm import tqdm
 
-from bana.class_names import common_name
+from bana.data.class_names import common_name
+from bana.data.voc import IGNORE, DataError, VocDataset, read_mask
 from bana.instances import decode, encode
-from bana.voc import IGNORE, DataError, VocDataset, read_mask
 
 MEASURES = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large")
 

@@ -5,7 +5,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bana.boxes import box_masks
+from bana.data.boxes import box_masks
 
 MIN_SIDE = 4
 MIN_BACKGROUND = 16

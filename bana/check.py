@@ -95,7 +95,7 @@ def _kernel() -> Answer:
 
 
 def _photographs() -> Answer:
-    from bana.voc import ROOT_VARIABLE, find_voc_root
+    from bana.data.voc import ROOT_VARIABLE, find_voc_root
 
     if not os.environ.get(ROOT_VARIABLE):
         return Answer("photographs", f"none: {ROOT_VARIABLE} is not set (the sample needs none)")

@@ -5,7 +5,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bana.voc import IGNORE, PALETTE
+from bana.data.voc import IGNORE, PALETTE
 
 OKABE_ITO: dict[str, str] = {
     "orange": "#E69F00",

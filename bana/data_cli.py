@@ -154,8 +154,8 @@ def _count(text: str) -> int:
 
 def _sample(arguments: argparse.Namespace) -> int:
     from bana import stages
+    from bana.data.sample.make import make_sample
     from bana.profiles import get_profile
-    from bana.sample import make_sample
 
     profile = replace(get_profile("sample"), seed=arguments.seed)
     if arguments.out is None:
@@ -166,21 +166,21 @@ def _sample(arguments: argparse.Namespace) -> int:
 
 
 def _voc2012(arguments: argparse.Namespace) -> int:
-    from bana.pascal import prepare_voc2012
+    from bana.data.pascal import prepare_voc2012
 
     print(prepare_voc2012(arguments.out, workers=arguments.workers))
     return 0
 
 
 def _voc2007(arguments: argparse.Namespace) -> int:
-    from bana.pascal import prepare_voc2007
+    from bana.data.pascal import prepare_voc2007
 
     print(prepare_voc2007(arguments.out))
     return 0
 
 
 def _coco2017(arguments: argparse.Namespace) -> int:
-    from bana.coco import convert_coco, download_coco
+    from bana.data.coco import convert_coco, download_coco
 
     given = (arguments.annotations, arguments.images, arguments.split)
     if arguments.download and not any(given):
@@ -199,7 +199,7 @@ def _coco2017(arguments: argparse.Namespace) -> int:
 
 
 def _import(arguments: argparse.Namespace) -> int:
-    from bana.importing import import_boxes
+    from bana.data.importing import import_boxes
 
     written = import_boxes(
         arguments.format,
@@ -224,8 +224,8 @@ def _tell(split: str, written: Any) -> None:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    from bana.verify import verify
-    from bana.voc_files import whole_file
+    from bana.data.verify import verify
+    from bana.data.voc_files import whole_file
 
     report = verify(arguments.data, arguments.split, arguments.workers)
     print(report.as_text())

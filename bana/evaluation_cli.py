@@ -162,10 +162,10 @@ def _predict(arguments: argparse.Namespace) -> int:
 
 def _export(arguments: argparse.Namespace) -> int:
     from bana import average_precision, scoring, stages
+    from bana.data.voc import VocDataset
     from bana.files.artefacts import write_json
     from bana.tables import precision_lines
     from bana.transfer import transferred_labels
-    from bana.voc import VocDataset
 
     profile, root = chosen_profile(arguments), arguments.data
     split, variant = arguments.split, arguments.variant

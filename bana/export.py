@@ -10,10 +10,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from bana.crf.dense import CrfParameters
+from bana.data.voc import DataError, VocDataset, read_image, write_mask
 from bana.files.artefacts import content_hash, read_json, weights_hash, write_json
 from bana.networks.heads import Segmenter
 from bana.prediction import View, crf_workers, label_maps
-from bana.voc import DataError, VocDataset, read_image, write_mask
 
 ENDINGS = (".jpg", ".jpeg", ".png")
 SETTINGS = "predictions.json"

@@ -7,7 +7,7 @@ import torch
 from pycocotools import mask as coco_mask
 from torch import Tensor
 
-from bana.boxes import box_masks
+from bana.data.boxes import box_masks
 
 
 class Instances(NamedTuple):

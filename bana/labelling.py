@@ -25,14 +25,14 @@ from torch import Tensor
 from tqdm import tqdm
 
 from bana.baselines import filled_boxes, grabcut
-from bana.boxes import box_masks
+from bana.data.boxes import box_masks
+from bana.data.transforms import eval_image
+from bana.data.voc import IGNORE, DataError, VocDataset, write_mask
 from bana.files.artefacts import read_json, write_json
 from bana.labels import PseudoLabels, pseudo_labels
 from bana.networks.heads import BoxClassifier
 from bana.profiles import Profile
 from bana.runs import RunError
-from bana.transforms import eval_image
-from bana.voc import IGNORE, DataError, VocDataset, write_mask
 
 # How each kind of label is made: the pooling of its classifier and the change to the profile's
 # unary; None for the baselines that need no classifier.

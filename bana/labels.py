@@ -11,8 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from bana.boxes import box_masks, class_masks
 from bana.crf.dense import LABEL_CRF, CrfParameters, dense_crf
+from bana.data.boxes import box_masks, class_masks
 from bana.interpolation import Bilinear, bilinear
 
 EPSILON = 1e-12

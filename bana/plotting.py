@@ -28,7 +28,7 @@ from bana.colours import (
     overlay,
     to_rgb,
 )
-from bana.voc import IGNORE
+from bana.data.voc import IGNORE
 
 __all__ = [
     "class_legend",

@@ -19,12 +19,12 @@ from tqdm import tqdm
 from bana.average_precision import Ids, Truth, average_precision, ids_of
 from bana.boundary import BoundaryScorer
 from bana.crf.dense import CrfParameters
+from bana.data.voc import VocDataset, read_image, read_mask
 from bana.evaluation import Scorer
 from bana.instances import box_instances, coco_results
 from bana.losses import agreement
 from bana.networks.heads import Segmenter
 from bana.prediction import View, crf_workers, label_maps
-from bana.voc import VocDataset, read_image, read_mask
 
 
 class RowScorer:

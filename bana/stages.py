@@ -16,7 +16,6 @@ from bana import (
     bap,
     baselines,
     boundary,
-    boxes,
     cam,
     engine,
     evaluation,
@@ -25,16 +24,14 @@ from bana import (
     labelling,
     losses,
     prediction,
-    sample,
     scoring,
     trained,
     training,
-    transforms,
-    voc,
-    voc_files,
 )
 from bana import labels as label_module
 from bana.crf.dense import dense, permutohedral
+from bana.data import boxes, transforms, voc, voc_files
+from bana.data.sample import make
 from bana.engine import Engine
 from bana.files.artefacts import (
     content_hash,
@@ -91,13 +88,13 @@ def data_root(profile: Profile, root: str | Path | None = None) -> Path:
         root: a VOC folder, for profiles of real photographs; BANA_VOC_ROOT stands in for it.
 
     Raises:
-        bana.voc.DataError: if the photographs are not to be found.
+        bana.data.voc.DataError: if the photographs are not to be found.
     """
     if profile.data == "voc":
         return voc.find_voc_root(root or None)
     size = {"train": profile.train_limit or 240, "val": profile.val_limit or 60}
     folder = runs_root() / f"sample-{profile.seed}-{size['train']}-{size['val']}"
-    return sample.make_sample(folder, seed=profile.seed, **size)
+    return make.make_sample(folder, seed=profile.seed, **size)
 
 
 def dataset(profile: Profile, split: str, root: str | Path | None = None) -> voc.VocDataset:
@@ -269,7 +266,7 @@ def strong_ids(profile: Profile, root: str | Path | None = None) -> frozenset[st
     """Training images whose true masks the segmenter learns from; none without a strong split.
 
     Raises:
-        bana.voc.DataError: if the split is missing.
+        bana.data.voc.DataError: if the split is missing.
         ValueError: if it has no training image.
     """
     if profile.strong_split is None:

@@ -9,6 +9,8 @@ from typing import Any
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from bana.data.transforms import Crops, collate, draw_order, eval_image, training_transform
+from bana.data.voc import VocDataset, read_mask
 from bana.engine import Engine, leave_signals_to_the_main_process
 from bana.files.artefacts import file_hash, load_checkpoint, remove_unfinished, save_checkpoint
 from bana.files.paths import training_dir
@@ -19,8 +21,6 @@ from bana.networks.weights import WEIGHT_FILES, find_weights
 from bana.profiles import Optimisation, Profile
 from bana.runs import Run, RunError
 from bana.training import confidence_of
-from bana.transforms import Crops, collate, draw_order, eval_image, training_transform
-from bana.voc import VocDataset, read_mask
 
 
 def kept_training(
@@ -117,7 +117,7 @@ def batches(
         data: photographs.
         settings: of the training.
         hold: tells which of the micro-batches are this process's.
-        label_folders, strong: see `bana.transforms.Crops`.
+        label_folders, strong: see `bana.data.transforms.Crops`.
     """
     transform = training_transform(
         profile.crop, profile.crop_scale, image_scale=profile.image_scale

@@ -76,7 +76,7 @@ def train_classifier(
 
     Args:
         model: to be trained.
-        batches: of `bana.transforms.collate`; as many as there are iterations, or micro-batches
+        batches: of `bana.data.transforms.collate`; as many as there are iterations, or micro-batches
             from where the engine goes on.
         settings: iterations and rates.
         drop: the rate falls to a tenth after this fraction of the iterations.
@@ -122,7 +122,7 @@ def train_segmenter(
 
     Args:
         model: to be trained.
-        batches: of `bana.transforms.collate` with y_crf and y_ret; as in `train_classifier`.
+        batches: of `bana.data.transforms.collate` with y_crf and y_ret; as in `train_classifier`.
         settings: iterations and rates; the rate decays as (1 - t / T)^.9.
         loss: a key of `LOSSES`.
         on_iteration: called after every iteration with its number (from 1) and the model, in the

@@ -11,13 +11,13 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from bana import stages
-from bana.class_names import common_name
+from bana.data.class_names import common_name
+from bana.data.voc import DataError, VocDataset
 from bana.files.artefacts import content_hash, source_hash, weights_hash
 from bana.files.paths import run_dir
 from bana.labelling import VARIANTS, LabelJob, is_labelled, label_batches, make_label_files
 from bana.networks.heads import BoxClassifier
 from bana.profiles import Profile
-from bana.voc import DataError, VocDataset
 
 
 def transfer_weight(weight: Tensor, known: Sequence[str], wanted: Sequence[str]) -> Tensor:

@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from measure import Worker, environment, seconds_in_turn, serve, write_record
 from torch import Tensor
 
-from bana.boxes import box_masks, class_masks
 from bana.crf.dense import CrfParameters
+from bana.data.boxes import box_masks, class_masks
 from bana.labels import AUTHORS_UNARY, UnaryOptions, pseudo_labels
 
 NO_CRF = CrfParameters(bilateral_weight=0, gaussian_weight=0, iterations=0)

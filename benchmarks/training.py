@@ -24,11 +24,11 @@ from typing import Any
 import torch
 
 from bana import runs, stages, trained, training
+from bana.data.voc import VocDataset
 from bana.engine import Engine
 from bana.machine import Machine
 from bana.networks.heads import heads
 from bana.profiles import Optimisation, Profile, get_profile
-from bana.voc import VocDataset
 
 STAGES = ("classifier", "segmentation")
 

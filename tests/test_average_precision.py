@@ -20,10 +20,10 @@ from bana.average_precision import (
     ids_of,
     voc_truth,
 )
+from bana.data.voc import DataError, VocDataset, write_mask
 from bana.files.artefacts import write_json
 from bana.instances import Instances, box_instances, coco_results, decode, encode
 from bana.scoring import label_file_instances
-from bana.voc import DataError, VocDataset, write_mask
 
 IGNORE = 255
 CLASSES = ("background", "diningtable", "dog")

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from bana import coco, data_cli, pascal, sample, stages
+from bana import data_cli, stages
 from bana.cli import main
-from bana.layout import Written
-from bana.voc import VocDataset
+from bana.data import coco, pascal
+from bana.data.layout import Written
+from bana.data.sample import make
+from bana.data.voc import VocDataset
 
 COMMANDS = ("sample", "voc2012", "voc2007", "coco2017", "import", "verify")
 
@@ -48,7 +50,7 @@ def test_help_names_archives_and_places(capsys):
 
 def test_sample_as_ever(monkeypatch, tmp_path, capsys):
     made = []
-    monkeypatch.setattr(sample, "make_sample", lambda out, seed: made.append((out, seed)) or out)
+    monkeypatch.setattr(make, "make_sample", lambda out, seed: made.append((out, seed)) or out)
     monkeypatch.setattr(stages, "data_root", lambda profile: Path(f"runs/{profile.seed}"))
     assert main(["data", "sample", "--out", str(tmp_path), "--seed", "3"]) == 0
     assert made == [(tmp_path, 3)]

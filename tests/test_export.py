@@ -14,12 +14,12 @@ from torch import nn
 from bana import export, stages
 from bana.cli import main
 from bana.crf.dense import CrfParameters
+from bana.data.voc import PALETTE, DataError, read_image, read_mask
 from bana.evaluation import predict
 from bana.export import folder_images, pack_results, server_folder, split_images, write_predictions
 from bana.networks.backbones import Backbone
 from bana.networks.heads import Segmenter
 from bana.prediction import SINGLE, View
-from bana.voc import PALETTE, DataError, read_image, read_mask
 
 SERVER = Path("results") / "VOC2012" / "Segmentation"
 

@@ -18,8 +18,11 @@ from torchvision import tv_tensors
 
 from bana import labelling
 from bana.baselines import filled_boxes, grabcut
-from bana.boxes import box_masks
 from bana.crf.dense import CrfParameters
+from bana.data.boxes import box_masks
+from bana.data.sample.make import make_sample
+from bana.data.transforms import eval_image
+from bana.data.voc import IGNORE, PALETTE, DataError, VocDataset, read_mask
 from bana.labelling import (
     VARIANTS,
     Crew,
@@ -35,9 +38,6 @@ from bana.networks.backbones import Backbone
 from bana.networks.heads import BoxClassifier
 from bana.profiles import Profile, get_profile
 from bana.runs import RunError
-from bana.sample import make_sample
-from bana.transforms import eval_image
-from bana.voc import IGNORE, PALETTE, DataError, VocDataset, read_mask
 
 STRIDE = 8
 CLASSIFIED = [variant for variant, recipe in VARIANTS.items() if recipe]
@@ -396,7 +396,7 @@ def test_helpers_of_a_killed_process_end_with_it(root: Path, tmp_path: Path) -> 
         from pathlib import Path
         from bana.labelling import LabelJob, make_label_files
         from bana.profiles import get_profile
-        from bana.voc import VocDataset
+        from bana.data.voc import VocDataset
         if __name__ == "__main__":
             data = VocDataset(sys.argv[1], "train")
             job = LabelJob(get_profile("smoke"), data, "grabcut", None, Path(sys.argv[2]))

@@ -14,8 +14,8 @@ import torch
 
 from bana import profiles, stages
 from bana.cli import main
+from bana.data.voc import read_mask
 from bana.profiles import get_profile
-from bana.voc import read_mask
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 
 from bana import plotting
-from bana.voc import PALETTE
+from bana.data.voc import PALETTE
 
 
 @pytest.fixture(autouse=True)

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 from bana import average_precision, labelling, stages, training
 from bana.crf.dense import CrfParameters
+from bana.data.transforms import eval_image
+from bana.data.voc import DataError, read_mask, write_mask
 from bana.files.paths import run_dir
 from bana.labelling import Crew
 from bana.labels import UnaryOptions
@@ -21,8 +23,6 @@ from bana.losses import confidence_map
 from bana.networks.backbones import Backbone
 from bana.networks.heads import backbones
 from bana.profiles import Optimisation, Profile, get_profile
-from bana.transforms import eval_image
-from bana.voc import DataError, read_mask, write_mask
 
 ROWS = {"boxes", "grabcut", "gap", "bap-no-u0", "bap", "bap-ret"}
 ROWS |= {"agreement-dropped", "agreement-wrong"}

@@ -9,12 +9,12 @@ from torch import Tensor, nn
 
 from bana import stages, training
 from bana.crf.dense import CrfParameters
+from bana.data.transforms import training_transform
 from bana.losses import cosine_scores, noise_aware_loss
 from bana.networks.backbones import Backbone
 from bana.networks.heads import AtrousPyramid, BoxClassifier, Segmenter, build_neck
 from bana.profiles import PROFILES, Optimisation, get_profile, shortened
 from bana.training import LOSSES, confidence_of, optimiser, train_classifier, train_segmenter
-from bana.transforms import training_transform
 
 SIDE = 33
 

@@ -17,8 +17,9 @@ from torch import Tensor, nn
 
 from bana import instances, labels, prediction, scoring
 from bana.bap import background_attention, background_queries, pool_boxes
-from bana.boxes import background_mask, box_masks, voc_to_half_open
 from bana.crf.dense import LABEL_CRF, CrfParameters, CrfResult
+from bana.data.boxes import background_mask, box_masks, voc_to_half_open
+from bana.data.voc import VocDataset
 from bana.labels import pseudo_labels
 from bana.losses import (
     agreement,
@@ -31,7 +32,6 @@ from bana.losses import (
 )
 from bana.networks.backbones import Backbone, background_at_cells, boxes_at_cells
 from bana.networks.heads import BoxClassifier, Segmenter
-from bana.voc import VocDataset
 
 
 class Looker(nn.Module):

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from bana import boxes, cam
+from bana import cam
+from bana.data import boxes
 from bana.files import artefacts
 from bana.files.artefacts import (
     content_hash,

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from bana.voc import write_mask
+from bana.data.voc import write_mask
 
 # x1, y1, x2, y2 (half-open) and a class name.
 Box = tuple[int, int, int, int, str]

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from bana.downloads import Archive
+from bana.data.downloads import Archive
 
 
 class FlakyServer(ThreadingHTTPServer):

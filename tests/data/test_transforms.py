@@ -7,8 +7,8 @@ import torch
 from torch.utils.data import DataLoader
 from torchvision import tv_tensors
 
-from bana import transforms as tr
-from bana.voc import DataError, write_mask
+from bana.data import transforms as tr
+from bana.data.voc import DataError, write_mask
 
 BOX = (20.0, 10.0, 60.0, 50.0)
 

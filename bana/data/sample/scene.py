@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bana.sample_objects import CLUTTER, DRAW, Draw
-from bana.sample_paint import SETTINGS, Array, Canvas, NoiseBank, Surface, mixed
-from bana.voc import IGNORE
+from bana.data.sample.objects import CLUTTER, DRAW, Draw
+from bana.data.sample.paint import SETTINGS, Array, Canvas, NoiseBank, Surface, mixed
+from bana.data.voc import IGNORE
 
 _FINER = 2  # supersampling
 _SMALLEST = 150  # pixels of an object that must show

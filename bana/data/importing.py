@@ -9,9 +9,9 @@ from pathlib import Path
 
 import torch
 
-from bana.boxes import voc_to_half_open
-from bana.layout import Box, Photograph, Written, image_id, write_photographs
-from bana.voc_files import IMAGE_ENDINGS, DataError, read_annotation, read_class_names
+from bana.data.boxes import voc_to_half_open
+from bana.data.layout import Box, Photograph, Written, image_id, write_photographs
+from bana.data.voc_files import IMAGE_ENDINGS, DataError, read_annotation, read_class_names
 
 FORMATS = ("voc", "coco", "csv")
 CONVENTIONS = ("half-open", "voc")
@@ -56,7 +56,7 @@ def import_boxes(
         raise DataError(f"{boxes}: no such file of boxes")
     names = read_class_names(classes, background_implied=True) if classes else None
     if kind == "coco":
-        from bana.coco import read_coco
+        from bana.data.coco import read_coco
 
         if convention == "voc":
             raise DataError("COCO's boxes are x, y, width, height: leave the convention out")

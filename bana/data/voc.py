@@ -26,8 +26,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision import tv_tensors
 
-from bana.boxes import check_boxes, voc_to_half_open
-from bana.voc_files import (
+from bana.data.boxes import check_boxes, voc_to_half_open
+from bana.data.voc_files import (
     IGNORE,
     IMAGE_ENDINGS,
     PALETTE,

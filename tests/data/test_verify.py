@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from bana.cli import main
-from bana.verify import Finding, verify
-from bana.voc import DataError
-from bana.voc_files import Annotation, write_annotation, write_mask
+from bana.data.verify import Finding, verify
+from bana.data.voc import DataError
+from bana.data.voc_files import Annotation, write_annotation, write_mask
 
 WIDTH, HEIGHT = 12, 10
 SPLITS = {"train": ("a", "b"), "val": ("c",), "trainval": ("a", "b", "c")}

@@ -14,9 +14,9 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 from servers import flaky_server
 
-from bana import coco, transforms
-from bana.coco import class_mask, convert_coco, read_coco
-from bana.voc import DataError, VocDataset, read_mask
+from bana.data import coco, transforms
+from bana.data.coco import class_mask, convert_coco, read_coco
+from bana.data.voc import DataError, VocDataset, read_mask
 
 WIDTH, HEIGHT = 7, 4
 RECORD = {"id": 1, "file_name": "000000000139.jpg", "width": WIDTH, "height": HEIGHT}

@@ -10,10 +10,17 @@ from typing import Any, NamedTuple
 import torch
 from PIL import Image
 
-from bana.boxes import box_masks, check_boxes, voc_to_half_open
+from bana.data.boxes import box_masks, check_boxes, voc_to_half_open
+from bana.data.voc import VocDataset, find_voc_root
+from bana.data.voc_files import (
+    IGNORE,
+    Annotation,
+    DataError,
+    read_annotation,
+    read_image,
+    read_mask,
+)
 from bana.files.parallel import mapped
-from bana.voc import VocDataset, find_voc_root
-from bana.voc_files import IGNORE, Annotation, DataError, read_annotation, read_image, read_mask
 
 EXIF_ORIENTATION = 0x0112
 

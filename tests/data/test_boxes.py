@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bana import boxes as bx
+from bana.data import boxes as bx
 
 HEIGHT, WIDTH = 7, 9
 

@@ -11,10 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from bana import data_cli, importing, layout
-from bana.importing import import_boxes, read_csv, read_voc
-from bana.voc import DataError, VocDataset
-from bana.voc_files import Annotation, read_annotation, write_annotation
+from bana import data_cli
+from bana.data import importing, layout
+from bana.data.importing import import_boxes, read_csv, read_voc
+from bana.data.voc import DataError, VocDataset
+from bana.data.voc_files import Annotation, read_annotation, write_annotation
 
 WIDTH, HEIGHT = 224, 168
 HEADER = "image,xmin,ymin,xmax,ymax,class\n"

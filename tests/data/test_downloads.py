@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from servers import FlakyServer, flaky_server
 
-from bana import downloads
-from bana.downloads import Archive, fetch, install
-from bana.voc_files import DataError
+from bana.data import downloads
+from bana.data.downloads import Archive, fetch, install
+from bana.data.voc_files import DataError
 
 CONTENT = bytes(range(256)) * 40
 

@@ -24,10 +24,10 @@ import numpy as np
 from pycocotools.coco import COCO
 from torchvision.datasets.utils import calculate_md5
 
-from bana.downloads import Archive, install
+from bana.data.downloads import Archive, install
+from bana.data.layout import Box, Photograph, Written, image_id, write_photographs, write_split
+from bana.data.voc_files import IGNORE, DataError, whole_file, write_mask
 from bana.files.parallel import mapped
-from bana.layout import Box, Photograph, Written, image_id, write_photographs, write_split
-from bana.voc_files import IGNORE, DataError, whole_file, write_mask
 
 # COCO publishes no checksums; these are what its archives have had since 2017.
 ARCHIVES: dict[str, Archive] = {

@@ -7,7 +7,7 @@ VOCdevkit/VOC2007 and SBD in one folder.
 SBD's photographs (train and val) and VOC's train, without VOC's val. All of them are photographs of
 VOC 2012, whose Annotations have their boxes, which is all that the method learns from. SBD's masks
 serve only to measure labels. They go to SegmentationClassAug and VOC's own SegmentationClass stays
-as it is; `bana.voc.VocDataset` looks there first, since VOC's masks are the finer ones (SBD's have
+as it is; `bana.data.voc.VocDataset` looks there first, since VOC's masks are the finer ones (SBD's have
 no 255 along the outlines).
 """
 
@@ -19,11 +19,11 @@ import numpy as np
 from torchvision.datasets import SBDataset
 from torchvision.datasets.voc import DATASET_YEAR_DICT
 
-from bana.downloads import Archive, install
+from bana.data.downloads import Archive, install
+from bana.data.layout import write_split
+from bana.data.voc import VocDataset
+from bana.data.voc_files import DataError, image_size, write_mask
 from bana.files.parallel import mapped
-from bana.layout import write_split
-from bana.voc import VocDataset
-from bana.voc_files import DataError, image_size, write_mask
 
 TRAIN_AUG = 10_582
 MEGABYTES = {"2012": 2_000, "2007": 460, "2007-test": 451, "sbd": 1_420}

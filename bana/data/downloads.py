@@ -20,7 +20,7 @@ from typing import NamedTuple
 from torchvision.datasets.utils import calculate_md5, extract_archive
 from tqdm import tqdm
 
-from bana.voc_files import DataError
+from bana.data.voc_files import DataError
 
 # Seconds to wait before the second, third, ... attempt. An attempt that brought something counts
 # as the first again.

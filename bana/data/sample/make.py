@@ -18,11 +18,11 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from bana.boxes import half_open_to_voc
-from bana.sample_objects import DRAW
-from bana.sample_paint import NoiseBank
-from bana.sample_scene import Scene, draw_scene
-from bana.voc_files import Annotation, DataError, write_annotation, write_mask
+from bana.data.boxes import half_open_to_voc
+from bana.data.sample.objects import DRAW
+from bana.data.sample.paint import NoiseBank
+from bana.data.sample.scene import Scene, draw_scene
+from bana.data.voc_files import Annotation, DataError, write_annotation, write_mask
 
 SAMPLE_CLASSES: tuple[str, ...] = ("background", *DRAW)
 MANIFEST = "manifest.json"
@@ -51,7 +51,7 @@ def make_sample(
         size: (width, height) of the scenes in pixels, each at least 64.
 
     Returns:
-        `root`, which `bana.voc.VocDataset` reads.
+        `root`, which `bana.data.voc.VocDataset` reads.
 
     Raises:
         DataError: when something that is no sample is in the way.

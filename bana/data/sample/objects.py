@@ -10,7 +10,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from bana.sample_paint import Array, Canvas, NoiseBank, mixed, varied
+from bana.data.sample.paint import Array, Canvas, NoiseBank, mixed, varied
 
 IVORY = (0.93, 0.88, 0.74)
 INK = (0.07, 0.06, 0.07)

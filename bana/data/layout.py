@@ -11,9 +11,8 @@ from typing import NamedTuple
 
 import torch
 
-from bana.boxes import check_boxes, half_open_to_voc
-from bana.files.parallel import mapped
-from bana.voc_files import (
+from bana.data.boxes import check_boxes, half_open_to_voc
+from bana.data.voc_files import (
     IMAGE_ENDINGS,
     Annotation,
     DataError,
@@ -23,6 +22,7 @@ from bana.voc_files import (
     whole_file,
     write_annotation,
 )
+from bana.files.parallel import mapped
 
 
 class Box(NamedTuple):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from bana import voc, voc_files
+from bana.data import voc, voc_files
 
 SIZE = (12, 10)  # width, height
 

@@ -12,8 +12,8 @@ from torchvision import tv_tensors
 from torchvision.transforms import InterpolationMode, v2
 from torchvision.transforms.v2 import functional as F
 
-from bana.boxes import background_mask
-from bana.voc import IGNORE, DataError, VocDataset, read_mask
+from bana.data.boxes import background_mask
+from bana.data.voc import IGNORE, DataError, VocDataset, read_mask
 
 MEAN_COLOUR = (124, 116, 104)
 MIN_BOX_SIZE = 8.0

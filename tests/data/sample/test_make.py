@@ -6,19 +6,19 @@ import numpy as np
 import pytest
 import torch
 
-from bana import sample
-from bana.boxes import box_masks
-from bana.sample_objects import DRAW
-from bana.sample_paint import Canvas, NoiseBank
-from bana.sample_scene import draw_scene
-from bana.voc import DataError, VocDataset, read_mask
+from bana.data.boxes import box_masks
+from bana.data.sample import make
+from bana.data.sample.objects import DRAW
+from bana.data.sample.paint import Canvas, NoiseBank
+from bana.data.sample.scene import draw_scene
+from bana.data.voc import DataError, VocDataset, read_mask
 
 TRAIN, VAL = 40, 3
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory) -> Path:
-    return sample.make_sample(tmp_path_factory.mktemp("data") / "sample", 0, TRAIN, VAL)
+    return make.make_sample(tmp_path_factory.mktemp("data") / "sample", 0, TRAIN, VAL)
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +28,8 @@ def items(root) -> list[dict]:
 
 def test_it_is_a_data_set_in_voc_layout(root, items):
     dataset = VocDataset(root, "train")
-    assert dataset.classes == sample.SAMPLE_CLASSES
-    assert len(sample.SAMPLE_CLASSES) == 9
+    assert dataset.classes == make.SAMPLE_CLASSES
+    assert len(make.SAMPLE_CLASSES) == 9
     assert len(items) == TRAIN
     assert len(VocDataset(root, "val")) == VAL
     assert len(VocDataset(root, "trainval")) == TRAIN + VAL
@@ -99,8 +99,8 @@ def test_it_is_neither_empty_nor_flattering(items):
 
 
 def test_scenes_follow_from_the_seed(root, tmp_path, items):
-    again = sample.make_sample(tmp_path / "again", 0, 2, 1)
-    other = sample.make_sample(tmp_path / "other", 1, 2, 1)
+    again = make.make_sample(tmp_path / "again", 0, 2, 1)
+    other = make.make_sample(tmp_path / "other", 1, 2, 1)
     for folder, ending in (
         ("JPEGImages", "jpg"),
         ("SegmentationClass", "png"),
@@ -113,12 +113,12 @@ def test_scenes_follow_from_the_seed(root, tmp_path, items):
 
 
 def test_a_second_call_draws_nothing(tmp_path, monkeypatch):
-    root = sample.make_sample(tmp_path / "s", 0, 1, 1, (96, 64))
+    root = make.make_sample(tmp_path / "s", 0, 1, 1, (96, 64))
     assert [path.name for path in tmp_path.iterdir()] == ["s"]
     with monkeypatch.context() as patched:
-        patched.delattr(sample, "draw_scene")
-        assert sample.make_sample(root, 0, 1, 1, (96, 64)) == root
-    sample.make_sample(root, 0, 2, 1, (96, 64))
+        patched.delattr(make, "draw_scene")
+        assert make.make_sample(root, 0, 1, 1, (96, 64)) == root
+    make.make_sample(root, 0, 2, 1, (96, 64))
     assert len(VocDataset(root, "train")) == 2
 
 
@@ -126,19 +126,19 @@ def test_an_unfinished_run_leaves_nothing(tmp_path, monkeypatch):
     def fail(*_):
         raise RuntimeError("interrupted")
 
-    monkeypatch.setattr(sample, "draw_scene", fail)
+    monkeypatch.setattr(make, "draw_scene", fail)
     with pytest.raises(RuntimeError, match="interrupted"):
-        sample.make_sample(tmp_path / "s", 0, 1, 1)
+        make.make_sample(tmp_path / "s", 0, 1, 1)
     assert not list(tmp_path.iterdir())
 
 
 def test_other_files_are_not_overwritten(tmp_path):
     (tmp_path / "precious.txt").write_text("mine")
     with pytest.raises(DataError, match="is no sample"):
-        sample.make_sample(tmp_path, 0, 1, 1)
+        make.make_sample(tmp_path, 0, 1, 1)
     assert (tmp_path / "precious.txt").read_text() == "mine"
     with pytest.raises(ValueError, match="cannot draw"):
-        sample.make_sample(tmp_path / "s", train=0)
+        make.make_sample(tmp_path / "s", train=0)
 
 
 def test_classes_of_a_pair_share_their_body():
