@@ -93,9 +93,9 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     from bana.files.artefacts import source_commit
     from bana.prediction import fastest_device
     from bana.profiles import with_seed
-    from bana.runs import environment
     from bana.seeds import combined_record
     from bana.tables import record_tables
+    from bana.training.runs import environment
 
     profile = chosen_profile(arguments)
     seeds = arguments.seeds or [profile.seed]

@@ -32,7 +32,7 @@ from bana.files.artefacts import read_json, write_json
 from bana.labels import PseudoLabels, pseudo_labels
 from bana.networks.heads import BoxClassifier
 from bana.profiles import Profile
-from bana.runs import RunError
+from bana.training.runs import RunError
 
 # How each kind of label is made: the pooling of its classifier and the change to the profile's
 # unary; None for the baselines that need no classifier.
@@ -243,7 +243,7 @@ def make_label_files(
     Raises:
         ValueError: whatever is wrong with more than one image, such as classes that the model
             does not know; nothing more is started then.
-        bana.runs.RunError: if a process was ended from outside, as for want of memory.
+        bana.training.runs.RunError: if a process was ended from outside, as for want of memory.
     """
     crew = crew or Crew(job.profile.label_workers)
     _remove_unfinished(job, batches)

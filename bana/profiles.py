@@ -8,7 +8,7 @@ from bana.labels import UnaryOptions
 
 @dataclass(frozen=True)
 class Optimisation:
-    """Settings of one training: SGD with momentum .9, see `bana.training.optimiser`."""
+    """Settings of one training: SGD with momentum .9, see `bana.training.loops.optimiser`."""
 
     iterations: int
     batch: int
@@ -42,7 +42,7 @@ class Profile:
             tenth (the authors: 5,000 of 8,000).
         unary, label_crf: how pseudo labels are made.
         test_crf: CRF on the segmenter's prediction.
-        losses: trainings of the segmenter, see `bana.training.LOSSES`.
+        losses: trainings of the segmenter, see `bana.training.loops.LOSSES`.
         train_limit, val_limit: images used of each split; None uses all.
         snapshots: iterations at which the confidence map is kept, as fractions of the training.
         test_scales: sizes at which the multi-scale prediction sees an image, each mirrored too;

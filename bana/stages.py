@@ -17,7 +17,6 @@ from bana import (
     baselines,
     boundary,
     cam,
-    engine,
     evaluation,
     instances,
     interpolation,
@@ -26,13 +25,11 @@ from bana import (
     prediction,
     scoring,
     trained,
-    training,
 )
 from bana import labels as label_module
 from bana.crf.dense import dense, permutohedral
 from bana.data import boxes, transforms, voc, voc_files
 from bana.data.sample import make
-from bana.engine import Engine
 from bana.files.artefacts import (
     content_hash,
     kept_json,
@@ -55,9 +52,11 @@ from bana.labelling import (
     open_manifest,
     warn_of_failures,
 )
-from bana.machine import THIS_MACHINE, Machine
 from bana.networks.heads import backbones, heads
 from bana.profiles import Profile
+from bana.training.engine import Engine
+from bana.training.loops import engine, loops
+from bana.training.machine import THIS_MACHINE, Machine
 
 __all__ = [
     "VARIANTS",
@@ -132,8 +131,8 @@ def classifier(
         machine: where and how to train; the result is on the CPU in any case.
 
     Raises:
-        bana.runs.RunError: if the run folder or the memory do not suffice.
-        bana.runs.Interrupted: after a signal that asks to stop, when everything is saved.
+        bana.training.runs.RunError: if the run folder or the memory do not suffice.
+        bana.training.runs.Interrupted: after a signal that asks to stop, when everything is saved.
     """
     data = dataset(profile, "train", root)
     torch.manual_seed(profile.seed)
@@ -144,7 +143,7 @@ def classifier(
         settings = profile.classifier
         batches = trained.batches(profile, data, settings, hold)
         with hold.guarded(settings.batch):
-            training.train_classifier(model, batches, settings, profile.classifier_drop, hold)
+            loops.train_classifier(model, batches, settings, profile.classifier_drop, hold)
 
     key = _classifier_key(profile, pooling, root)
     files = run_dir(profile.name) / f"classifier-{pooling}.pt", key
@@ -219,17 +218,17 @@ def segmenter(
 
     Args:
         profile: settings.
-        loss: a key of `bana.training.LOSSES`.
+        loss: a key of `bana.training.loops.LOSSES`.
         root: see `data_root`.
         machine: where and how to train, the classifier too where it is missing; the result is on
             the CPU in any case.
 
     Raises:
         ValueError: if the loss is unknown.
-        bana.runs.RunError, bana.runs.Interrupted: as in `classifier`.
+        bana.training.runs.RunError, bana.training.runs.Interrupted: as in `classifier`.
     """
-    if loss not in training.LOSSES:
-        raise ValueError(f"unknown loss {loss!r}: use one of {', '.join(training.LOSSES)}")
+    if loss not in loops.LOSSES:
+        raise ValueError(f"unknown loss {loss!r}: use one of {', '.join(loops.LOSSES)}")
     data = dataset(profile, "train", root)
     strong = strong_ids(profile, root)
     torch.manual_seed(profile.seed)
@@ -250,7 +249,7 @@ def segmenter(
         watching = watcher if loss == "nal" else None
         torch.manual_seed(profile.seed)  # dropout must not depend on what was made just now
         with hold.guarded(settings.batch):
-            training.train_segmenter(model, batches, settings, loss, watching, hold)
+            loops.train_segmenter(model, batches, settings, loss, watching, hold)
 
     files = run_dir(profile.name) / f"segmenter-{loss}.pt", _segmenter_key(profile, loss, root)
     kept = trained.kept_training(

@@ -11,16 +11,16 @@ from torch.utils.data import DataLoader
 
 from bana.data.transforms import Crops, collate, draw_order, eval_image, training_transform
 from bana.data.voc import VocDataset, read_mask
-from bana.engine import Engine, leave_signals_to_the_main_process
 from bana.files.artefacts import file_hash, load_checkpoint, remove_unfinished, save_checkpoint
 from bana.files.paths import training_dir
-from bana.machine import Machine
 from bana.networks.backbones import Backbone
 from bana.networks.heads import BoxClassifier, Segmenter, backbones
 from bana.networks.weights import WEIGHT_FILES, find_weights
 from bana.profiles import Optimisation, Profile
-from bana.runs import Run, RunError
-from bana.training import confidence_of
+from bana.training.engine import Engine, leave_signals_to_the_main_process
+from bana.training.loops import confidence_of
+from bana.training.machine import Machine
+from bana.training.runs import Run, RunError
 
 
 def kept_training(
@@ -37,7 +37,7 @@ def kept_training(
     Args:
         files: where the result is kept, and under which key.
         train: trains the model in place.
-        extra: see `bana.engine.Engine`.
+        extra: see `bana.training.engine.Engine`.
 
     Returns:
         "state", "history", "seconds" and "extra".

@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # imports torch, which `bana --help` does without
 
 POOLINGS = ("bap", "gap")
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
-# Options of `bana train` that are fields of `bana.machine.Machine`.
+# Options of `bana train` that are fields of `bana.training.machine.Machine`.
 MACHINE = ("accelerator", "devices", "nodes", "precision", "accumulation", "compile")
 MACHINE += ("loader_workers", "checkpoint_minutes", "restart", "tensorboard")
 
@@ -127,9 +127,10 @@ def chosen_profile(arguments: argparse.Namespace) -> "Profile":
 
 
 def _train(arguments: argparse.Namespace) -> int:
-    from bana import engine, stages
-    from bana.machine import Machine
-    from bana.runs import Interrupted
+    from bana import stages
+    from bana.training.loops import engine
+    from bana.training.machine import Machine
+    from bana.training.runs import Interrupted
 
     profile = chosen_profile(arguments)
     machine = Machine(

@@ -21,7 +21,7 @@ from bana.labels import pseudo_labels
 from bana.networks.backbones import build_backbone
 from bana.networks.heads import BoxClassifier, Segmenter, box_loss, build_neck
 from bana.profiles import get_profile
-from bana.training import LOSSES, optimiser
+from bana.training.loops import LOSSES, optimiser
 
 CLASSES = 20
 

@@ -10,9 +10,9 @@ import pytest
 from bana import check, cli, stages, training_cli
 from bana.cli import main
 from bana.labelling import Crew
-from bana.machine import PRECISIONS, Machine
 from bana.networks.heads import POOLINGS
-from bana.training import LOSSES
+from bana.training.loops import LOSSES
+from bana.training.machine import PRECISIONS, Machine
 
 
 def test_help_needs_no_torch():

@@ -37,7 +37,7 @@ from bana.labels import pseudo_labels
 from bana.networks.backbones import Backbone
 from bana.networks.heads import BoxClassifier
 from bana.profiles import Profile, get_profile
-from bana.runs import RunError
+from bana.training.runs import RunError
 
 STRIDE = 8
 CLASSIFIED = [variant for variant, recipe in VARIANTS.items() if recipe]

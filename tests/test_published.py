@@ -6,7 +6,7 @@ from bana import published
 from bana.average_precision import MEASURES
 from bana.data.voc import VOC_CLASSES
 from bana.stages import VARIANTS
-from bana.training import LOSSES
+from bana.training.loops import LOSSES
 
 
 def test_per_class_values_average_to_the_published_mean():

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bana import average_precision, labelling, stages, training
+from bana import average_precision, labelling, stages
 from bana.crf.dense import CrfParameters
 from bana.data.transforms import eval_image
 from bana.data.voc import DataError, read_mask, write_mask
@@ -23,6 +23,7 @@ from bana.losses import confidence_map
 from bana.networks.backbones import Backbone
 from bana.networks.heads import backbones
 from bana.profiles import Optimisation, Profile, get_profile
+from bana.training.loops import loops
 
 ROWS = {"boxes", "grabcut", "gap", "bap-no-u0", "bap", "bap-ret"}
 ROWS |= {"agreement-dropped", "agreement-wrong"}
@@ -110,8 +111,8 @@ def trained(monkeypatch) -> list[str]:
 
         monkeypatch.setattr(module, name, watched)
 
-    watch(training, "train_classifier", lambda model, *_: f"classifier {model.pooling}")
-    watch(training, "train_segmenter", lambda *arguments: f"segmenter {arguments[3]}")
+    watch(loops, "train_classifier", lambda model, *_: f"classifier {model.pooling}")
+    watch(loops, "train_segmenter", lambda *arguments: f"segmenter {arguments[3]}")
     watch(stages, "make_label_files", lambda job, batches, crew: f"{job.variant} {len(batches)}")
     return happened
 

@@ -7,14 +7,21 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bana import stages, training
+from bana import stages
 from bana.crf.dense import CrfParameters
 from bana.data.transforms import training_transform
 from bana.losses import cosine_scores, noise_aware_loss
 from bana.networks.backbones import Backbone
 from bana.networks.heads import AtrousPyramid, BoxClassifier, Segmenter, build_neck
 from bana.profiles import PROFILES, Optimisation, get_profile, shortened
-from bana.training import LOSSES, confidence_of, optimiser, train_classifier, train_segmenter
+from bana.training.loops import (
+    LOSSES,
+    confidence_of,
+    loops,
+    optimiser,
+    train_classifier,
+    train_segmenter,
+)
 
 SIDE = 33
 
@@ -121,9 +128,9 @@ def test_same_seed_same_training() -> None:
 def rates_of(monkeypatch: pytest.MonkeyPatch, iterations: int, train) -> list[float]:
     """The rate of the first group at each iteration, as a fraction of the first."""
     held, rates = [], []
-    make = training.optimiser
+    make = loops.optimiser
     monkeypatch.setattr(
-        training, "optimiser", lambda *arguments: held.append(make(*arguments)) or held[-1]
+        loops, "optimiser", lambda *arguments: held.append(make(*arguments)) or held[-1]
     )
 
     def batches():

@@ -2,7 +2,7 @@
 
 Both are the plain loop of every textbook: for each batch a loss, its gradient, a step of the
 optimiser and of its schedule. A batch may come in several micro-batches, whose gradients add up to
-that of their mean loss; where that happens, and what else a machine asks for, is in `bana.engine`.
+that of their mean loss; where that happens, and what else a machine asks for, is in `bana.training.engine`.
 """
 
 from collections.abc import Callable, Iterable
@@ -11,7 +11,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bana.engine import Engine
 from bana.losses import (
     agreement,
     bootstrapped_loss,
@@ -20,9 +19,10 @@ from bana.losses import (
     entropy_regularised_loss,
     noise_aware_loss,
 )
-from bana.machine import Machine
 from bana.networks.heads import BoxClassifier, Segmenter, box_loss
 from bana.profiles import Optimisation
+from bana.training.engine import Engine
+from bana.training.machine import Machine
 
 SegmentationLoss = Callable[[Tensor, Tensor, Tensor, Tensor, float], Tensor]
 
@@ -87,7 +87,7 @@ def train_classifier(
 
     Raises:
         FloatingPointError: if the loss becomes infinite or NaN.
-        bana.runs.Interrupted: after a signal that asks to stop, when everything is saved.
+        bana.training.runs.Interrupted: after a signal that asks to stop, when everything is saved.
     """
     engine = engine or _engine_of(model)
     sgd = optimiser(model, settings)
@@ -134,7 +134,7 @@ def train_segmenter(
 
     Raises:
         ValueError: if the loss is unknown.
-        FloatingPointError, bana.runs.Interrupted: as in `train_classifier`.
+        FloatingPointError, bana.training.runs.Interrupted: as in `train_classifier`.
     """
     if loss not in LOSSES:
         raise ValueError(f"unknown loss {loss!r}: use one of {', '.join(LOSSES)}")

@@ -14,10 +14,13 @@ from hypothesis import strategies as st
 from torch import nn
 from training_jobs import job_profile, know_jobs, tiny
 
-from bana import engine, runs, stages, trained
+from bana import stages, trained
 from bana.cli import main
-from bana.engine import Engine
-from bana.machine import (
+from bana.networks.heads import BoxClassifier, Segmenter, box_loss, build_neck
+from bana.profiles import Optimisation
+from bana.training.engine import Engine
+from bana.training.loops import engine, optimiser, runs, train_classifier, train_segmenter
+from bana.training.machine import (
     Machine,
     activation_bytes,
     make_fabric,
@@ -25,10 +28,7 @@ from bana.machine import (
     random_state,
     set_random_state,
 )
-from bana.networks.heads import BoxClassifier, Segmenter, box_loss, build_neck
-from bana.profiles import Optimisation
-from bana.runs import Metrics, Run, RunError
-from bana.training import optimiser, train_classifier, train_segmenter
+from bana.training.runs import Metrics, Run, RunError
 
 CPU = Machine(accelerator="cpu")
 

@@ -1,6 +1,6 @@
 """What a training runs on: device, precision, processes, gradient accumulation, resumption.
 
-The loops in `bana.training` stay plain; what is machinery and not method is here. Lightning Fabric
+The loops in `bana.training.loops` stay plain; what is machinery and not method is here. Lightning Fabric
 does the part that differs from machine to machine: precision, several GPUs, torchrun, SLURM.
 
 A batch of the profile is cut into micro-batches: one for every process and accumulation step. The
@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from bana.machine import (
+from bana.training.machine import (
     Machine,
     activation_bytes,
     free_memory,
@@ -34,7 +34,7 @@ from bana.machine import (
     random_state,
     set_random_state,
 )
-from bana.runs import Interrupted, Metrics, Run, RunError, check_tensorboard, environment
+from bana.training.runs import Interrupted, Metrics, Run, RunError, check_tensorboard, environment
 
 
 class Engine:

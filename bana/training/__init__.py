@@ -1,0 +1,1 @@
+"""Training: the loops, and the machine and run folder around them."""
