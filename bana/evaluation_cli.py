@@ -90,8 +90,8 @@ def _export_options(made: argparse.ArgumentParser, variants: Sequence[str]) -> N
 
 def _evaluate(arguments: argparse.Namespace) -> int:
     from bana import stages
+    from bana.evaluation.prediction import fastest_device
     from bana.files.artefacts import source_commit
-    from bana.prediction import fastest_device
     from bana.profiles import with_seed
     from bana.seeds import combined_record
     from bana.tables import record_tables
@@ -124,7 +124,8 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
 
 def _predict(arguments: argparse.Namespace) -> int:
-    from bana import export, prediction, stages
+    from bana import stages
+    from bana.evaluation.miou import export, prediction
 
     profile = chosen_profile(arguments)
     split, folder = arguments.split, arguments.out
@@ -161,8 +162,9 @@ def _predict(arguments: argparse.Namespace) -> int:
 
 
 def _export(arguments: argparse.Namespace) -> int:
-    from bana import average_precision, scoring, stages
+    from bana import stages
     from bana.data.voc import VocDataset
+    from bana.evaluation.miou import average_precision, scoring
     from bana.files.artefacts import write_json
     from bana.tables import precision_lines
     from bana.transfer import transferred_labels

@@ -11,25 +11,12 @@ from typing import Any
 
 import torch
 
-from bana import (
-    average_precision,
-    bap,
-    baselines,
-    boundary,
-    cam,
-    evaluation,
-    instances,
-    interpolation,
-    labelling,
-    losses,
-    prediction,
-    scoring,
-    trained,
-)
+from bana import bap, baselines, cam, interpolation, labelling, losses, trained
 from bana import labels as label_module
 from bana.crf.dense import dense, permutohedral
 from bana.data import boxes, transforms, voc, voc_files
 from bana.data.sample import make
+from bana.evaluation.miou import average_precision, boundary, instances, miou, prediction, scoring
 from bana.files.artefacts import (
     content_hash,
     kept_json,
@@ -283,7 +270,7 @@ def label_scores(
     """mIoU and boundary IoU of every kind of label on a split: the rows of the paper's Table 1.
 
     Returns:
-        {row: scores}, see `bana.scoring`. "agreement-dropped" and "agreement-wrong" are the pixels
+        {row: scores}, see `bana.evaluation.scoring`. "agreement-dropped" and "agreement-wrong" are the pixels
         where Y_crf and Y_ret agree, under both conventions for the others.
     """
     folders = {variant: labels(profile, split, variant, root) for variant in VARIANTS}
@@ -334,7 +321,7 @@ def segmentation_scores(
 
     Returns:
         {"single", "single-crf", and "multi", "multi-crf" where the profile tests several scales};
-        each as in `bana.scoring`.
+        each as in `bana.evaluation.scoring`.
     """
     model = segmenter(profile, loss, root)
     views = {"single": prediction.SINGLE}

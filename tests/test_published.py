@@ -3,8 +3,8 @@
 import pytest
 
 from bana import published
-from bana.average_precision import MEASURES
 from bana.data.voc import VOC_CLASSES
+from bana.evaluation.average_precision import MEASURES
 from bana.stages import VARIANTS
 from bana.training.loops import LOSSES
 

@@ -12,10 +12,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bana import average_precision, labelling, stages
+from bana import labelling, stages
 from bana.crf.dense import CrfParameters
 from bana.data.transforms import eval_image
 from bana.data.voc import DataError, read_mask, write_mask
+from bana.evaluation.miou import average_precision
 from bana.files.paths import run_dir
 from bana.labelling import Crew
 from bana.labels import UnaryOptions

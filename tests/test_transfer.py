@@ -15,7 +15,7 @@ from bana.cli import main
 from bana.data.class_names import common_name
 from bana.data.sample.make import SAMPLE_CLASSES
 from bana.data.voc import VOC_CLASSES, VocDataset, read_mask, write_mask
-from bana.instances import decode
+from bana.evaluation.instances import decode
 from bana.networks.backbones import Backbone
 from bana.networks.heads import BoxClassifier
 from bana.profiles import get_profile

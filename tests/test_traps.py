@@ -15,11 +15,12 @@ from made_data import write_voc
 from pycocotools import mask as coco_mask
 from torch import Tensor, nn
 
-from bana import instances, labels, prediction, scoring
+from bana import labels
 from bana.bap import background_attention, background_queries, pool_boxes
 from bana.crf.dense import LABEL_CRF, CrfParameters, CrfResult
 from bana.data.boxes import background_mask, box_masks, voc_to_half_open
 from bana.data.voc import VocDataset
+from bana.evaluation.miou import instances, prediction, scoring
 from bana.labels import pseudo_labels
 from bana.losses import (
     agreement,

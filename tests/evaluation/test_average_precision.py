@@ -11,7 +11,8 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from torch import Tensor
 
-from bana.average_precision import (
+from bana.data.voc import DataError, VocDataset, write_mask
+from bana.evaluation.average_precision import (
     MEASURES,
     Truth,
     average_precision,
@@ -20,10 +21,9 @@ from bana.average_precision import (
     ids_of,
     voc_truth,
 )
-from bana.data.voc import DataError, VocDataset, write_mask
+from bana.evaluation.instances import Instances, box_instances, coco_results, decode, encode
+from bana.evaluation.scoring import label_file_instances
 from bana.files.artefacts import write_json
-from bana.instances import Instances, box_instances, coco_results, decode, encode
-from bana.scoring import label_file_instances
 
 IGNORE = 255
 CLASSES = ("background", "diningtable", "dog")

@@ -1,7 +1,7 @@
 """Rows of scores: label files and networks against masks, one image at a time.
 
-A row holds, in percent, "miou", "per_class" and "coverage" as `bana.evaluation.Scores` has them,
-and "boundary_miou" and "boundary_per_class" as `bana.boundary.BoundaryScores` has them. It is what
+A row holds, in percent, "miou", "per_class" and "coverage" as `bana.evaluation.miou.Scores` has them,
+and "boundary_miou" and "boundary_per_class" as `bana.evaluation.boundary.BoundaryScores` has them. It is what
 JSON can hold: None where a class occurs nowhere.
 
 Images are scored at their own size, never as training crops, and pixels that a mask marks 255 never
@@ -16,15 +16,15 @@ from typing import Any
 from torch import Tensor
 from tqdm import tqdm
 
-from bana.average_precision import Ids, Truth, average_precision, ids_of
-from bana.boundary import BoundaryScorer
 from bana.crf.dense import CrfParameters
 from bana.data.voc import VocDataset, read_image, read_mask
-from bana.evaluation import Scorer
-from bana.instances import box_instances, coco_results
+from bana.evaluation.average_precision import Ids, Truth, average_precision, ids_of
+from bana.evaluation.boundary import BoundaryScorer
+from bana.evaluation.instances import box_instances, coco_results
+from bana.evaluation.miou import Scorer
+from bana.evaluation.prediction import View, crf_workers, label_maps
 from bana.losses import agreement
 from bana.networks.heads import Segmenter
-from bana.prediction import View, crf_workers, label_maps
 
 
 class RowScorer:
@@ -104,7 +104,7 @@ def score_segmenter(
     """Rows of a network's prediction in every view, each without and with CRF.
 
     Args:
-        model, views, crf, image_scale: see `bana.prediction.label_maps`.
+        model, views, crf, image_scale: see `bana.evaluation.prediction.label_maps`.
         data: images with class masks.
         workers: processes for the CRF, at most; a few images are refined in this one.
     """
@@ -147,7 +147,7 @@ def score_instances(
         truth: instances of these images.
 
     Returns:
-        {row: AP in percent}, see `bana.average_precision.average_precision`.
+        {row: AP in percent}, see `bana.evaluation.average_precision.average_precision`.
     """
     kinds = {variant: folder / "Y_crf" for variant, folder in folders.items()}
     if "bap" in folders:

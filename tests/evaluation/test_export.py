@@ -11,15 +11,21 @@ from made_data import write_voc
 from PIL import Image
 from torch import nn
 
-from bana import export, stages
+from bana import stages
 from bana.cli import main
 from bana.crf.dense import CrfParameters
 from bana.data.voc import PALETTE, DataError, read_image, read_mask
-from bana.evaluation import predict
-from bana.export import folder_images, pack_results, server_folder, split_images, write_predictions
+from bana.evaluation.export import (
+    folder_images,
+    pack_results,
+    server_folder,
+    split_images,
+    write_predictions,
+)
+from bana.evaluation.miou import export, predict
+from bana.evaluation.prediction import SINGLE, View
 from bana.networks.backbones import Backbone
 from bana.networks.heads import Segmenter
-from bana.prediction import SINGLE, View
 
 SERVER = Path("results") / "VOC2012" / "Segmentation"
 

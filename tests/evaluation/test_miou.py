@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from bana.evaluation import Scores, predict, score_labels
+from bana.evaluation.miou import Scores, predict, score_labels
 from bana.networks.backbones import Backbone
 from bana.networks.heads import Segmenter
 

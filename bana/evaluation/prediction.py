@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from bana.crf.dense import CrfParameters, dense_crf
-from bana.evaluation import predict
+from bana.evaluation.miou import predict
 from bana.networks.heads import Segmenter
 
 # A process takes seconds to start, in which it could refine about so many images.

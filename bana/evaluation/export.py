@@ -11,9 +11,9 @@ from tqdm import tqdm
 
 from bana.crf.dense import CrfParameters
 from bana.data.voc import DataError, VocDataset, read_image, write_mask
+from bana.evaluation.prediction import View, crf_workers, label_maps
 from bana.files.artefacts import content_hash, read_json, weights_hash, write_json
 from bana.networks.heads import Segmenter
-from bana.prediction import View, crf_workers, label_maps
 
 ENDINGS = (".jpg", ".jpeg", ".png")
 SETTINGS = "predictions.json"
@@ -73,7 +73,7 @@ def write_predictions(
     where it was stopped. An image that cannot be read is left out and reported.
 
     Args:
-        model, view, crf, image_scale: see `bana.prediction.label_maps`.
+        model, view, crf, image_scale: see `bana.evaluation.prediction.label_maps`.
         images: files by name.
         folder: of the PNGs; predictions.json in it tells what made them.
         workers: processes for the CRF, at most.

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bana.evaluation import check_convention, check_one_size
+from bana.evaluation.miou import check_convention, check_one_size
 from bana.losses import IGNORE
 
 SHARE = 0.02

@@ -9,14 +9,13 @@ import torch
 from made_data import write_voc
 from torch import Tensor, nn
 
-from bana import prediction, scoring
-from bana.boundary import score_boundaries
 from bana.crf.dense import CrfParameters, dense_crf
 from bana.data.voc import VocDataset
-from bana.evaluation import predict, score_labels
+from bana.evaluation.boundary import score_boundaries
+from bana.evaluation.miou import predict, prediction, score_labels, scoring
+from bana.evaluation.prediction import SINGLE, View, crf_workers, label_maps
 from bana.networks.backbones import Backbone
 from bana.networks.heads import Segmenter
-from bana.prediction import SINGLE, View, crf_workers, label_maps
 
 CRF = CrfParameters(iterations=2)
 MULTI = View((0.5, 1.0), flip=True)

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from bana.data.class_names import common_name
 from bana.data.voc import IGNORE, DataError, VocDataset, read_mask
-from bana.instances import decode, encode
+from bana.evaluation.instances import decode, encode
 
 MEASURES = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large")
 
@@ -182,7 +182,7 @@ def average_precision(
 
     Args:
         truth: ground truth.
-        results: entries of a COCO results file, see `bana.instances.coco_results`. Pixels that the
+        results: entries of a COCO results file, see `bana.evaluation.instances.coco_results`. Pixels that the
             ground truth marks void are taken out of the masks first.
         image_ids: the images to score; objects in an image without results count as missed.
 

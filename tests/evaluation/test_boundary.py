@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from bana.boundary import boundary_region, boundary_width, score_boundaries
+from bana.evaluation.boundary import boundary_region, boundary_width, score_boundaries
 
 N_CLASSES = 3
 IGNORE = 255
