@@ -49,9 +49,9 @@ def _check(arguments: argparse.Namespace) -> int:
 
 
 def _label(arguments: argparse.Namespace) -> int:
-    from bana import stages
+    from bana.experiment import stages
+    from bana.experiment.labelling import Crew, manifest_path
     from bana.files.artefacts import read_json
-    from bana.labelling import Crew, manifest_path
 
     profile = chosen_profile(arguments)
     crew = Crew(

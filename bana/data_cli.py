@@ -153,9 +153,9 @@ def _count(text: str) -> int:
 
 
 def _sample(arguments: argparse.Namespace) -> int:
-    from bana import stages
     from bana.data.sample.make import make_sample
-    from bana.profiles import get_profile
+    from bana.experiment import stages
+    from bana.experiment.profiles import get_profile
 
     profile = replace(get_profile("sample"), seed=arguments.seed)
     if arguments.out is None:

@@ -89,12 +89,12 @@ def _export_options(made: argparse.ArgumentParser, variants: Sequence[str]) -> N
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
-    from bana import stages
     from bana.evaluation.prediction import fastest_device
+    from bana.experiment import stages
+    from bana.experiment.profiles import with_seed
+    from bana.experiment.seeds import combined_record
+    from bana.experiment.tables import record_tables
     from bana.files.artefacts import source_commit
-    from bana.profiles import with_seed
-    from bana.seeds import combined_record
-    from bana.tables import record_tables
     from bana.training.runs import environment
 
     profile = chosen_profile(arguments)
@@ -124,8 +124,8 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
 
 def _predict(arguments: argparse.Namespace) -> int:
-    from bana import stages
     from bana.evaluation.miou import export, prediction
+    from bana.experiment import stages
 
     profile = chosen_profile(arguments)
     split, folder = arguments.split, arguments.out
@@ -162,12 +162,12 @@ def _predict(arguments: argparse.Namespace) -> int:
 
 
 def _export(arguments: argparse.Namespace) -> int:
-    from bana import stages
     from bana.data.voc import VocDataset
     from bana.evaluation.miou import average_precision, scoring
+    from bana.experiment import stages
+    from bana.experiment.tables import precision_lines
+    from bana.experiment.transfer import transferred_labels
     from bana.files.artefacts import write_json
-    from bana.tables import precision_lines
-    from bana.transfer import transferred_labels
 
     profile, root = chosen_profile(arguments), arguments.data
     split, variant = arguments.split, arguments.variant

@@ -8,9 +8,9 @@ from pathlib import Path
 import matplotlib
 from matplotlib.figure import Figure
 
+from bana.experiment.profiles import get_profile
 from bana.files.artefacts import source_commit
 from bana.files.paths import figures_dir
-from bana.profiles import get_profile
 
 MAX_BYTES = 1_000_000
 PNG_DPI = (150, 110, 80, 60)

@@ -81,7 +81,7 @@ def pseudo_labels(
     Args:
         features: f, float [D, h, w], non-negative.
         weight: w, float [L + 1, D], background in row 0. A row of nan marks a class that the
-            classifier never saw (see `bana.transfer`): u_c = 1 - u_0 inside its boxes.
+            classifier never saw (see `bana.experiment.transfer`): u_c = 1 - u_0 inside its boxes.
         image: RGB uint8 [3, H, W], as stored (not normalised).
         boxes: [K, 4] x1, y1, x2, y2 in pixels of ``image``, half-open.
         classes: int64 [K], 1..L.

@@ -28,6 +28,7 @@ from doit.task import Task
 from papermill.exceptions import PapermillExecutionError
 
 from bana.data.voc import find_voc_root
+from bana.experiment.profiles import get_profile
 from bana.files.paths import figures_dir, notebooks_dir, repo_root, run_dir
 from bana.notebook_io import (
     NotebookError,
@@ -37,7 +38,6 @@ from bana.notebook_io import (
     publish,
     read_notebook,
 )
-from bana.profiles import get_profile
 
 # Modules that start notebooks or print, and enter no result.
 FRONTS = ("cli", "data_cli", "evaluation_cli", "training_cli", "runner", "notebook_io")

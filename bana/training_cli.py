@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from bana.files.paths import run_dir
 
 if TYPE_CHECKING:  # imports torch, which `bana --help` does without
-    from bana.profiles import Profile
+    from bana.experiment.profiles import Profile
 
 POOLINGS = ("bap", "gap")
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
@@ -113,7 +113,7 @@ def chosen_profile(arguments: argparse.Namespace) -> "Profile":
     Raises:
         ValueError: if there is no such profile, or a change makes no sense.
     """
-    from bana.profiles import get_profile, shortened
+    from bana.experiment.profiles import get_profile, shortened
 
     given = vars(arguments)
     profile = get_profile(arguments.profile)
@@ -127,7 +127,7 @@ def chosen_profile(arguments: argparse.Namespace) -> "Profile":
 
 
 def _train(arguments: argparse.Namespace) -> int:
-    from bana import stages
+    from bana.experiment import stages
     from bana.training.loops import engine
     from bana.training.machine import Machine
     from bana.training.runs import Interrupted

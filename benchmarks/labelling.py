@@ -19,10 +19,10 @@ from measure import environment, write_record
 
 from bana.data.sample.make import make_sample
 from bana.data.voc import VocDataset
-from bana.labelling import Crew, LabelJob, label_batches, make_label_files
+from bana.experiment.labelling import Crew, LabelJob, label_batches, make_label_files
+from bana.experiment.profiles import get_profile
 from bana.networks.backbones import build_backbone
 from bana.networks.heads import BoxClassifier
-from bana.profiles import get_profile
 
 CREWS = {
     "1 process of 1 thread": Crew(1),

@@ -17,10 +17,10 @@ from measure import Worker, environment, seconds_in_turn, serve, write_record
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from bana.experiment.profiles import get_profile
 from bana.labels import pseudo_labels
 from bana.networks.backbones import build_backbone
 from bana.networks.heads import BoxClassifier, Segmenter, box_loss, build_neck
-from bana.profiles import get_profile
 from bana.training.loops import LOSSES, optimiser
 
 CLASSES = 20

@@ -23,10 +23,10 @@ from typing import Any
 
 import torch
 
-from bana import stages, trained
 from bana.data.voc import VocDataset
+from bana.experiment import stages, trained
+from bana.experiment.profiles import Optimisation, Profile, get_profile
 from bana.networks.heads import heads
-from bana.profiles import Optimisation, Profile, get_profile
 from bana.training.engine import Engine
 from bana.training.loops import loops, runs
 from bana.training.machine import Machine

@@ -7,9 +7,10 @@ from dataclasses import fields
 
 import pytest
 
-from bana import check, cli, stages, training_cli
+from bana import check, cli, training_cli
 from bana.cli import main
-from bana.labelling import Crew
+from bana.experiment import stages
+from bana.experiment.labelling import Crew
 from bana.networks.heads import POOLINGS
 from bana.training.loops import LOSSES
 from bana.training.machine import PRECISIONS, Machine

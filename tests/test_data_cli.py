@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from bana import data_cli, stages
+from bana import data_cli
 from bana.cli import main
 from bana.data import coco, pascal
 from bana.data.layout import Written
 from bana.data.sample import make
 from bana.data.voc import VocDataset
+from bana.experiment import stages
 
 COMMANDS = ("sample", "voc2012", "voc2007", "coco2017", "import", "verify")
 

@@ -12,10 +12,10 @@ import in_process
 import pytest
 import torch
 
-from bana import profiles, stages
 from bana.cli import main
 from bana.data.voc import read_mask
-from bana.profiles import get_profile
+from bana.experiment import profiles, stages
+from bana.experiment.profiles import get_profile
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import copy
 
 from load_tool import load_tool
 
-from bana.seeds import combined_record
+from bana.experiment.seeds import combined_record
 
 
 def _record(bap: float, nal: float) -> dict:

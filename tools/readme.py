@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from bana.published import ORDERINGS
+from bana.experiment.published import ORDERINGS
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"

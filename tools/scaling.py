@@ -12,7 +12,7 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
 from bana import plotting
-from bana.profiles import get_profile
+from bana.experiment.profiles import get_profile
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENT, FIGURE = ROOT / "docs" / "scaling.md", ROOT / "docs" / "scaling.png"

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bana.experiment.profiles import Optimisation
 from bana.losses import (
     agreement,
     bootstrapped_loss,
@@ -20,7 +21,6 @@ from bana.losses import (
     noise_aware_loss,
 )
 from bana.networks.heads import BoxClassifier, Segmenter, box_loss
-from bana.profiles import Optimisation
 from bana.training.engine import Engine
 from bana.training.machine import Machine
 

@@ -11,7 +11,6 @@ from made_data import write_voc
 from PIL import Image
 from torch import nn
 
-from bana import stages
 from bana.cli import main
 from bana.crf.dense import CrfParameters
 from bana.data.voc import PALETTE, DataError, read_image, read_mask
@@ -24,6 +23,7 @@ from bana.evaluation.export import (
 )
 from bana.evaluation.miou import export, predict
 from bana.evaluation.prediction import SINGLE, View
+from bana.experiment import stages
 from bana.networks.backbones import Backbone
 from bana.networks.heads import Segmenter
 

@@ -2,14 +2,14 @@
 
 import pytest
 
-from bana import labelling
-from bana.labelling import Crew, LabelJob
+from bana.experiment import labelling
+from bana.experiment.labelling import Crew, LabelJob
 
 
 def make_label_files(
     job: LabelJob, batches: list[list[int]], crew: Crew | None = None
 ) -> dict[str, str]:
-    """As `bana.labelling.make_label_files`, in this process."""
+    """As `bana.experiment.labelling.make_label_files`, in this process."""
     failures: dict[str, str] = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(labelling, "_job", job)

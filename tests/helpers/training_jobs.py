@@ -19,17 +19,17 @@ import pytest
 import torch
 from torch import nn
 
-from bana import profiles, stages
 from bana.cli import main
 from bana.crf.dense import CrfParameters
+from bana.experiment import profiles, stages
+from bana.experiment.profiles import Optimisation, Profile, get_profile
 from bana.networks.backbones import Backbone
 from bana.networks.heads import backbones
-from bana.profiles import Optimisation, Profile, get_profile
 
 METHODS = multiprocessing.get_all_start_methods()
 CONTEXT = multiprocessing.get_context("forkserver" if "forkserver" in METHODS else "spawn")
 if "forkserver" in METHODS:
-    CONTEXT.set_forkserver_preload(["bana.stages", "lightning_fabric", "pytest"])
+    CONTEXT.set_forkserver_preload(["bana.experiment.stages", "lightning_fabric", "pytest"])
 
 
 def tiny(dropout: float):

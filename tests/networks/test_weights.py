@@ -9,11 +9,11 @@ import pytest
 import torch
 import torchvision
 
-from bana import trained
+from bana.experiment import trained
+from bana.experiment.profiles import get_profile
 from bana.networks.backbones import build_backbone, resnet101
 from bana.networks.heads import weights
 from bana.networks.weights import WEIGHT_FILES, find_weights, load_state
-from bana.profiles import get_profile
 
 VGG = "vgg16_imagenet_features.pth"
 

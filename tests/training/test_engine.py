@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from torch import nn
 from training_jobs import job_profile, know_jobs, tiny
 
-from bana import stages, trained
 from bana.cli import main
+from bana.experiment import stages, trained
+from bana.experiment.profiles import Optimisation
 from bana.networks.heads import BoxClassifier, Segmenter, box_loss, build_neck
-from bana.profiles import Optimisation
 from bana.training.engine import Engine
 from bana.training.loops import engine, optimiser, runs, train_classifier, train_segmenter
 from bana.training.machine import (

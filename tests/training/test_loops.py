@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bana import stages
 from bana.crf.dense import CrfParameters
 from bana.data.transforms import training_transform
+from bana.experiment import stages
+from bana.experiment.profiles import PROFILES, Optimisation, get_profile, shortened
 from bana.losses import cosine_scores, noise_aware_loss
 from bana.networks.backbones import Backbone
 from bana.networks.heads import AtrousPyramid, BoxClassifier, Segmenter, build_neck
-from bana.profiles import PROFILES, Optimisation, get_profile, shortened
 from bana.training.loops import (
     LOSSES,
     confidence_of,

@@ -13,7 +13,7 @@ import pytest
 import torch
 from training_jobs import job_profile, result, same, start
 
-from bana.profiles import Profile
+from bana.experiment.profiles import Profile
 
 # Measured here: no difference in any bit, since halves add up exactly. The bound leaves room for
 # another order of the sum.

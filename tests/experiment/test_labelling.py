@@ -16,14 +16,14 @@ from PIL import Image
 from torch import Tensor, nn
 from torchvision import tv_tensors
 
-from bana import labelling
 from bana.baselines import filled_boxes, grabcut
 from bana.crf.dense import CrfParameters
 from bana.data.boxes import box_masks
 from bana.data.sample.make import make_sample
 from bana.data.transforms import eval_image
 from bana.data.voc import IGNORE, PALETTE, DataError, VocDataset, read_mask
-from bana.labelling import (
+from bana.experiment import labelling
+from bana.experiment.labelling import (
     VARIANTS,
     Crew,
     LabelJob,
@@ -33,10 +33,10 @@ from bana.labelling import (
     labelled,
     make_label_files,
 )
+from bana.experiment.profiles import Profile, get_profile
 from bana.labels import pseudo_labels
 from bana.networks.backbones import Backbone
 from bana.networks.heads import BoxClassifier
-from bana.profiles import Profile, get_profile
 from bana.training.runs import RunError
 
 STRIDE = 8
@@ -394,8 +394,8 @@ def test_helpers_of_a_killed_process_end_with_it(root: Path, tmp_path: Path) -> 
     code = """if True:
         import sys
         from pathlib import Path
-        from bana.labelling import LabelJob, make_label_files
-        from bana.profiles import get_profile
+        from bana.experiment.labelling import LabelJob, make_label_files
+        from bana.experiment.profiles import get_profile
         from bana.data.voc import VocDataset
         if __name__ == "__main__":
             data = VocDataset(sys.argv[1], "train")

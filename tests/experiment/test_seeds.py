@@ -5,9 +5,9 @@ import json
 
 import pytest
 
+from bana.experiment.profiles import PROFILES, get_profile, with_seed
+from bana.experiment.seeds import combined_record
 from bana.files.paths import run_dir
-from bana.profiles import PROFILES, get_profile, with_seed
-from bana.seeds import combined_record
 
 
 def record(seed: int, miou: float, **changes) -> dict:

@@ -12,18 +12,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bana import labelling, stages
 from bana.crf.dense import CrfParameters
 from bana.data.transforms import eval_image
 from bana.data.voc import DataError, read_mask, write_mask
 from bana.evaluation.miou import average_precision
+from bana.experiment import labelling, stages
+from bana.experiment.labelling import Crew
+from bana.experiment.profiles import Optimisation, Profile, get_profile
 from bana.files.paths import run_dir
-from bana.labelling import Crew
 from bana.labels import UnaryOptions
 from bana.losses import confidence_map
 from bana.networks.backbones import Backbone
 from bana.networks.heads import backbones
-from bana.profiles import Optimisation, Profile, get_profile
 from bana.training.loops import loops
 
 ROWS = {"boxes", "grabcut", "gap", "bap-no-u0", "bap", "bap-ret"}

@@ -28,10 +28,10 @@ from bana.baselines import filled_boxes, grabcut
 from bana.data.boxes import box_masks
 from bana.data.transforms import eval_image
 from bana.data.voc import IGNORE, DataError, VocDataset, write_mask
+from bana.experiment.profiles import Profile
 from bana.files.artefacts import read_json, write_json
 from bana.labels import PseudoLabels, pseudo_labels
 from bana.networks.heads import BoxClassifier
-from bana.profiles import Profile
 from bana.training.runs import RunError
 
 # How each kind of label is made: the pooling of its classifier and the change to the profile's

@@ -7,11 +7,11 @@ import pytest
 import torch
 from training_jobs import job_profile, know_jobs, same
 
-from bana import stages, trained
 from bana.cli import main
 from bana.data.voc import DataError, VocDataset, write_mask
+from bana.experiment import stages, trained
+from bana.experiment.profiles import Profile
 from bana.losses import reliable_pixels
-from bana.profiles import Profile
 from bana.training.engine import Engine
 from bana.training.machine import Machine
 

@@ -9,17 +9,17 @@ import torch
 from made_data import write_voc
 from torch import Tensor, nn
 
-from bana import stages, transfer
 from bana.baselines import filled_boxes
 from bana.cli import main
 from bana.data.class_names import common_name
 from bana.data.sample.make import SAMPLE_CLASSES
 from bana.data.voc import VOC_CLASSES, VocDataset, read_mask, write_mask
 from bana.evaluation.instances import decode
+from bana.experiment import stages, transfer
+from bana.experiment.profiles import get_profile
+from bana.experiment.transfer import transfer_weight, transferred_labels
 from bana.networks.backbones import Backbone
 from bana.networks.heads import BoxClassifier
-from bana.profiles import get_profile
-from bana.transfer import transfer_weight, transferred_labels
 
 # Red is a class of the classifier's, green is not.
 CLASSES = ("background", "zebra", SAMPLE_CLASSES[1])

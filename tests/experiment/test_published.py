@@ -2,10 +2,10 @@
 
 import pytest
 
-from bana import published
 from bana.data.voc import VOC_CLASSES
 from bana.evaluation.average_precision import MEASURES
-from bana.stages import VARIANTS
+from bana.experiment import published
+from bana.experiment.stages import VARIANTS
 from bana.training.loops import LOSSES
 
 

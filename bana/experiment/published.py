@@ -3,7 +3,7 @@
 Source: tables 1 to 5 of the CVPR 2021 paper (arXiv 2104.00905) and the ReScience C
 replication of it (10.5281/zenodo.6574677), on VOC's segmentation splits. None of it was measured
 here, and none of it can be compared with what a profile measures on other data: only the order of
-the rows can. Rows carry the names that `bana.stages` gives its own.
+the rows can. Rows carry the names that `bana.experiment.stages` gives its own.
 """
 
 from typing import NamedTuple

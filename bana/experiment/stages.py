@@ -11,21 +11,14 @@ from typing import Any
 
 import torch
 
-from bana import bap, baselines, cam, interpolation, labelling, losses, trained
+from bana import bap, baselines, cam, interpolation, losses
 from bana import labels as label_module
 from bana.crf.dense import dense, permutohedral
 from bana.data import boxes, transforms, voc, voc_files
 from bana.data.sample import make
 from bana.evaluation.miou import average_precision, boundary, instances, miou, prediction, scoring
-from bana.files.artefacts import (
-    content_hash,
-    kept_json,
-    read_json,
-    source_hash,
-    write_json,
-)
-from bana.files.paths import run_dir, runs_root
-from bana.labelling import (
+from bana.experiment import labelling, trained
+from bana.experiment.labelling import (
     VARIANTS,
     Crew,
     LabelJob,
@@ -39,8 +32,16 @@ from bana.labelling import (
     open_manifest,
     warn_of_failures,
 )
+from bana.experiment.profiles import Profile
+from bana.files.artefacts import (
+    content_hash,
+    kept_json,
+    read_json,
+    source_hash,
+    write_json,
+)
+from bana.files.paths import run_dir, runs_root
 from bana.networks.heads import backbones, heads
-from bana.profiles import Profile
 from bana.training.engine import Engine
 from bana.training.loops import engine, loops
 from bana.training.machine import THIS_MACHINE, Machine
@@ -152,7 +153,7 @@ def labels(
 
     Labels are made by several processes; what an interrupted run finished is kept. The baselines
     "boxes" and "grabcut" have no Y_ret. An image that cannot be read is left out with a warning and
-    named in the manifest (see `bana.labelling.manifest_path`); the next call tries it again.
+    named in the manifest (see `bana.experiment.labelling.manifest_path`); the next call tries it again.
 
     Args:
         profile: settings.
@@ -165,7 +166,7 @@ def labels(
 
     Raises:
         ValueError: if the variant is unknown, the crew has a device that is not there, or as
-            `bana.labelling.open_manifest`.
+            `bana.experiment.labelling.open_manifest`.
     """
     if variant not in VARIANTS:
         raise ValueError(f"unknown labels {variant!r}: use one of {', '.join(VARIANTS)}")

@@ -17,7 +17,7 @@ def record_tables(record: Mapping[str, Any]) -> str:
     """The scores of labels, boxes' masks and networks, in percent.
 
     Args:
-        record: of `bana.stages.record`, or of several seeds from `bana.seeds.combined_record`,
+        record: of `bana.experiment.stages.record`, or of several seeds from `bana.experiment.seeds.combined_record`,
             whose scores are shown as mean ± standard deviation. What an older record lacks is
             left out.
     """
@@ -44,7 +44,7 @@ def precision_lines(rows: Mapping[str, Any], spread: Mapping[str, Any] | None = 
     """A table of average precision, in percent; "-" where there is no object of that size.
 
     Args:
-        rows: of `bana.stages.instance_scores`.
+        rows: of `bana.experiment.stages.instance_scores`.
         spread: their standard deviations over seeds.
     """
     return _table("masks of boxes, COCO's AP %", AP_COLUMNS, rows, spread)

@@ -10,14 +10,20 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from bana import stages
 from bana.data.class_names import common_name
 from bana.data.voc import DataError, VocDataset
+from bana.experiment import stages
+from bana.experiment.labelling import (
+    VARIANTS,
+    LabelJob,
+    is_labelled,
+    label_batches,
+    make_label_files,
+)
+from bana.experiment.profiles import Profile
 from bana.files.artefacts import content_hash, source_hash, weights_hash
 from bana.files.paths import run_dir
-from bana.labelling import VARIANTS, LabelJob, is_labelled, label_batches, make_label_files
 from bana.networks.heads import BoxClassifier
-from bana.profiles import Profile
 
 
 def transfer_weight(weight: Tensor, known: Sequence[str], wanted: Sequence[str]) -> Tensor:
@@ -61,7 +67,7 @@ def transferred_labels(
         profile: settings.
         data: the other images, with boxes and classes of their own.
         variant: a key of `VARIANTS`.
-        root: of the data that the classifier learns from, see `bana.stages.data_root`.
+        root: of the data that the classifier learns from, see `bana.experiment.stages.data_root`.
 
     Raises:
         ValueError: if the variant is unknown.
