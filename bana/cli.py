@@ -26,14 +26,14 @@ in one line), 143 and 130 a training was asked to stop (SIGTERM, Ctrl-C) and has
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from bana.runner import make_course, run_course
+    from bana.course.runner import make_course, run_course
 
     course = make_course(arguments.profile, arguments.data)
     return run_course(course, arguments.only, arguments.force)
 
 
 def _publish(arguments: argparse.Namespace) -> int:
-    from bana.runner import make_course, publish_course
+    from bana.course.runner import make_course, publish_course
 
     changed = publish_course(make_course("sample"))
     print("\n".join(changed) if changed else "nothing changed")
@@ -41,7 +41,7 @@ def _publish(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from bana.check import check_environment, report
+    from bana.course.check import check_environment, report
 
     answers = check_environment()
     print(report(answers))

@@ -7,8 +7,9 @@ from dataclasses import fields
 
 import pytest
 
-from bana import check, cli, training_cli
+from bana import cli, training_cli
 from bana.cli import main
+from bana.course import check
 from bana.experiment import stages
 from bana.experiment.labelling import Crew
 from bana.networks.heads import POOLINGS

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from nbformat import NotebookNode
 
-from bana import runner
+from bana.course import runner
+from bana.course.notebook_io import code_cells, find_notebooks, parameters, read_notebook
 from bana.files.paths import notebooks_dir, repo_root
-from bana.notebook_io import code_cells, find_notebooks, parameters, read_notebook
 
 NOTEBOOKS = find_notebooks()
 MAX_LINES = 20

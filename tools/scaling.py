@@ -11,7 +11,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
-from bana import plotting
+from bana.course import plotting
 from bana.experiment.profiles import get_profile
 
 ROOT = Path(__file__).resolve().parents[1]

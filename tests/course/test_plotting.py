@@ -11,7 +11,7 @@ from IPython.core.formatters import DisplayFormatter
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from bana import plotting
+from bana.course import plotting
 from bana.data.voc import PALETTE
 
 

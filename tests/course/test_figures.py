@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from bana import figures
+from bana.course import figures
 from bana.files.paths import figures_dir
 
 

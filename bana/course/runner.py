@@ -27,10 +27,7 @@ from doit.reporter import ConsoleReporter
 from doit.task import Task
 from papermill.exceptions import PapermillExecutionError
 
-from bana.data.voc import find_voc_root
-from bana.experiment.profiles import get_profile
-from bana.files.paths import figures_dir, notebooks_dir, repo_root, run_dir
-from bana.notebook_io import (
+from bana.course.notebook_io import (
     NotebookError,
     code_digest,
     find_notebooks,
@@ -38,6 +35,9 @@ from bana.notebook_io import (
     publish,
     read_notebook,
 )
+from bana.data.voc import find_voc_root
+from bana.experiment.profiles import get_profile
+from bana.files.paths import figures_dir, notebooks_dir, repo_root, run_dir
 
 # Modules that start notebooks or print, and enter no result.
 FRONTS = ("cli", "data_cli", "evaluation_cli", "training_cli", "runner", "notebook_io")

@@ -5,8 +5,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from bana import notebook_io, runner
-from bana.notebook_io import NotebookError
+from bana.course import notebook_io, runner
+from bana.course.notebook_io import NotebookError
 
 PARAMETERS = 'profile = "sample"'
 

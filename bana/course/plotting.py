@@ -18,7 +18,7 @@ from matplotlib.patches import Patch, Rectangle
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
-from bana.colours import (
+from bana.course.colours import (
     OKABE_ITO,
     ArrayLike,
     as_plane,

@@ -1,0 +1,1 @@
+"""The course: notebooks that run, figures, and the look of them."""
