@@ -61,7 +61,7 @@ def test_no_file_names_a_package_index():
 
 def test_package_says_what_it_is():
     assert bana.__doc__
-    assert PROJECT["scripts"] == {"bana": "bana.cli:main"}
+    assert PROJECT["scripts"] == {"bana": "bana.commands.main:main"}
     citation = yaml.safe_load((REPO / "CITATION.cff").read_text(encoding="utf-8"))
     assert citation["version"] == PROJECT["version"]
     assert citation["license"] == PROJECT["license"] == "MIT"

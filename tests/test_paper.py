@@ -12,7 +12,7 @@ import in_process
 import pytest
 import torch
 
-from bana.cli import main
+from bana.commands.main import main
 from bana.data.voc import read_mask
 from bana.experiment import profiles, stages
 from bana.experiment.profiles import get_profile

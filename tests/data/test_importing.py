@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from bana import data_cli
+from bana.commands import data
 from bana.data import importing, layout
 from bana.data.importing import import_boxes, read_csv, read_voc
 from bana.data.voc import DataError, VocDataset
@@ -49,7 +49,7 @@ def boxes_of(dataset: VocDataset, name: str) -> torch.Tensor:
 
 
 def test_example_of_the_help(images):
-    lines = [line.strip() for line in data_cli.IMPORT.splitlines() if "," in line]
+    lines = [line.strip() for line in data.IMPORT.splitlines() if "," in line]
     start = lines.index(HEADER.strip())
     dataset = by_csv(images, "\n".join(lines[start + 1 : start + 4]), keep_empty=True)
     assert dataset.classes == ("background", "bird", "zebra")
@@ -64,8 +64,8 @@ def test_example_of_the_help(images):
 
 
 def test_choices_are_those_of_the_package():
-    assert data_cli.FORMATS == importing.FORMATS
-    assert data_cli.CONVENTIONS == importing.CONVENTIONS
+    assert data.FORMATS == importing.FORMATS
+    assert data.CONVENTIONS == importing.CONVENTIONS
 
 
 @st.composite

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bana.cli import main
+from bana.commands.main import main
 from bana.data.verify import Finding, verify
 from bana.data.voc import DataError
 from bana.data.voc_files import Annotation, write_annotation, write_mask

@@ -11,7 +11,7 @@ from made_data import write_voc
 from PIL import Image
 from torch import nn
 
-from bana.cli import main
+from bana.commands.main import main
 from bana.crf.dense import CrfParameters
 from bana.data.voc import PALETTE, DataError, read_image, read_mask
 from bana.evaluation.export import (

@@ -7,7 +7,7 @@ import pytest
 import torch
 from training_jobs import job_profile, know_jobs, same
 
-from bana.cli import main
+from bana.commands.main import main
 from bana.data.voc import DataError, VocDataset, write_mask
 from bana.experiment import stages, trained
 from bana.experiment.profiles import Profile

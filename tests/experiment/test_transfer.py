@@ -10,7 +10,7 @@ from made_data import write_voc
 from torch import Tensor, nn
 
 from bana.baselines import filled_boxes
-from bana.cli import main
+from bana.commands.main import main
 from bana.data.class_names import common_name
 from bana.data.sample.make import SAMPLE_CLASSES
 from bana.data.voc import VOC_CLASSES, VocDataset, read_mask, write_mask

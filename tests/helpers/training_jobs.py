@@ -19,7 +19,7 @@ import pytest
 import torch
 from torch import nn
 
-from bana.cli import main
+from bana.commands.main import main
 from bana.crf.dense import CrfParameters
 from bana.experiment import profiles, stages
 from bana.experiment.profiles import Optimisation, Profile, get_profile

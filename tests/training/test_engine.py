@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from torch import nn
 from training_jobs import job_profile, know_jobs, tiny
 
-from bana.cli import main
+from bana.commands.main import main
 from bana.experiment import stages, trained
 from bana.experiment.profiles import Optimisation
 from bana.networks.heads import BoxClassifier, Segmenter, box_loss, build_neck

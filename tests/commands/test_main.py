@@ -7,8 +7,8 @@ from dataclasses import fields
 
 import pytest
 
-from bana import cli, training_cli
-from bana.cli import main
+from bana.commands import main, train
+from bana.commands.main import main
 from bana.course import check
 from bana.experiment import stages
 from bana.experiment.labelling import Crew
@@ -18,18 +18,16 @@ from bana.training.machine import PRECISIONS, Machine
 
 
 def test_help_needs_no_torch():
-    code = (
-        "import sys, bana.cli; bana.cli._parser().format_help(); sys.exit('torch' in sys.modules)"
-    )
+    code = "import sys, bana.commands.main; bana.commands.main._parser().format_help(); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
 def test_choices_are_those_of_the_package():
-    assert set(cli.LOSSES) == set(LOSSES)
-    assert set(cli.VARIANTS) == set(stages.VARIANTS)
-    assert set(training_cli.POOLINGS) == set(POOLINGS)
-    assert set(training_cli.PRECISIONS) == set(PRECISIONS)
-    assert set(training_cli.MACHINE) == {field.name for field in fields(Machine)}
+    assert set(main.LOSSES) == set(LOSSES)
+    assert set(main.VARIANTS) == set(stages.VARIANTS)
+    assert set(train.POOLINGS) == set(POOLINGS)
+    assert set(train.PRECISIONS) == set(PRECISIONS)
+    assert set(train.MACHINE) == {field.name for field in fields(Machine)}
 
 
 def test_wrong_input_is_one_line_and_exit_code_2(capsys):
@@ -145,8 +143,8 @@ def test_wrong_seeds_are_refused_before_anything_is_made(monkeypatch, capsys):
 @pytest.mark.parametrize("command", ["evaluate", "predict", "export"])
 def test_help_of_a_command_needs_no_torch(command):
     code = (
-        "import sys, contextlib, bana.cli\n"
-        "with contextlib.suppress(SystemExit): bana.cli.main(sys.argv[1:])\n"
+        "import sys, contextlib, bana.commands.main\n"
+        "with contextlib.suppress(SystemExit): bana.commands.main.main(sys.argv[1:])\n"
         "sys.exit('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code, command, "--help"], capture_output=True)

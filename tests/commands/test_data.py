@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from bana import data_cli
-from bana.cli import main
+from bana.commands import data
+from bana.commands.main import main
 from bana.data import coco, pascal
 from bana.data.layout import Written
 from bana.data.sample import make
@@ -26,7 +26,7 @@ def last_words(capsys) -> str:
 
 def test_help_of_every_command_needs_no_torch():
     code = (
-        "import sys\nfrom bana.cli import main\n"
+        "import sys\nfrom bana.commands.main import main\n"
         f"for words in ([], *([name] for name in {COMMANDS})):\n"
         "    try: main(['data', *words, '--help'])\n"
         "    except SystemExit as end: assert end.code == 0\n"

@@ -8,9 +8,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from bana.data_cli import add_data_commands
-from bana.evaluation_cli import add_evaluation_commands
-from bana.training_cli import add_changes, add_train_command, chosen_profile
+from bana.commands.data import add_data_commands
+from bana.commands.evaluate import add_evaluation_commands
+from bana.commands.train import add_changes, add_train_command, chosen_profile
 
 SPLITS = ("train", "val")
 VARIANTS = ("bap", "bap-no-u0", "gap", "boxes", "grabcut")

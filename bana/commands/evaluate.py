@@ -9,8 +9,8 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from bana.commands.train import add_changes, chosen_profile
 from bana.files.paths import results_dir
-from bana.training_cli import add_changes, chosen_profile
 
 Command = Callable[[str, Callable[[argparse.Namespace], int], str], argparse.ArgumentParser]
 

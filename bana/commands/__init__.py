@@ -1,0 +1,1 @@
+"""The command `bana`: thin fronts of the package's functions."""
