@@ -22,7 +22,7 @@ from bana.data.voc import VocDataset
 from bana.experiment.labelling import Crew, LabelJob, label_batches, make_label_files
 from bana.experiment.profiles import get_profile
 from bana.networks.backbones import build_backbone
-from bana.networks.heads import BoxClassifier
+from bana.networks.classifier import BoxClassifier
 
 CREWS = {
     "1 process of 1 thread": Crew(1),

@@ -20,8 +20,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from bana.experiment.profiles import get_profile
 from bana.labels import pseudo_labels
 from bana.networks.backbones import build_backbone
-from bana.networks.heads import BoxClassifier, Segmenter, box_loss, build_neck
-from bana.training.loops import LOSSES, optimiser
+from bana.networks.classifier import BoxClassifier, box_loss
+from bana.networks.segmenter import Segmenter, build_neck
+from bana.training.optimisation import optimiser
+from bana.training.segmentation import LOSSES
 
 CLASSES = 20
 

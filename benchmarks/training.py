@@ -1,7 +1,7 @@
 """Crops a second of the loader alone, of the network alone, and of both together.
 
-Run `python benchmarks/loops.py --data VOC2012 --precision bf16-mixed --out
-results/loops.json` on the machine in question; `--quick` tries it on drawn scenes and a CPU.
+Run `python benchmarks/training.py --data VOC2012 --precision bf16-mixed --out
+results/training.json` on the machine in question; `--quick` tries it on drawn scenes and a CPU.
 `--full` trains both stages to their end and records how long that took.
 
 The segmenter is measured on true masks in place of pseudo labels, which cost the same to load, so
@@ -25,11 +25,15 @@ import torch
 
 from bana.data.voc import VocDataset
 from bana.experiment import stages, trained
-from bana.experiment.profiles import Optimisation, Profile, get_profile
-from bana.networks.heads import heads
+from bana.experiment.profiles import Profile, get_profile
+from bana.networks.classifier import BoxClassifier
+from bana.networks.segmenter import Segmenter, build_neck
+from bana.training import runs
+from bana.training.classification import train_classifier
 from bana.training.engine import Engine
-from bana.training.loops import loops, runs
 from bana.training.machine import Machine
+from bana.training.optimisation import Optimisation
+from bana.training.segmentation import train_segmenter
 
 STAGES = ("classifier", "segmentation")
 
@@ -108,14 +112,14 @@ class Case:
         torch.manual_seed(0)
         if self.stage == "classifier":
             body = trained.backbone(self.profile, self.profile.backbone)
-            model = heads.BoxClassifier(body, n_classes)
-            loops.train_classifier(model, batches, self.settings, 1.0, hold)
+            model = BoxClassifier(body, n_classes)
+            train_classifier(model, batches, self.settings, 1.0, hold)
         else:
             name = self.profile.segmenter_backbone or self.profile.backbone
             body = trained.backbone(self.profile, name)
-            neck, channels = heads.build_neck(self.profile.neck, body.channels)
-            model = heads.Segmenter(body, neck, channels, n_classes)
-            loops.train_segmenter(model, batches, self.settings, "nal", None, hold)
+            neck, channels = build_neck(self.profile.neck, body.channels)
+            model = Segmenter(body, neck, channels, n_classes)
+            train_segmenter(model, batches, self.settings, "nal", None, hold)
 
 
 def stamped(batches: Iterable[dict], stamps: list[float]) -> Iterator[dict]:
@@ -202,7 +206,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--profile", default="paper-vgg")
     parser.add_argument("--data", type=Path, help="photographs in VOC layout")
-    parser.add_argument("--weights", type=Path, help="see docs/loops.md")
+    parser.add_argument("--weights", type=Path, help="see docs/training.md")
     parser.add_argument("--stage", choices=STAGES, nargs="+", default=list(STAGES))
     parser.add_argument("--workers", type=int, nargs="+", default=[4, 8, os.cpu_count() or 1])
     parser.add_argument("--iterations", type=int, default=100)

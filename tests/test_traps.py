@@ -20,7 +20,7 @@ from bana.bap import background_attention, background_queries, pool_boxes
 from bana.crf.dense import LABEL_CRF, CrfParameters, CrfResult
 from bana.data.boxes import background_mask, box_masks, voc_to_half_open
 from bana.data.voc import VocDataset
-from bana.evaluation.miou import instances, prediction, scoring
+from bana.evaluation import instances, prediction, scoring
 from bana.labels import pseudo_labels
 from bana.losses import (
     agreement,
@@ -32,7 +32,8 @@ from bana.losses import (
     reliable_pixels,
 )
 from bana.networks.backbones import Backbone, background_at_cells, boxes_at_cells
-from bana.networks.heads import BoxClassifier, Segmenter
+from bana.networks.classifier import BoxClassifier
+from bana.networks.segmenter import Segmenter
 
 
 class Looker(nn.Module):

@@ -124,7 +124,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
 
 def _predict(arguments: argparse.Namespace) -> int:
-    from bana.evaluation.miou import export, prediction
+    from bana.evaluation import export, prediction
     from bana.experiment import stages
 
     profile = chosen_profile(arguments)
@@ -163,7 +163,7 @@ def _predict(arguments: argparse.Namespace) -> int:
 
 def _export(arguments: argparse.Namespace) -> int:
     from bana.data.voc import VocDataset
-    from bana.evaluation.miou import average_precision, scoring
+    from bana.evaluation import average_precision, scoring
     from bana.experiment import stages
     from bana.experiment.tables import precision_lines
     from bana.experiment.transfer import transferred_labels

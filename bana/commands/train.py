@@ -128,7 +128,7 @@ def chosen_profile(arguments: argparse.Namespace) -> "Profile":
 
 def _train(arguments: argparse.Namespace) -> int:
     from bana.experiment import stages
-    from bana.training.loops import engine
+    from bana.training import engine
     from bana.training.machine import Machine
     from bana.training.runs import Interrupted
 

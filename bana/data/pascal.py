@@ -7,8 +7,8 @@ VOCdevkit/VOC2007 and SBD in one folder.
 SBD's photographs (train and val) and VOC's train, without VOC's val. All of them are photographs of
 VOC 2012, whose Annotations have their boxes, which is all that the method learns from. SBD's masks
 serve only to measure labels. They go to SegmentationClassAug and VOC's own SegmentationClass stays
-as it is; `bana.data.voc.VocDataset` looks there first, since VOC's masks are the finer ones (SBD's have
-no 255 along the outlines).
+as it is; `bana.data.voc.VocDataset` looks there first, since VOC's masks are the finer ones
+(SBD's have no 255 along the outlines).
 """
 
 from collections.abc import Iterable

@@ -152,8 +152,8 @@ def write_mask(path: str | Path, mask: Tensor | np.ndarray) -> None:
 def whole_file(path: str | Path) -> Iterator[Path]:
     """Write a file of a data set so that it appears whole or not at all.
 
-    Unlike `bana.files.artefacts`, this does not wait for the disk: a data set has many thousand files,
-    and what a power cut takes is made again.
+    Unlike `bana.files.artefacts`, this does not wait for the disk: a data set has many thousand
+    files, and what a power cut takes is made again.
 
     Args:
         path: the file to write; missing folders are created.

@@ -13,7 +13,7 @@ from bana.crf.dense import CrfParameters
 from bana.data.voc import DataError, VocDataset, read_image, write_mask
 from bana.evaluation.prediction import View, crf_workers, label_maps
 from bana.files.artefacts import content_hash, read_json, weights_hash, write_json
-from bana.networks.heads import Segmenter
+from bana.networks.segmenter import Segmenter
 
 ENDINGS = (".jpg", ".jpeg", ".png")
 SETTINGS = "predictions.json"

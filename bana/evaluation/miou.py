@@ -1,15 +1,12 @@
-"""Scores of label maps against masks, and the segmenter's prediction."""
+"""Mean intersection over union of label maps against masks."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics.classification import MulticlassJaccardIndex
 
 from bana.losses import IGNORE
-from bana.networks.heads import Segmenter
 
 
 class Scores(NamedTuple):
@@ -112,47 +109,3 @@ def check_one_size(labels: Tensor, mask: Tensor) -> None:
     """Refuse labels and a mask of different sizes."""
     if labels.shape != mask.shape:
         raise ValueError(f"labels {tuple(labels.shape)} and mask {tuple(mask.shape)} differ")
-
-
-@torch.no_grad()
-def predict(
-    model: Segmenter,
-    image: Tensor,
-    image_scale: float = 1.0,
-    scales: tuple[float, ...] = (1.0,),
-    flip: bool = False,
-) -> Tensor:
-    """Class probabilities of one image: softmax(tau times the mean cosine).
-
-    Args:
-        model: in evaluation mode.
-        image: RGB uint8 [3, H, W].
-        image_scale: the constant enlargement that the model was trained with.
-        scales: the image is seen at each of these sizes (the authors: .5, .75, 1, 1.5).
-        flip: see every size mirrored too.
-
-    Returns:
-        float [L + 1, H, W], sums to 1.
-    """
-    size = image.shape[1:]
-    cosines = []
-    for scale in scales:
-        scaled = _resize(image, image_scale * scale)  # [1, 3, H', W']
-        cosines.append(_at_size(model.scores(scaled), size))
-        if flip:
-            cosines.append(_at_size(model.scores(scaled.flip(3)).flip(3), size))
-    mean = torch.stack(cosines).mean(0)[0]
-    return (model.temperature * mean).softmax(0)
-
-
-def _resize(image: Tensor, factor: float) -> Tensor:
-    """uint8 [3, H, W] to float [1, 3, H', W'] in [0, 1]."""
-    images = image[None].float() / 255
-    if factor == 1:
-        return images
-    size = [max(1, round(length * factor)) for length in image.shape[1:]]
-    return F.interpolate(images, size=size, mode="bilinear", antialias=True).clamp(0, 1)
-
-
-def _at_size(maps: Tensor, size: torch.Size) -> Tensor:
-    return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)

@@ -1,4 +1,4 @@
-"""A segmenter's label maps of many images, with the CRF in processes beside the network."""
+"""A segmenter's prediction: of one image, and label maps of many with the CRF beside the network."""
 
 import multiprocessing
 from collections import deque
@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from bana.crf.dense import CrfParameters, dense_crf
-from bana.evaluation.miou import predict
-from bana.networks.heads import Segmenter
+from bana.networks.segmenter import Segmenter
 
 # A process takes seconds to start, in which it could refine about so many images.
 IMAGES_A_PROCESS = 8
@@ -33,6 +33,50 @@ AUTHORS_MULTI = View((0.5, 0.75, 1.0, 1.5), flip=True)
 def multi_view(scales: tuple[float, ...]) -> View:
     """Several sizes, each mirrored too: a profile's, or the authors' where it has only one."""
     return View(scales, flip=True) if scales != SINGLE.scales else AUTHORS_MULTI
+
+
+@torch.no_grad()
+def predict(
+    model: Segmenter,
+    image: Tensor,
+    image_scale: float = 1.0,
+    scales: tuple[float, ...] = (1.0,),
+    flip: bool = False,
+) -> Tensor:
+    """Class probabilities of one image: softmax(tau times the mean cosine).
+
+    Args:
+        model: in evaluation mode.
+        image: RGB uint8 [3, H, W].
+        image_scale: the constant enlargement that the model was trained with.
+        scales: the image is seen at each of these sizes (the authors: .5, .75, 1, 1.5).
+        flip: see every size mirrored too.
+
+    Returns:
+        float [L + 1, H, W], sums to 1.
+    """
+    size = image.shape[1:]
+    cosines = []
+    for scale in scales:
+        scaled = _resize(image, image_scale * scale)  # [1, 3, H', W']
+        cosines.append(_at_size(model.scores(scaled), size))
+        if flip:
+            cosines.append(_at_size(model.scores(scaled.flip(3)).flip(3), size))
+    mean = torch.stack(cosines).mean(0)[0]
+    return (model.temperature * mean).softmax(0)
+
+
+def _resize(image: Tensor, factor: float) -> Tensor:
+    """uint8 [3, H, W] to float [1, 3, H', W'] in [0, 1]."""
+    images = image[None].float() / 255
+    if factor == 1:
+        return images
+    size = [max(1, round(length * factor)) for length in image.shape[1:]]
+    return F.interpolate(images, size=size, mode="bilinear", antialias=True).clamp(0, 1)
+
+
+def _at_size(maps: Tensor, size: torch.Size) -> Tensor:
+    return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)
 
 
 def label_maps(

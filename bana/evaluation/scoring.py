@@ -1,8 +1,8 @@
 """Rows of scores: label files and networks against masks, one image at a time.
 
-A row holds, in percent, "miou", "per_class" and "coverage" as `bana.evaluation.miou.Scores` has them,
-and "boundary_miou" and "boundary_per_class" as `bana.evaluation.boundary.BoundaryScores` has them. It is what
-JSON can hold: None where a class occurs nowhere.
+A row holds, in percent, "miou", "per_class" and "coverage" as `bana.evaluation.miou.Scores` has
+them, and "boundary_miou" and "boundary_per_class" as `bana.evaluation.boundary.BoundaryScores` has
+them. It is what JSON can hold: None where a class occurs nowhere.
 
 Images are scored at their own size, never as training crops, and pixels that a mask marks 255 never
 count.
@@ -24,7 +24,7 @@ from bana.evaluation.instances import box_instances, coco_results
 from bana.evaluation.miou import Scorer
 from bana.evaluation.prediction import View, crf_workers, label_maps
 from bana.losses import agreement
-from bana.networks.heads import Segmenter
+from bana.networks.segmenter import Segmenter
 
 
 class RowScorer:

@@ -31,7 +31,7 @@ from bana.data.voc import IGNORE, DataError, VocDataset, write_mask
 from bana.experiment.profiles import Profile
 from bana.files.artefacts import read_json, write_json
 from bana.labels import PseudoLabels, pseudo_labels
-from bana.networks.heads import BoxClassifier
+from bana.networks.classifier import BoxClassifier
 from bana.training.runs import RunError
 
 # How each kind of label is made: the pooling of its classifier and the change to the profile's

@@ -8,7 +8,7 @@ from bana.labels import UnaryOptions
 
 @dataclass(frozen=True)
 class Optimisation:
-    """Settings of one training: SGD with momentum .9, see `bana.training.loops.optimiser`."""
+    """Settings of one training: SGD with momentum .9, see `bana.training.optimisation.optimiser`."""
 
     iterations: int
     batch: int
@@ -28,9 +28,9 @@ class Profile:
         backbone, output_stride, frozen_stages, frozen_statistics: see
             `bana.networks.backbones.build_backbone`.
         segmenter_backbone: that of the segmenter where it is another one than the classifier's.
-        neck: see `bana.networks.heads.build_neck`.
-        weights: file or folder of ImageNet weights, see `bana.networks.backbones.find_weights`. What the
-            file holds counts as a setting, where it lies does not.
+        neck: see `bana.networks.segmenter.build_neck`.
+        weights: file or folder of ImageNet weights, see `bana.networks.weights.find_weights`. What
+            the file holds counts as a setting, where it lies does not.
         train_splits: names of the split to train on; the first that the data set has is taken.
         strong_split: split whose true masks stand in for the pseudo labels of its images when the
             segmenter is trained (the paper's semi-supervised setting); None uses none.
@@ -42,7 +42,7 @@ class Profile:
             tenth (the authors: 5,000 of 8,000).
         unary, label_crf: how pseudo labels are made.
         test_crf: CRF on the segmenter's prediction.
-        losses: trainings of the segmenter, see `bana.training.loops.LOSSES`.
+        losses: trainings of the segmenter, see `bana.training.segmentation.LOSSES`.
         train_limit, val_limit: images used of each split; None uses all.
         snapshots: iterations at which the confidence map is kept, as fractions of the training.
         test_scales: sizes at which the multi-scale prediction sees an image, each mirrored too;

@@ -13,10 +13,10 @@ import torch
 
 from bana import bap, baselines, cam, interpolation, losses
 from bana import labels as label_module
-from bana.crf.dense import dense, permutohedral
+from bana.crf import permutohedral
 from bana.data import boxes, transforms, voc, voc_files
 from bana.data.sample import make
-from bana.evaluation.miou import average_precision, boundary, instances, miou, prediction, scoring
+from bana.evaluation import average_precision, boundary, instances, prediction, scoring
 from bana.experiment import labelling, trained
 from bana.experiment.labelling import (
     VARIANTS,
@@ -41,9 +41,9 @@ from bana.files.artefacts import (
     write_json,
 )
 from bana.files.paths import run_dir, runs_root
-from bana.networks.heads import backbones, heads
+from bana.networks import backbones, heads
+from bana.training import engine, loops
 from bana.training.engine import Engine
-from bana.training.loops import engine, loops
 from bana.training.machine import THIS_MACHINE, Machine
 
 __all__ = [
@@ -206,7 +206,7 @@ def segmenter(
 
     Args:
         profile: settings.
-        loss: a key of `bana.training.loops.LOSSES`.
+        loss: a key of `bana.training.segmentation.LOSSES`.
         root: see `data_root`.
         machine: where and how to train, the classifier too where it is missing; the result is on
             the CPU in any case.

@@ -17,9 +17,9 @@ def record_tables(record: Mapping[str, Any]) -> str:
     """The scores of labels, boxes' masks and networks, in percent.
 
     Args:
-        record: of `bana.experiment.stages.record`, or of several seeds from `bana.experiment.seeds.combined_record`,
-            whose scores are shown as mean ± standard deviation. What an older record lacks is
-            left out.
+        record: of `bana.experiment.stages.record`, or of several seeds from
+            `bana.experiment.seeds.combined_record`, whose scores are shown as mean ± standard
+            deviation. What an older record lacks is left out.
     """
     images = f"{record['data']['images']['val']} val images"
     seeds = record.get("seeds", ())

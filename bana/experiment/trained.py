@@ -11,16 +11,19 @@ from torch.utils.data import DataLoader
 
 from bana.data.transforms import Crops, collate, draw_order, eval_image, training_transform
 from bana.data.voc import VocDataset, read_mask
-from bana.experiment.profiles import Optimisation, Profile
+from bana.experiment.profiles import Profile
 from bana.files.artefacts import file_hash, load_checkpoint, remove_unfinished, save_checkpoint
 from bana.files.paths import training_dir
+from bana.networks import backbones
 from bana.networks.backbones import Backbone
-from bana.networks.heads import BoxClassifier, Segmenter, backbones
+from bana.networks.classifier import BoxClassifier
+from bana.networks.segmenter import Segmenter
 from bana.networks.weights import WEIGHT_FILES, find_weights
 from bana.training.engine import Engine, leave_signals_to_the_main_process
-from bana.training.loops import confidence_of
 from bana.training.machine import Machine
+from bana.training.optimisation import Optimisation
 from bana.training.runs import Run, RunError
+from bana.training.segmentation import confidence_of
 
 
 def kept_training(

@@ -23,7 +23,7 @@ from bana.experiment.labelling import (
 from bana.experiment.profiles import Profile
 from bana.files.artefacts import content_hash, source_hash, weights_hash
 from bana.files.paths import run_dir
-from bana.networks.heads import BoxClassifier
+from bana.networks.classifier import BoxClassifier
 
 
 def transfer_weight(weight: Tensor, known: Sequence[str], wanted: Sequence[str]) -> Tensor:

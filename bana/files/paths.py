@@ -58,7 +58,7 @@ def run_dir(profile_name: str) -> Path:
 
 
 def training_dir(profile_name: str, training: str, key: str) -> Path:
-    """Folder of one training: settings, environment, metrics, checkpoints; see `bana.training.runs`.
+    """Folder of one training, see `bana.training.runs`: settings, metrics, checkpoints.
 
     The key is part of the name, so that a training under changed settings neither resumes from
     nor overwrites what was begun under others.

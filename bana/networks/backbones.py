@@ -4,7 +4,8 @@ One geometry for all of them: every image is padded at the bottom and right to k
 pixels, so that feature cell (i, j) looks at pixel (i * stride, j * stride) exactly and corners of
 map and padded image align. Padding is 0 after normalisation, the mean colour.
 
-Where their ImageNet weights come from is in `bana.networks.weights`; lite0's come with an installed package.
+Where their ImageNet weights come from is in `bana.networks.weights`; lite0's come with an installed
+package.
 """
 
 from collections.abc import Callable

@@ -1,7 +1,7 @@
 """What a training runs on: device, precision, processes, gradient accumulation, resumption.
 
-The loops in `bana.training.loops` stay plain; what is machinery and not method is here. Lightning Fabric
-does the part that differs from machine to machine: precision, several GPUs, torchrun, SLURM.
+The loops of a training stay plain; what is machinery and not method is here. Lightning Fabric does
+the part that differs from machine to machine: precision, several GPUs, torchrun, SLURM.
 
 A batch of the profile is cut into micro-batches: one for every process and accumulation step. The
 loss of a step is the mean of the micro-batches' losses, each normalised over its own boxes or
@@ -374,6 +374,12 @@ class Engine:
     def first_alone(self, work: Callable[[], Any]) -> Any:
         """Let the first process do something that the others wait for; they get its result too."""
         return self.fabric.broadcast(work() if self.rank == 0 else None)
+
+
+def engine_of(model: nn.Module) -> Engine:
+    """An engine on the device where a model is, which keeps nothing."""
+    device = next(model.parameters()).device
+    return Engine(Machine(accelerator=str(device), devices=1, nodes=1))
 
 
 def finish() -> bool:

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from bana.commands import data
 from bana.commands.main import main
 from bana.data import coco, pascal
 from bana.data.layout import Written

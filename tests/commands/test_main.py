@@ -12,9 +12,9 @@ from bana.commands.main import main
 from bana.course import check
 from bana.experiment import stages
 from bana.experiment.labelling import Crew
-from bana.networks.heads import POOLINGS
-from bana.training.loops import LOSSES
+from bana.networks.classifier import POOLINGS
 from bana.training.machine import PRECISIONS, Machine
+from bana.training.segmentation import LOSSES
 
 
 def test_help_needs_no_torch():

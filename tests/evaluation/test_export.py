@@ -14,6 +14,7 @@ from torch import nn
 from bana.commands.main import main
 from bana.crf.dense import CrfParameters
 from bana.data.voc import PALETTE, DataError, read_image, read_mask
+from bana.evaluation import export
 from bana.evaluation.export import (
     folder_images,
     pack_results,
@@ -21,11 +22,10 @@ from bana.evaluation.export import (
     split_images,
     write_predictions,
 )
-from bana.evaluation.miou import export, predict
-from bana.evaluation.prediction import SINGLE, View
+from bana.evaluation.prediction import SINGLE, View, predict
 from bana.experiment import stages
 from bana.networks.backbones import Backbone
-from bana.networks.heads import Segmenter
+from bana.networks.segmenter import Segmenter
 
 SERVER = Path("results") / "VOC2012" / "Segmentation"
 

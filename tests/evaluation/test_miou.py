@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from bana.evaluation.miou import Scores, predict, score_labels
+from bana.evaluation.miou import Scores, score_labels
+from bana.evaluation.prediction import predict
 from bana.networks.backbones import Backbone
-from bana.networks.heads import Segmenter
+from bana.networks.segmenter import Segmenter
 
 N_CLASSES = 4
 STRIDE = 4

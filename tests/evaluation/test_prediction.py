@@ -11,11 +11,12 @@ from torch import Tensor, nn
 
 from bana.crf.dense import CrfParameters, dense_crf
 from bana.data.voc import VocDataset
+from bana.evaluation import prediction, scoring
 from bana.evaluation.boundary import score_boundaries
-from bana.evaluation.miou import predict, prediction, score_labels, scoring
-from bana.evaluation.prediction import SINGLE, View, crf_workers, label_maps
+from bana.evaluation.miou import score_labels
+from bana.evaluation.prediction import SINGLE, View, crf_workers, label_maps, predict
 from bana.networks.backbones import Backbone
-from bana.networks.heads import Segmenter
+from bana.networks.segmenter import Segmenter
 
 CRF = CrfParameters(iterations=2)
 MULTI = View((0.5, 1.0), flip=True)

@@ -36,7 +36,7 @@ from bana.experiment.labelling import (
 from bana.experiment.profiles import Profile, get_profile
 from bana.labels import pseudo_labels
 from bana.networks.backbones import Backbone
-from bana.networks.heads import BoxClassifier
+from bana.networks.classifier import BoxClassifier
 from bana.training.runs import RunError
 
 STRIDE = 8

@@ -6,7 +6,7 @@ from bana.data.voc import VOC_CLASSES
 from bana.evaluation.average_precision import MEASURES
 from bana.experiment import published
 from bana.experiment.stages import VARIANTS
-from bana.training.loops import LOSSES
+from bana.training.segmentation import LOSSES
 
 
 def test_per_class_values_average_to_the_published_mean():

@@ -15,16 +15,17 @@ from torch import Tensor, nn
 from bana.crf.dense import CrfParameters
 from bana.data.transforms import eval_image
 from bana.data.voc import DataError, read_mask, write_mask
-from bana.evaluation.miou import average_precision
+from bana.evaluation import average_precision
 from bana.experiment import labelling, stages
 from bana.experiment.labelling import Crew
-from bana.experiment.profiles import Optimisation, Profile, get_profile
+from bana.experiment.profiles import Profile, get_profile
 from bana.files.paths import run_dir
 from bana.labels import UnaryOptions
 from bana.losses import confidence_map
+from bana.networks import backbones
 from bana.networks.backbones import Backbone
-from bana.networks.heads import backbones
-from bana.training.loops import loops
+from bana.training import loops
+from bana.training.optimisation import Optimisation
 
 ROWS = {"boxes", "grabcut", "gap", "bap-no-u0", "bap", "bap-ret"}
 ROWS |= {"agreement-dropped", "agreement-wrong"}

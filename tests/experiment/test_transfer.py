@@ -19,7 +19,7 @@ from bana.experiment import stages, transfer
 from bana.experiment.profiles import get_profile
 from bana.experiment.transfer import transfer_weight, transferred_labels
 from bana.networks.backbones import Backbone
-from bana.networks.heads import BoxClassifier
+from bana.networks.classifier import BoxClassifier
 
 # Red is a class of the classifier's, green is not.
 CLASSES = ("background", "zebra", SAMPLE_CLASSES[1])

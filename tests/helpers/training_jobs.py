@@ -22,9 +22,10 @@ from torch import nn
 from bana.commands.main import main
 from bana.crf.dense import CrfParameters
 from bana.experiment import profiles, stages
-from bana.experiment.profiles import Optimisation, Profile, get_profile
+from bana.experiment.profiles import Profile, get_profile
+from bana.networks import backbones
 from bana.networks.backbones import Backbone
-from bana.networks.heads import backbones
+from bana.training.optimisation import Optimisation
 
 METHODS = multiprocessing.get_all_start_methods()
 CONTEXT = multiprocessing.get_context("forkserver" if "forkserver" in METHODS else "spawn")

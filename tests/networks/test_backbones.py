@@ -9,6 +9,7 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
+from bana.networks import backbones
 from bana.networks.backbones import (
     Backbone,
     background_at_cells,
@@ -19,7 +20,6 @@ from bana.networks.backbones import (
     timm_backbone,
     vgg16,
 )
-from bana.networks.heads import backbones
 
 SIZES = [(65, 97), (64, 96), (66, 98), (49, 80), (1, 33), (17, 16)]
 

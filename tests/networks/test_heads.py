@@ -7,14 +7,8 @@ from torch import Tensor, nn
 
 from bana.bap import pool_boxes
 from bana.networks.backbones import Backbone
-from bana.networks.heads import (
-    AtrousPyramid,
-    BoxClassifier,
-    BoxLogits,
-    Segmenter,
-    box_loss,
-    build_neck,
-)
+from bana.networks.classifier import BoxClassifier, BoxLogits, box_loss
+from bana.networks.segmenter import AtrousPyramid, Segmenter, build_neck
 
 STRIDE = 4
 

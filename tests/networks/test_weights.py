@@ -11,8 +11,8 @@ import torchvision
 
 from bana.experiment import trained
 from bana.experiment.profiles import get_profile
+from bana.networks import weights
 from bana.networks.backbones import build_backbone, resnet101
-from bana.networks.heads import weights
 from bana.networks.weights import WEIGHT_FILES, find_weights, load_state
 
 VGG = "vgg16_imagenet_features.pth"

@@ -16,10 +16,11 @@ from training_jobs import job_profile, know_jobs, tiny
 
 from bana.commands.main import main
 from bana.experiment import stages, trained
-from bana.experiment.profiles import Optimisation
-from bana.networks.heads import BoxClassifier, Segmenter, box_loss, build_neck
+from bana.networks.classifier import BoxClassifier, box_loss
+from bana.networks.segmenter import Segmenter, build_neck
+from bana.training import engine, runs
+from bana.training.classification import train_classifier
 from bana.training.engine import Engine
-from bana.training.loops import engine, optimiser, runs, train_classifier, train_segmenter
 from bana.training.machine import (
     Machine,
     activation_bytes,
@@ -28,7 +29,9 @@ from bana.training.machine import (
     random_state,
     set_random_state,
 )
+from bana.training.optimisation import Optimisation, optimiser
 from bana.training.runs import Metrics, Run, RunError
+from bana.training.segmentation import train_segmenter
 
 CPU = Machine(accelerator="cpu")
 

@@ -5,23 +5,20 @@ from dataclasses import fields, replace
 
 import pytest
 import torch
+from bana.training.loops import loops
 from torch import Tensor, nn
 
 from bana.crf.dense import CrfParameters
 from bana.data.transforms import training_transform
 from bana.experiment import stages
-from bana.experiment.profiles import PROFILES, Optimisation, get_profile, shortened
+from bana.experiment.profiles import PROFILES, get_profile, shortened
 from bana.losses import cosine_scores, noise_aware_loss
 from bana.networks.backbones import Backbone
-from bana.networks.heads import AtrousPyramid, BoxClassifier, Segmenter, build_neck
-from bana.training.loops import (
-    LOSSES,
-    confidence_of,
-    loops,
-    optimiser,
-    train_classifier,
-    train_segmenter,
-)
+from bana.networks.classifier import BoxClassifier
+from bana.networks.segmenter import AtrousPyramid, Segmenter, build_neck
+from bana.training.classification import train_classifier
+from bana.training.optimisation import Optimisation, optimiser
+from bana.training.segmentation import LOSSES, confidence_of, train_segmenter
 
 SIDE = 33
 

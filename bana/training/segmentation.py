@@ -1,0 +1,108 @@
+"""The training loop of stage 3, the segmenter, and the losses it can have.
+
+As plain as the loop of `bana.training.classification`.
+"""
+
+from collections.abc import Callable, Iterable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from bana.losses import (
+    agreement,
+    bootstrapped_loss,
+    confidence_map,
+    cross_entropy_loss,
+    entropy_regularised_loss,
+    noise_aware_loss,
+)
+from bana.networks.segmenter import Segmenter
+from bana.training.engine import Engine, engine_of
+from bana.training.optimisation import Optimisation, optimiser
+
+SegmentationLoss = Callable[[Tensor, Tensor, Tensor, Tensor, float], Tensor]
+
+# What the segmenter can be trained with: (phi, W, Y_crf, Y_ret, tau) -> scalar.
+LOSSES: dict[str, SegmentationLoss] = {
+    "crf": lambda phi, w, y_crf, y_ret, tau: cross_entropy_loss(phi, w, y_crf, tau),
+    "ret": lambda phi, w, y_crf, y_ret, tau: cross_entropy_loss(phi, w, y_ret, tau),
+    "ignore": lambda phi, w, y_crf, y_ret, tau: cross_entropy_loss(
+        phi, w, agreement(y_crf, y_ret), tau
+    ),
+    "entropy": entropy_regularised_loss,
+    "bootstrap": bootstrapped_loss,
+    "nal": lambda phi, w, y_crf, y_ret, tau: noise_aware_loss(phi, w, y_crf, y_ret, tau).total,
+}
+
+
+def train_segmenter(
+    model: Segmenter,
+    batches: Iterable[dict],
+    settings: Optimisation,
+    loss: str,
+    on_iteration: Callable[[int, Segmenter], None] | None = None,
+    engine: Engine | None = None,
+) -> list[dict[str, float]]:
+    """Stage 3: train the segmenter in place on Y_crf and Y_ret.
+
+    Args:
+        model: to be trained.
+        batches: of `bana.data.transforms.collate` with y_crf and y_ret; as in
+            `bana.training.classification.train_classifier`.
+        settings: iterations and rates; the rate decays as (1 - t / T)^.9.
+        loss: a key of `LOSSES`.
+        on_iteration: called after every iteration with its number (from 1) and the model, in the
+            first of several processes.
+        engine: where to train; None trains on the model's device and keeps nothing.
+
+    Returns:
+        One row an iteration: the loss.
+
+    Raises:
+        ValueError: if the loss is unknown.
+        FloatingPointError, bana.training.runs.Interrupted: as in `train_classifier`.
+    """
+    if loss not in LOSSES:
+        raise ValueError(f"unknown loss {loss!r}: use one of {', '.join(LOSSES)}")
+    engine = engine or engine_of(model)
+    sgd = optimiser(model, settings)
+    schedule = torch.optim.lr_scheduler.PolynomialLR(sgd, settings.iterations, power=0.9)
+    network, sgd = engine.start(model, sgd, schedule)
+    model.train()
+    title = f"segmenter ({loss})"
+    for number, micro_batches in engine.steps(batches, settings.iterations, title):
+        sgd.zero_grad(set_to_none=True)
+        for batch in micro_batches:
+            phi = network(batch["image"])
+            value = LOSSES[loss](
+                phi, model.weight, batch["y_crf"], batch["y_ret"], model.temperature
+            )
+            engine.backward(value)
+            engine.log(loss=value)
+        sgd.step()
+        schedule.step()
+        if on_iteration is not None and engine.rank == 0:
+            on_iteration(number, model)
+    model.eval()
+    return engine.history
+
+
+@torch.no_grad()
+def confidence_of(model: Segmenter, images: Tensor, y_crf: Tensor, gamma: float = 7.0) -> Tensor:
+    """The confidence map sigma of Eq. 12 under the current weights.
+
+    Args:
+        model: in any mode and on any device; left as it was.
+        images: uint8 [N, 3, H, W].
+        y_crf: labels [N, H', W'], of the images' size or another.
+
+    Returns:
+        float [N, H', W'] in [0, 1], on the device of ``y_crf``.
+    """
+    training = model.training
+    model.eval()
+    scores = model.scores(images.to(model.weight.device)).to(y_crf.device)
+    cosines = F.interpolate(scores, size=y_crf.shape[1:], mode="bilinear")
+    model.train(training)
+    return confidence_map(cosines, y_crf, gamma)
