@@ -112,6 +112,48 @@ def test_scenes_follow_from_the_seed(root, tmp_path, items):
         assert (other / name).read_bytes() != (root / name).read_bytes()
 
 
+@pytest.fixture(scope="module")
+def small_samples(tmp_path_factory) -> dict[int, Path]:
+    """Samples of two small scenes a split, by seed."""
+    folder = tmp_path_factory.mktemp("small")
+    return {seed: make.make_sample(folder / str(seed), seed, 2, 2, (96, 64)) for seed in (0, 1)}
+
+
+@pytest.mark.parametrize("folder", ["JPEGImages", "SegmentationClass", "SegmentationObject"])
+def test_no_two_scenes_of_any_seed_split_and_number_are_alike(small_samples, folder):
+    drawn = [
+        path.read_bytes() for root in small_samples.values() for path in root.glob(f"{folder}/*")
+    ]
+    assert len(set(drawn)) == len(drawn) == 2 * 2 * 2
+
+
+def test_scenes_do_not_depend_on_the_length_of_any_split(small_samples, tmp_path):
+    other = make.make_sample(tmp_path / "other", 0, 1, 3, (96, 64))
+    for name in ("train_0000", "val_0000", "val_0001"):
+        one, again = (root / "JPEGImages" / f"{name}.jpg" for root in (small_samples[0], other))
+        assert one.read_bytes() == again.read_bytes()
+
+
+def test_textures_follow_from_the_seed(tmp_path, monkeypatch):
+    banks = []
+    real = draw_scene
+
+    def keep(bank, rng, size):
+        banks.append(bank)
+        return real(bank, rng, size)
+
+    monkeypatch.setattr(make, "draw_scene", keep)
+    for number, seed in enumerate((0, 0, 1)):
+        make.make_sample(tmp_path / str(number), seed, 1, 1, (96, 64))
+    first, again, other = banks[::2]
+    for kind in ("cloud", "grain", "streak", "ripple", "hair"):
+        one, same, another = (
+            bank.window(np.random.default_rng(7), kind, 20, 30) for bank in (first, again, other)
+        )
+        assert np.array_equal(one, same)
+        assert np.abs(one - another).mean() > 0.1
+
+
 def test_a_second_call_draws_nothing(tmp_path, monkeypatch):
     root = make.make_sample(tmp_path / "s", 0, 1, 1, (96, 64))
     assert [path.name for path in tmp_path.iterdir()] == ["s"]
