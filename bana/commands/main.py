@@ -166,7 +166,3 @@ def main(arguments: list[str] | None = None) -> int:
             raise
         print(f"bana: {error}", file=sys.stderr)
         return 2
-
-
-if __name__ == "__main__":
-    sys.exit(main())
