@@ -21,6 +21,7 @@ from bana.data.sample.make import make_sample
 from bana.data.voc import VocDataset
 from bana.experiment.labelling import Crew, LabelJob, label_batches, make_label_files
 from bana.experiment.profiles import get_profile
+from bana.experiment.stages import label_settings_of
 from bana.networks.backbones import build_backbone
 from bana.networks.classifier import BoxClassifier
 
@@ -56,7 +57,7 @@ def measure(data: VocDataset, model: BoxClassifier, crew: Crew) -> dict[str, flo
             peak[0] = max(peak[0], held)
 
     with tempfile.TemporaryDirectory() as name:
-        job = LabelJob(get_profile("voc-mini"), data, "bap", model, Path(name))
+        job = LabelJob(label_settings_of(get_profile("voc-mini"), "bap"), data, model, Path(name))
         watcher = Thread(target=watch)
         watcher.start()
         start = time.perf_counter()

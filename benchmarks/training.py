@@ -24,8 +24,9 @@ from typing import Any
 import torch
 
 from bana.data.voc import VocDataset
-from bana.experiment import stages, trained
+from bana.experiment import stages
 from bana.experiment.profiles import Profile, get_profile
+from bana.experiment.trained import batches
 from bana.networks.classifier import BoxClassifier
 from bana.networks.segmenter import Segmenter, build_neck
 from bana.training import runs
@@ -104,19 +105,27 @@ class Case:
         data = stages.dataset(self.profile, "train", self.root)
         masks = data.root / "SegmentationClass"
         folders = {"y_crf": masks, "y_ret": masks} if self.stage == "segmentation" else None
-        return trained.batches(self.profile, data, self.settings, hold, folders)
+        return batches(
+            data,
+            stages.crop_settings(self.profile),
+            self.settings,
+            self.profile.seed,
+            hold,
+            self.profile.loader_workers,
+            folders,
+        )
 
     def train(self, hold: Engine, batches: Iterable[dict], data: VocDataset) -> None:
         """The stage's own loop."""
         n_classes = len(data.classes) - 1
         torch.manual_seed(0)
         if self.stage == "classifier":
-            body = trained.backbone(self.profile, self.profile.backbone)
+            body = stages.backbone_settings(self.profile, self.profile.backbone).build()
             model = BoxClassifier(body, n_classes)
             train_classifier(model, batches, self.settings, 1.0, hold)
         else:
             name = self.profile.segmenter_backbone or self.profile.backbone
-            body = trained.backbone(self.profile, name)
+            body = stages.backbone_settings(self.profile, name).build()
             neck, channels = build_neck(self.profile.neck, body.channels)
             model = Segmenter(body, neck, channels, n_classes)
             train_segmenter(model, batches, self.settings, "nal", None, hold)

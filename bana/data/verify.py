@@ -162,7 +162,7 @@ def _check(dataset: VocDataset, name: str) -> _Checked:
         except DataError as error:
             say("error", path, str(error))
     has_mask = path.exists()
-    path = dataset.root / "SegmentationObject" / f"{name}.png"
+    path = dataset.object_path(name)
     if path.exists():
         try:
             for level, reason in _size_problems(read_mask(path), size):

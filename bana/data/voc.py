@@ -179,6 +179,10 @@ class VocDataset(Dataset[dict[str, Any]]):
         """Return the path of a photograph's XML file."""
         return self.root / "Annotations" / f"{name}.xml"
 
+    def object_path(self, name: str) -> Path:
+        """Return the path of a photograph's mask of single objects, if it has one."""
+        return self.root / "SegmentationObject" / f"{name}.png"
+
     def _boxes(self, name: str, height: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
         path = self.annotation_path(name)
         objects, crowds, _ = read_annotation(path)

@@ -1,4 +1,4 @@
-"""A segmenter's prediction: of one image, and label maps of many with the CRF beside the network."""
+"""A segmenter's prediction: of one image, and of many with the CRF beside the network."""
 
 import multiprocessing
 from collections import deque

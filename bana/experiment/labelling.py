@@ -10,11 +10,12 @@ import multiprocessing
 import os
 import shutil
 import signal
+import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from threading import Thread
@@ -25,12 +26,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 from bana.baselines import filled_boxes, grabcut
+from bana.crf.dense import CrfParameters
 from bana.data.boxes import box_masks
+from bana.data.fingerprint import image_fingerprints
 from bana.data.transforms import eval_image
 from bana.data.voc import IGNORE, DataError, VocDataset, write_mask
-from bana.experiment.profiles import Profile
 from bana.files.artefacts import read_json, write_json
-from bana.labels import PseudoLabels, pseudo_labels
+from bana.labels import PseudoLabels, UnaryOptions, pseudo_labels
 from bana.networks.classifier import BoxClassifier
 from bana.training.runs import RunError
 
@@ -45,38 +47,63 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]] | None] = {
 }
 
 
-def image_labels(
-    profile: Profile,
-    model: BoxClassifier,
-    item: dict,
-    variant: str = "bap",
-) -> PseudoLabels:
+@dataclass(frozen=True)
+class LabelSettings:
+    """All that the labels of an image depend on, but for classifier, data and code.
+
+    Attributes:
+        variant: a key of `VARIANTS`.
+        unary, crf: see `bana.labels.pseudo_labels`; None for the baselines, which have neither.
+        image_scale: the constant enlargement that the classifier was trained with.
+    """
+
+    variant: str
+    unary: UnaryOptions | None = None
+    crf: CrfParameters | None = None
+    image_scale: float = 1.0
+
+
+def label_settings(
+    variant: str, unary: UnaryOptions, crf: CrfParameters, image_scale: float
+) -> LabelSettings:
+    """The settings of one kind of labels; those of the baselines depend on nothing else.
+
+    Raises:
+        ValueError: if the variant is unknown.
+    """
+    if variant not in VARIANTS:
+        raise ValueError(f"unknown labels {variant!r}: use one of {', '.join(VARIANTS)}")
+    recipe = VARIANTS[variant]
+    if recipe is None:
+        return LabelSettings(variant)
+    return LabelSettings(variant, replace(unary, **recipe[1]), crf, image_scale)
+
+
+def image_labels(model: BoxClassifier, item: dict, settings: LabelSettings) -> PseudoLabels:
     """Pseudo labels of one image of the data set, with attention and unary.
 
     Args:
-        profile: settings.
         model: the box classifier that belongs to the variant.
         item: as `VocDataset` gives it.
-        variant: a key of `VARIANTS` with a classifier.
+        settings: of a variant with a classifier.
 
     Raises:
         ValueError: if the variant has no classifier.
     """
     with torch.no_grad():
-        features = model.backbone(eval_image(item, profile.image_scale)[None])[0]
-        return labels_from_features(profile, model, item, features, variant)
+        features = model.backbone(eval_image(item, settings.image_scale)[None])[0]
+        return labels_from_features(model, item, features, settings)
 
 
 def labels_from_features(
-    profile: Profile, model: BoxClassifier, item: dict, features: Tensor, variant: str = "bap"
+    model: BoxClassifier, item: dict, features: Tensor, settings: LabelSettings
 ) -> PseudoLabels:
     """As `image_labels`, for an image whose features [D, h, w] are there already.
 
     Everything is computed on the device of the features.
     """
-    recipe = VARIANTS.get(variant)
-    if recipe is None:
-        raise ValueError(f"labels {variant!r} are not made by a classifier")
+    if settings.unary is None or settings.crf is None:
+        raise ValueError(f"labels {settings.variant!r} are not made by a classifier")
     image, boxes = (item[key].as_subclass(Tensor).to(features.device) for key in ("image", "boxes"))
     return pseudo_labels(
         features,
@@ -84,9 +111,9 @@ def labels_from_features(
         image,
         boxes,
         item["labels"].to(features.device),
-        replace(profile.unary, **recipe[1]),
-        profile.label_crf,
-        model.backbone.stride / profile.image_scale,
+        settings.unary,
+        settings.crf,
+        model.backbone.stride / settings.image_scale,
     )
 
 
@@ -126,9 +153,8 @@ def check_devices(crew: Crew) -> None:
 class LabelJob(NamedTuple):
     """What a labelling process needs to know; the model is None for the baselines."""
 
-    profile: Profile
+    settings: LabelSettings
     data: VocDataset
-    variant: str
     model: BoxClassifier | None
     folder: Path
 
@@ -174,8 +200,9 @@ def labelled(data: VocDataset, folder: Path) -> VocDataset:
 def manifest_path(folder: Path, shard: tuple[int, int] = (1, 1)) -> Path:
     """The JSON file beside the labels that says how they were made.
 
-    It holds the hash of all that they depend on ("key"), the settings, the seconds that it took,
-    and {id: reason} of the images that could not be read ("failures").
+    It holds the hash of all that every label depends on ("key"), the settings, the seconds that it
+    took, {id: hash} of the photograph and boxes of each image ("images"), and {id: reason} of the
+    images that could not be read ("failures").
 
     Args:
         folder: of the labels.
@@ -210,23 +237,81 @@ def open_manifest(
         shutil.rmtree(folder)
     path = manifest_path(folder, shard)
     if not path.is_file():
-        write_json(path, {"key": key, **about, "seconds": 0.0, "failures": {}})
+        write_json(path, {"key": key, **about, "seconds": 0.0, "images": {}, "failures": {}})
     return read_json(path)
 
 
-def warn_of_failures(failures: dict[str, str], manifest: Path) -> None:
+def _drop_stale(
+    folder: Path, manifest: dict[str, Any], data: VocDataset, batches: Sequence[list[int]]
+) -> None:
+    """Remove the labels of images that are not what they were, and note what they are now."""
+    names = [data.ids[number] for batch in batches for number in batch]
+    before: dict[str, str] = {}
+    for path in folder.glob("manifest*.json"):
+        before |= read_json(path).get("images", {})
+    now = image_fingerprints(data, "photograph", "boxes", names=names)
+    for name in names:
+        if before.get(name) != now[name]:
+            # Y_crf first: its file tells that the image is finished.
+            for kind in ("Y_crf", "Y_ret"):
+                (folder / kind / f"{name}.png").unlink(missing_ok=True)
+    manifest["images"] = now
+
+
+def label_folder(
+    job: LabelJob,
+    key: str,
+    crew: Crew,
+    shard: tuple[int, int] = (1, 1),
+    make_model: Callable[[], BoxClassifier | None] = lambda: None,
+) -> dict[str, str]:
+    """Bring a folder of labels up to date: labels that are missing, or of changed images, are made.
+
+    Args:
+        job: settings, images and where the files go.
+        key: hash of what every label depends on: settings, classifier, classes and code; a folder
+            of another key is emptied. The photograph and the boxes of an image are watched apart,
+            so that a corrected box makes the labels of one image anew.
+        crew: who does it.
+        shard: (k, n) for the k-th of n parts.
+        make_model: gives the job's classifier where there is anything to do.
+
+    Returns:
+        {id: reason} of the images that could not be read, and have no labels.
+
+    Raises:
+        ValueError, bana.training.runs.RunError: as `open_manifest` and `make_label_files`.
+    """
+    settings = asdict(job.settings)
+    about = {"variant": settings.pop("variant"), "split": job.data.split, "settings": settings}
+    manifest = open_manifest(job.folder, key, about, shard)
+    batches = label_batches(job.data, crew.batch)[shard[0] - 1 :: shard[1]]
+    _drop_stale(job.folder, manifest, job.data, batches)
+    path = manifest_path(job.folder, shard)
+    write_json(path, manifest)
+    ids = job.data.ids
+    missing = [b for b in batches if not all(is_labelled(job.folder, ids[i]) for i in b)]
+    if missing:
+        job = job._replace(model=make_model())
+        start = time.perf_counter()
+        manifest["failures"] = make_label_files(job, missing, crew)
+        manifest["seconds"] += time.perf_counter() - start
+        write_json(path, manifest)
+        _warn_of_failures(manifest["failures"], path)
+    return manifest["failures"]
+
+
+def _warn_of_failures(failures: dict[str, str], manifest: Path) -> None:
     """Say how many images have no labels, and why the first has none."""
     if failures:
         warnings.warn(
             f"{len(failures)} images have no labels: {next(iter(failures.values()))}; all of them "
             f"are named in {manifest}",
-            stacklevel=3,
+            stacklevel=4,
         )
 
 
-def make_label_files(
-    job: LabelJob, batches: Sequence[list[int]], crew: Crew | None = None
-) -> dict[str, str]:
+def make_label_files(job: LabelJob, batches: Sequence[list[int]], crew: Crew) -> dict[str, str]:
     """Label the images of some batches that are not labelled yet.
 
     A file appears whole or not at all, and an image counts as finished when its last file is
@@ -235,7 +320,7 @@ def make_label_files(
     Args:
         job: settings, images and where the files go.
         batches: of `label_batches`.
-        crew: who does it; None takes the profile's number of processes on the CPU.
+        crew: who does it.
 
     Returns:
         {id: reason} of the images that could not be read; the others have their labels.
@@ -245,7 +330,6 @@ def make_label_files(
             does not know; nothing more is started then.
         bana.training.runs.RunError: if a process was ended from outside, as for want of memory.
     """
-    crew = crew or Crew(job.profile.label_workers)
     _remove_unfinished(job, batches)
     # Spawned, since a forked process inherits torch's thread pool in a state it cannot use.
     context = multiprocessing.get_context("spawn")
@@ -255,7 +339,7 @@ def make_label_files(
     failures: dict[str, str] = {}
     progress = tqdm(
         total=sum(map(len, batches)),
-        desc=f"labels {job.variant} {job.data.split}",
+        desc=f"labels {job.settings.variant} {job.data.split}",
         unit=" images",
     )
     arguments = (job, devices, crew.threads)
@@ -337,7 +421,7 @@ def _label_batch(batch: list[int]) -> dict[str, str]:
         return failed
     features: Sequence[Tensor | None] = [None] * len(items)
     if job.model is not None:
-        images = torch.stack([eval_image(item, job.profile.image_scale) for item in items])
+        images = torch.stack([eval_image(item, job.settings.image_scale) for item in items])
         with torch.no_grad():
             features = job.model.backbone(images.to(job.model.weight.device))
     for item, f in zip(items, features, strict=True):
@@ -352,9 +436,9 @@ def _write_labels(job: LabelJob, item: dict, features: Tensor | None) -> None:
     kinds = {}
     if job.model is not None and features is not None:
         with torch.no_grad():
-            made = labels_from_features(job.profile, job.model, item, features, job.variant)
+            made = labels_from_features(job.model, item, features, job.settings)
         kinds["Y_ret"], kinds["Y_crf"] = made.y_ret.cpu(), made.y_crf.cpu()
-    elif job.variant == "grabcut":
+    elif job.settings.variant == "grabcut":
         kinds["Y_crf"] = grabcut(image, boxes, item["labels"])
     else:
         kinds["Y_crf"] = filled_boxes(boxes, item["labels"], *size)

@@ -4,17 +4,7 @@ from dataclasses import dataclass, field, replace
 
 from bana.crf.dense import DEEPLAB_V1_CRF, DEEPLAB_V2_CRF, LABEL_CRF, CrfParameters
 from bana.labels import UnaryOptions
-
-
-@dataclass(frozen=True)
-class Optimisation:
-    """Settings of one training: SGD with momentum .9, see `bana.training.optimisation.optimiser`."""
-
-    iterations: int
-    batch: int
-    learning_rate: float
-    head_factor: float = 10.0
-    weight_decay: float = 5e-4
+from bana.training.optimisation import Optimisation
 
 
 @dataclass(frozen=True)

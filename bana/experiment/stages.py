@@ -1,50 +1,46 @@
 """The stages of the method, each made once and kept: data, classifier, labels, segmenter, scores.
 
 Every artefact lies in runs/<profile>/ with a key: the hash of the settings, data and source code
-it depends on. A stage loads what is there when the key fits and makes it anew otherwise.
+it depends on, see `bana.experiment.keeping`. A stage loads what is there when the key fits and
+makes it anew otherwise. A profile is taken apart here: what a stage uses goes into a record of its
+own, and nothing below takes a profile.
 """
 
-import time
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from bana import bap, baselines, cam, interpolation, losses
-from bana import labels as label_module
-from bana.crf import permutohedral
-from bana.data import boxes, transforms, voc, voc_files
-from bana.data.sample import make
-from bana.evaluation import average_precision, boundary, instances, prediction, scoring
-from bana.experiment import labelling, trained
+from bana.data import voc
+from bana.data.fingerprint import fingerprint
+from bana.data.sample.make import make_sample
+from bana.evaluation import average_precision, prediction, scoring
+from bana.experiment import labelling
+from bana.experiment.classifying import ClassifierSettings, classifier_key, trained_classifier
+from bana.experiment.keeping import described, key_of
 from bana.experiment.labelling import (
     VARIANTS,
     Crew,
     LabelJob,
+    LabelSettings,
     check_devices,
-    image_labels,
-    is_labelled,
-    label_batches,
+    label_folder,
+    label_settings,
     labelled,
-    make_label_files,
-    manifest_path,
-    open_manifest,
-    warn_of_failures,
 )
 from bana.experiment.profiles import Profile
-from bana.files.artefacts import (
-    content_hash,
-    kept_json,
-    read_json,
-    source_hash,
-    write_json,
-)
+from bana.experiment.segmenting import SegmenterSettings, trained_segmenter
+from bana.experiment.trained import BackboneSettings, CropSettings
+from bana.files.artefacts import kept_json, read_json, weights_hash
 from bana.files.paths import run_dir, runs_root
-from bana.networks import backbones, heads
-from bana.training import engine, loops
+from bana.labels import PseudoLabels
+from bana.networks.classifier import BoxClassifier
+from bana.networks.segmenter import Segmenter
+from bana.networks.weights import WEIGHT_FILES, find_weights
 from bana.training.engine import Engine
 from bana.training.machine import THIS_MACHINE, Machine
+from bana.training.segmentation import LOSSES
 
 __all__ = [
     "VARIANTS",
@@ -59,12 +55,6 @@ __all__ = [
     "segmentation_scores",
     "segmenter",
 ]
-
-DATA_SOURCES = (voc, voc_files, boxes, transforms)
-CLASSIFIER_SOURCES = (*DATA_SOURCES, bap, backbones, networks, training, engine)
-LABEL_SOURCES = (label_module, labelling, cam, crf, permutohedral, interpolation, baselines)
-SEGMENTER_SOURCES = (losses, networks, training, backbones, engine)
-SCORE_SOURCES = (evaluation, boundary, scoring)
 
 
 def data_root(profile: Profile, root: str | Path | None = None) -> Path:
@@ -81,7 +71,7 @@ def data_root(profile: Profile, root: str | Path | None = None) -> Path:
         return voc.find_voc_root(root or None)
     size = {"train": profile.train_limit or 240, "val": profile.val_limit or 60}
     folder = runs_root() / f"sample-{profile.seed}-{size['train']}-{size['val']}"
-    return make.make_sample(folder, seed=profile.seed, **size)
+    return make_sample(folder, seed=profile.seed, **size)
 
 
 def dataset(profile: Profile, split: str, root: str | Path | None = None) -> voc.VocDataset:
@@ -107,7 +97,7 @@ def classifier(
     pooling: str = "bap",
     root: str | Path | None = None,
     machine: Machine = THIS_MACHINE,
-) -> heads.BoxClassifier:
+) -> BoxClassifier:
     """The trained box classifier of stage 1, in evaluation mode; `history` holds its training.
 
     An interrupted training goes on from its last checkpoint.
@@ -122,23 +112,16 @@ def classifier(
         bana.training.runs.RunError: if the run folder or the memory do not suffice.
         bana.training.runs.Interrupted: after a signal that asks to stop, when everything is saved.
     """
-    data = dataset(profile, "train", root)
-    torch.manual_seed(profile.seed)
-    backbone = trained.backbone(profile, profile.backbone)
-    model = heads.BoxClassifier(backbone, len(data.classes) - 1, pooling)
+    path = run_dir(profile.name) / f"classifier-{pooling}.pt"
+    settings, data = classifier_settings(profile, pooling), dataset(profile, "train", root)
+    return trained_classifier(path, settings, data, machine, profile.loader_workers)
 
-    def train(hold: Engine) -> None:
-        settings = profile.classifier
-        batches = trained.batches(profile, data, settings, hold)
-        with hold.guarded(settings.batch):
-            loops.train_classifier(model, batches, settings, profile.classifier_drop, hold)
 
-    key = _classifier_key(profile, pooling, root)
-    files = run_dir(profile.name) / f"classifier-{pooling}.pt", key
-    kept = trained.kept_training(profile, files, machine, model, profile.classifier.batch, train)
-    model.load_state_dict(kept["state"])
-    model.history = kept["history"]
-    return model.eval()
+def image_labels(
+    profile: Profile, model: BoxClassifier, item: dict, variant: str = "bap"
+) -> PseudoLabels:
+    """Pseudo labels of one image under a profile; see `bana.experiment.labelling.image_labels`."""
+    return labelling.image_labels(model, item, label_settings_of(profile, variant))
 
 
 def labels(
@@ -153,7 +136,8 @@ def labels(
 
     Labels are made by several processes; what an interrupted run finished is kept. The baselines
     "boxes" and "grabcut" have no Y_ret. An image that cannot be read is left out with a warning and
-    named in the manifest (see `bana.experiment.labelling.manifest_path`); the next call tries it again.
+    named in the manifest (see `bana.experiment.labelling.manifest_path`); the next call tries it
+    again.
 
     Args:
         profile: settings.
@@ -168,29 +152,19 @@ def labels(
         ValueError: if the variant is unknown, the crew has a device that is not there, or as
             `bana.experiment.labelling.open_manifest`.
     """
-    if variant not in VARIANTS:
-        raise ValueError(f"unknown labels {variant!r}: use one of {', '.join(VARIANTS)}")
+    settings, data = label_settings_of(profile, variant), dataset(profile, split, root)
     crew = crew or Crew(profile.label_workers)
     check_devices(crew)
     folder = run_dir(profile.name) / "labels" / variant / split
-    key = _labels_key(profile, split, variant, root)
-    settings = _settings(profile, "unary", "label_crf", "image_scale")
-    about = {"variant": variant, "split": split, "settings": settings}
-    manifest = open_manifest(folder, key, about, shard)
-    data = dataset(profile, split, root)
-    batches = label_batches(data, crew.batch)[shard[0] - 1 :: shard[1]]
-    missing = [b for b in batches if not all(is_labelled(folder, data.ids[i]) for i in b)]
-    if missing:
-        recipe = VARIANTS[variant]
-        model = classifier(profile, recipe[0], root) if recipe else None
-        start = time.perf_counter()
-        failures = make_label_files(LabelJob(profile, data, variant, model, folder), missing, crew)
-        manifest["seconds"] += time.perf_counter() - start
-        manifest["failures"] = failures
-        path = manifest_path(folder, shard)
-        write_json(path, manifest)
-        warn_of_failures(failures, path)
+    job = LabelJob(settings, data, None, folder)
+    key = _labels_key(profile, variant, root)
+    label_folder(job, key, crew, shard, lambda: _classifier_of(profile, variant, root))
     return folder
+
+
+def _classifier_of(profile: Profile, variant: str, root: str | Path | None) -> BoxClassifier | None:
+    recipe = VARIANTS[variant]
+    return classifier(profile, recipe[0], root) if recipe else None
 
 
 def segmenter(
@@ -198,7 +172,7 @@ def segmenter(
     loss: str = "nal",
     root: str | Path | None = None,
     machine: Machine = THIS_MACHINE,
-) -> heads.Segmenter:
+) -> Segmenter:
     """The trained segmenter of stage 3, in evaluation mode.
 
     `history` holds its training, `confidence` the maps of Eq. 12 on the first training images:
@@ -215,38 +189,24 @@ def segmenter(
         ValueError: if the loss is unknown.
         bana.training.runs.RunError, bana.training.runs.Interrupted: as in `classifier`.
     """
-    if loss not in loops.LOSSES:
-        raise ValueError(f"unknown loss {loss!r}: use one of {', '.join(loops.LOSSES)}")
-    data = dataset(profile, "train", root)
-    strong = strong_ids(profile, root)
-    torch.manual_seed(profile.seed)
-    backbone = trained.backbone(profile, profile.segmenter_backbone or profile.backbone)
-    neck, channels = heads.build_neck(profile.neck, backbone.channels)
-    model = heads.Segmenter(backbone, neck, channels, len(data.classes) - 1)
-    maps: dict[int, dict[str, torch.Tensor]] = {}
+    if loss not in LOSSES:
+        raise ValueError(f"unknown loss {loss!r}: use one of {', '.join(LOSSES)}")
 
-    def train(hold: Engine) -> None:
+    def make_labels(hold: Engine | None) -> Path:
+        if hold is None:
+            return labels(profile, "train", "bap", root)
         # All processes train the classifier, the first one alone makes labels with it.
         classifier(profile, "bap", root, replace(machine, restart=False))
-        folder = hold.first_alone(lambda: labels(profile, "train", "bap", root))
-        folders = {"y_crf": folder / "Y_crf", "y_ret": folder / "Y_ret"}
-        settings = profile.segmentation
-        images = labelled(data, folder)
-        batches = trained.batches(profile, images, settings, hold, folders, strong)
-        watcher = trained.ConfidenceWatcher(profile, images, folder / "Y_crf", maps)
-        watching = watcher if loss == "nal" else None
-        torch.manual_seed(profile.seed)  # dropout must not depend on what was made just now
-        with hold.guarded(settings.batch):
-            loops.train_segmenter(model, batches, settings, loss, watching, hold)
+        return hold.first_alone(lambda: labels(profile, "train", "bap", root))
 
-    files = run_dir(profile.name) / f"segmenter-{loss}.pt", _segmenter_key(profile, loss, root)
-    kept = trained.kept_training(
-        profile, files, machine, model, profile.segmentation.batch, train, extra=maps
+    return trained_segmenter(
+        run_dir(profile.name) / f"segmenter-{loss}.pt",
+        segmenter_settings(profile, loss, root),
+        dataset(profile, "train", root),
+        (_labels_key(profile, "bap", root), make_labels),
+        machine,
+        profile.loader_workers,
     )
-    model.load_state_dict(kept["state"])
-    model.history = kept["history"]
-    model.confidence = kept["extra"]
-    return model.eval()
 
 
 def strong_ids(profile: Profile, root: str | Path | None = None) -> frozenset[str]:
@@ -271,15 +231,14 @@ def label_scores(
     """mIoU and boundary IoU of every kind of label on a split: the rows of the paper's Table 1.
 
     Returns:
-        {row: scores}, see `bana.evaluation.scoring`. "agreement-dropped" and "agreement-wrong" are the pixels
-        where Y_crf and Y_ret agree, under both conventions for the others.
+        {row: scores}, see `bana.evaluation.scoring`. "agreement-dropped" and "agreement-wrong" are
+        the pixels where Y_crf and Y_ret agree, under both conventions for the others.
     """
-    folders = {variant: labels(profile, split, variant, root) for variant in VARIANTS}
-    keys = [_labels_key(profile, split, variant, root) for variant in VARIANTS]
+    folders, data, inputs = _labelled(profile, split, root, "mask")
     return kept_json(
         run_dir(profile.name) / f"label-scores-{split}.json",
-        content_hash(keys, source_hash(*SCORE_SOURCES, losses)),
-        lambda: scoring.score_label_files(_labelled(profile, split, root, folders), folders),
+        key_of(scoring.score_label_files, inputs),
+        lambda: scoring.score_label_files(data, folders),
     )
 
 
@@ -295,24 +254,28 @@ def instance_scores(
     """
     if not average_precision.object_folder(dataset(profile, split, root)).is_dir():
         return {}
-    folders = {variant: labels(profile, split, variant, root) for variant in VARIANTS}
-    data = _labelled(profile, split, root, folders)
-    keys = [_labels_key(profile, split, variant, root) for variant in VARIANTS]
+    folders, data, inputs = _labelled(profile, split, root, "mask", "objects")
     return kept_json(
         run_dir(profile.name) / f"instance-scores-{split}.json",
-        content_hash(keys, source_hash(scoring, instances, average_precision)),
+        key_of(scoring.score_instances, inputs),
         lambda: scoring.score_instances(data, folders, average_precision.voc_truth(data)),
     )
 
 
 def _labelled(
-    profile: Profile, split: str, root: str | Path | None, folders: dict[str, Path]
-) -> voc.VocDataset:
-    """The images of a split without those that could not be read when they were labelled."""
+    profile: Profile, split: str, root: str | Path | None, *parts: str
+) -> tuple[dict[str, Path], voc.VocDataset, dict[str, Any]]:
+    """Folders of all labels, the images that have them all, and what these depend on.
+
+    An image that could not be read when it was labelled is not scored. ``parts`` are the files of
+    each image that the scores look at besides.
+    """
+    folders = {variant: labels(profile, split, variant, root) for variant in VARIANTS}
     data = dataset(profile, split, root)
     for folder in folders.values():
         data = labelled(data, folder)
-    return data
+    inputs = {variant: _labels_key(profile, variant, root) for variant in VARIANTS}
+    return folders, data, inputs | {"data": fingerprint(data, "photograph", "boxes", *parts)}
 
 
 def segmentation_scores(
@@ -324,22 +287,19 @@ def segmentation_scores(
         {"single", "single-crf", and "multi", "multi-crf" where the profile tests several scales};
         each as in `bana.evaluation.scoring`.
     """
-    model = segmenter(profile, loss, root)
+    model, data = segmenter(profile, loss, root), dataset(profile, "val", root)
     views = {"single": prediction.SINGLE}
     if profile.test_scales != (1.0,):
         views["multi"] = prediction.multi_view(profile.test_scales)
+    # The weights themselves: a training begun anew on another machine gives others.
+    network, seen = weights_hash(model.state_dict()), fingerprint(data, "photograph", "mask")
+    settings = views, profile.test_crf, profile.image_scale
 
     def make() -> dict[str, dict]:
-        settings = profile.test_crf, profile.image_scale, profile.label_workers
         fast = model.to(prediction.fastest_device())
-        return scoring.score_segmenter(fast, dataset(profile, "val", root), views, *settings)
+        return scoring.score_segmenter(fast, data, *settings, profile.label_workers)
 
-    key = content_hash(
-        _segmenter_key(profile, loss, root),
-        _settings(profile, "test_crf", "test_scales"),
-        _data_key(profile, "val", root),
-        source_hash(*SCORE_SOURCES, prediction, crf, permutohedral),
-    )
+    key = key_of(scoring.score_segmenter, network, seen, settings)
     return kept_json(run_dir(profile.name) / f"segmentation-scores-{loss}.json", key, make)
 
 
@@ -356,7 +316,7 @@ def record(profile: Profile, root: str | Path | None = None) -> dict[str, Any]:
     has_objects = average_precision.object_folder(data["val"]).is_dir()
     run = run_dir(profile.name)
     # The weights' content says what was measured; where they lay is nobody's business.
-    used = {"weights": trained.weights_key(profile, profile.backbone)}
+    used = {"weights": described(_weights(profile, profile.backbone))}
     result = {
         "profile": asdict(profile) | used,
         "data": {
@@ -380,51 +340,84 @@ def record(profile: Profile, root: str | Path | None = None) -> dict[str, Any]:
     return result
 
 
-def _classifier_key(profile: Profile, pooling: str, root: str | Path | None = None) -> str:
-    """Hash of all that the classifier depends on."""
-    return content_hash(
-        _settings(profile, "backbone", "output_stride", "frozen_stages", "image_scale", "crop"),
-        _settings(profile, "crop_scale", "classifier", "classifier_drop", "seed", "train_limit"),
-        _settings(profile, "frozen_statistics"),
-        trained.weights_key(profile, profile.backbone),
-        pooling,
-        _data_key(profile, "train", root),
-        source_hash(*CLASSIFIER_SOURCES),
+def label_settings_of(profile: Profile, variant: str) -> LabelSettings:
+    """How a profile makes one kind of labels.
+
+    Raises:
+        ValueError: if the variant is unknown.
+    """
+    return label_settings(variant, profile.unary, profile.label_crf, profile.image_scale)
+
+
+def classifier_settings(profile: Profile, pooling: str) -> ClassifierSettings:
+    """All of a profile that a box classifier depends on."""
+    return ClassifierSettings(
+        backbone=backbone_settings(profile, profile.backbone),
+        pooling=pooling,
+        crops=crop_settings(profile),
+        optimisation=profile.classifier,
+        drop=profile.classifier_drop,
+        seed=profile.seed,
     )
 
 
-def _labels_key(profile: Profile, split: str, variant: str, root: str | Path | None) -> str:
-    recipe = VARIANTS[variant]
-    return content_hash(
-        _settings(profile, "unary", "label_crf", "image_scale", f"{split}_limit"),
-        recipe,
-        _classifier_key(profile, recipe[0], root) if recipe else "",
-        _data_key(profile, split, root),
-        source_hash(*DATA_SOURCES, *LABEL_SOURCES),
+def segmenter_settings(profile: Profile, loss: str, root: str | Path | None) -> SegmenterSettings:
+    """All of a profile that a segmenter depends on, but for its labels."""
+    return SegmenterSettings(
+        backbone=backbone_settings(profile, profile.segmenter_backbone or profile.backbone),
+        neck=profile.neck,
+        loss=loss,
+        crops=crop_settings(profile),
+        optimisation=profile.segmentation,
+        strong=strong_ids(profile, root),
+        snapshots=profile.snapshots,
+        seed=profile.seed,
     )
 
 
-def _segmenter_key(profile: Profile, loss: str, root: str | Path | None) -> str:
-    return content_hash(
-        _settings(profile, "segmentation", "segmenter_backbone", "neck", "snapshots"),
-        trained.weights_key(profile, profile.segmenter_backbone or profile.backbone),
-        sorted(strong_ids(profile, root)),
-        loss,
-        _labels_key(profile, "train", "bap", root),
-        source_hash(*SEGMENTER_SOURCES),
+def crop_settings(profile: Profile) -> CropSettings:
+    """How a profile cuts training crops."""
+    return CropSettings(profile.crop, profile.crop_scale, profile.image_scale)
+
+
+def backbone_settings(profile: Profile, name: str) -> BackboneSettings:
+    """One of a profile's backbones, with the weights file that its settings lead to.
+
+    Raises:
+        FileNotFoundError: if what they name does not exist.
+        ValueError: if one file is given for two kinds of backbone.
+    """
+    return BackboneSettings(
+        name,
+        profile.output_stride,
+        profile.frozen_stages,
+        profile.frozen_statistics,
+        _weights(profile, name),
     )
 
 
-def _settings(profile: Profile, *names: str) -> dict[str, Any]:
-    everything = asdict(profile)
-    return {name: everything[name] for name in names}
+def _weights(profile: Profile, name: str) -> Path | None:
+    """The weights file of one of the profile's backbones; None for the publisher's weights.
+
+    Raises:
+        ValueError: if one file is given for two kinds of backbone.
+    """
+    path = find_weights(name, profile.weights)
+    names = {profile.backbone, profile.segmenter_backbone or profile.backbone}
+    kinds = {WEIGHT_FILES.get(n, n) for n in names}
+    if profile.weights is not None and Path(profile.weights).is_file() and len(kinds) > 1:
+        raise ValueError(
+            f"profile {profile.name} has two backbones ({', '.join(sorted(names))}): pass the "
+            f"folder that holds the weights of both, not {profile.weights}"
+        )
+    return path
 
 
-def _data_key(profile: Profile, split: str, root: str | Path | None) -> list[Any]:
-    if profile.data == "sample":
-        return [profile.seed, profile.train_limit, profile.val_limit, source_hash(sample)]
-    images = dataset(profile, split, root)
-    return [str(images.root), split, len(images), content_hash(images.ids)]
+def _labels_key(profile: Profile, variant: str, root: str | Path | None) -> str:
+    """Hash of what every label of a kind depends on; each image's files are watched apart."""
+    data, recipe = dataset(profile, "train", root), VARIANTS[variant]
+    learned = classifier_key(classifier_settings(profile, recipe[0]), data) if recipe else ""
+    return key_of(label_folder, label_settings_of(profile, variant), learned, data.classes)
 
 
 def _seconds(path: Path) -> float | None:

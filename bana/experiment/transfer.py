@@ -5,7 +5,6 @@ u_c = 1 - u_0, and the twenty others their CAM.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -13,15 +12,10 @@ from torch import Tensor, nn
 from bana.data.class_names import common_name
 from bana.data.voc import DataError, VocDataset
 from bana.experiment import stages
-from bana.experiment.labelling import (
-    VARIANTS,
-    LabelJob,
-    is_labelled,
-    label_batches,
-    make_label_files,
-)
+from bana.experiment.keeping import key_of
+from bana.experiment.labelling import VARIANTS, Crew, LabelJob, label_folder
 from bana.experiment.profiles import Profile
-from bana.files.artefacts import content_hash, source_hash, weights_hash
+from bana.files.artefacts import content_hash, weights_hash
 from bana.files.paths import run_dir
 from bana.networks.classifier import BoxClassifier
 
@@ -73,22 +67,18 @@ def transferred_labels(
         ValueError: if the variant is unknown.
         DataError: if an image cannot be read; the labels of the others are kept.
     """
-    if variant not in VARIANTS:
-        raise ValueError(f"unknown labels {variant!r}: use one of {', '.join(VARIANTS)}")
+    settings = stages.label_settings_of(profile, variant)
     recipe = VARIANTS[variant]
     model = _moved_classifier(profile, recipe[0], data, root) if recipe else None
-    key = content_hash(
-        weights_hash(model.state_dict()) if model else "",
-        [asdict(profile.unary), asdict(profile.label_crf), profile.image_scale, recipe],
-        [str(data.root), data.split, data.ids, data.classes],
-        source_hash(*stages.DATA_SOURCES, *stages.LABEL_SOURCES),
-    )
-    folder = run_dir(profile.name) / "transferred" / f"{variant}-{key}"
-    batches = [b for b in label_batches(data, 1) if not is_labelled(folder, data.ids[b[0]])]
-    if batches:
-        failures = make_label_files(LabelJob(profile, data, variant, model, folder), batches)
-        if failures:
-            raise DataError(next(iter(failures.values())))
+    weights = weights_hash(model.state_dict()) if model else ""
+    key = key_of(label_folder, settings, weights, data.classes)
+    # Several data sets may be labelled under one profile, each in a folder of its own.
+    where = content_hash(key, str(data.root.resolve()), data.split)
+    folder = run_dir(profile.name) / "transferred" / f"{variant}-{where}"
+    job = LabelJob(settings, data, None, folder)
+    failures = label_folder(job, key, Crew(profile.label_workers), make_model=lambda: model)
+    if failures:
+        raise DataError(next(iter(failures.values())))
     return folder
 
 

@@ -5,14 +5,11 @@ all: they are written beside their place, forced to the disk and moved there.
 """
 
 import hashlib
-import inspect
 import json
 import os
 import subprocess
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import torch
@@ -43,12 +40,6 @@ def _git(*arguments: str) -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() if done.returncode == 0 else None
-
-
-@cache
-def source_hash(*modules: ModuleType) -> str:
-    """Hash of the source code of modules."""
-    return content_hash([inspect.getsource(module) for module in modules])
 
 
 def content_hash(*parts: Any) -> str:

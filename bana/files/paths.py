@@ -57,26 +57,6 @@ def run_dir(profile_name: str) -> Path:
     return runs_root() / profile_name
 
 
-def training_dir(profile_name: str, training: str, key: str) -> Path:
-    """Folder of one training, see `bana.training.runs`: settings, metrics, checkpoints.
-
-    The key is part of the name, so that a training under changed settings neither resumes from
-    nor overwrites what was begun under others.
-
-    Args:
-        profile_name: name of a profile.
-        training: such as `classifier-bap`.
-        key: hash of all that the training depends on.
-
-    Returns:
-        An absolute path; the folder need not exist yet.
-
-    Raises:
-        ValueError: the name is empty or is not a plain folder name.
-    """
-    return run_dir(profile_name) / f"{training}-{key[:8]}"
-
-
 def figures_dir(profile_name: str) -> Path:
     """Folder of a profile's figures: `figures/` of the clone for `sample`, which is committed.
 

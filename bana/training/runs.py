@@ -57,7 +57,7 @@ class Run:
     """Folder of one training.
 
     Args:
-        folder: see `bana.files.paths.training_dir`.
+        folder: of this training alone.
         key: hash of all that the training depends on; a checkpoint of another key is not used.
     """
 

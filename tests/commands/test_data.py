@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from bana.commands import data
 from bana.commands.main import main
 from bana.data import coco, pascal
 from bana.data.layout import Written
@@ -134,5 +135,5 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path, capsys):
 
 
 def test_every_command_has_its_own_action():
-    names = [name for name in vars(data_cli) if name.startswith("_") and name[1:] in COMMANDS]
+    names = [name for name in vars(data) if name.startswith("_") and name[1:] in COMMANDS]
     assert len(names) == len(COMMANDS)

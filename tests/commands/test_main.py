@@ -7,7 +7,8 @@ from dataclasses import fields
 
 import pytest
 
-from bana.commands import main, train
+from bana.commands import main as commands
+from bana.commands import train
 from bana.commands.main import main
 from bana.course import check
 from bana.experiment import stages
@@ -18,13 +19,16 @@ from bana.training.segmentation import LOSSES
 
 
 def test_help_needs_no_torch():
-    code = "import sys, bana.commands.main; bana.commands.main._parser().format_help(); sys.exit('torch' in sys.modules)"
+    code = (
+        "import sys, bana.commands.main as m; m._parser().format_help(); "
+        "sys.exit('torch' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
 def test_choices_are_those_of_the_package():
-    assert set(main.LOSSES) == set(LOSSES)
-    assert set(main.VARIANTS) == set(stages.VARIANTS)
+    assert set(commands.LOSSES) == set(LOSSES)
+    assert set(commands.VARIANTS) == set(stages.VARIANTS)
     assert set(train.POOLINGS) == set(POOLINGS)
     assert set(train.PRECISIONS) == set(PRECISIONS)
     assert set(train.MACHINE) == {field.name for field in fields(Machine)}

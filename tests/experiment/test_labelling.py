@@ -27,13 +27,15 @@ from bana.experiment.labelling import (
     VARIANTS,
     Crew,
     LabelJob,
+    LabelSettings,
     check_devices,
-    image_labels,
     label_batches,
+    label_settings,
     labelled,
     make_label_files,
 )
 from bana.experiment.profiles import Profile, get_profile
+from bana.experiment.stages import image_labels
 from bana.labels import pseudo_labels
 from bana.networks.backbones import Backbone
 from bana.networks.classifier import BoxClassifier
@@ -76,6 +78,10 @@ def profile() -> Profile:
 def start(monkeypatch) -> Callable[[LabelJob], None]:
     """Makes this process a labelling process; threads stay as they are."""
     return lambda job: monkeypatch.setattr(labelling, "_job", job)
+
+
+def settings_of(profile: Profile, variant: str) -> LabelSettings:
+    return label_settings(variant, profile.unary, profile.label_crf, profile.image_scale)
 
 
 def boxes_of(item: dict) -> tuple[Tensor, Tensor]:
@@ -159,15 +165,19 @@ def test_labels_lie_where_the_object_is(image_scale: float, profile) -> None:
     assert (likely & square).sum() / (likely | square).sum() > 0.8
 
 
-@pytest.mark.parametrize("variant", ["boxes", "grabcut", "wssl"])
+@pytest.mark.parametrize("variant", ["boxes", "grabcut"])
 def test_labels_without_a_classifier_are_refused(variant: str, profile, model, data) -> None:
     with pytest.raises(ValueError, match=f"{variant!r} are not made by a classifier"):
         image_labels(profile, model, data[0], variant)
+    with pytest.raises(ValueError, match="unknown labels 'wssl': use one of boxes"):
+        image_labels(profile, model, data[0], "wssl")
 
 
 @pytest.mark.parametrize("variant", list(VARIANTS))
 def test_files_of_one_image(variant: str, profile, model, data, start, tmp_path) -> None:
-    job = LabelJob(profile, data, variant, model if VARIANTS[variant] else None, tmp_path)
+    job = LabelJob(
+        settings_of(profile, variant), data, model if VARIANTS[variant] else None, tmp_path
+    )
     start(job)
     assert labelling._label_batch([2]) == {}
     item = data[2]
@@ -188,7 +198,7 @@ def test_files_of_one_image(variant: str, profile, model, data, start, tmp_path)
 def test_image_counts_as_finished_only_when_all_is_written(
     killed_at: str, profile, model, data, start, tmp_path, monkeypatch
 ) -> None:
-    start(LabelJob(profile, data, "bap", model, tmp_path))
+    start(LabelJob(settings_of(profile, "bap"), data, model, tmp_path))
     write = labelling.write_mask
 
     def killed(path: Path, mask: Tensor) -> None:
@@ -210,9 +220,9 @@ def test_label_process_that_was_not_started_says_so(monkeypatch) -> None:
 
 
 def test_files_of_several_processes(profile, data, tmp_path) -> None:
-    job = LabelJob(replace(profile, label_workers=2), data, "boxes", None, tmp_path)
+    job = LabelJob(settings_of(profile, "boxes"), data, None, tmp_path)
     names = [data.ids[2], data.ids[0]]
-    assert make_label_files(job, [[2], [0]]) == {}
+    assert make_label_files(job, [[2], [0]], Crew(2)) == {}
     assert sorted(path.stem for path in tmp_path.glob("Y_crf/*")) == sorted(names)
     assert not (tmp_path / "Y_ret").exists()
     for number in (0, 2):
@@ -253,10 +263,10 @@ def test_image_of_unknown_size_is_alone(root: Path, monkeypatch) -> None:
 
 
 def test_batch_gives_the_labels_of_single_images(profile, model, data, start, tmp_path) -> None:
-    start(LabelJob(profile, data, "bap", model, tmp_path / "one"))
+    start(LabelJob(settings_of(profile, "bap"), data, model, tmp_path / "one"))
     for number in range(3):
         labelling._label_batch([number])
-    start(LabelJob(profile, data, "bap", model, tmp_path / "three"))
+    start(LabelJob(settings_of(profile, "bap"), data, model, tmp_path / "three"))
     labelling._label_batch([0, 1, 2])
     assert label_files(tmp_path / "one") == label_files(tmp_path / "three")
 
@@ -272,14 +282,14 @@ def test_unreadable_image_is_skipped_and_the_rest_of_its_batch_labelled(
         return real(self, index)
 
     monkeypatch.setattr(VocDataset, "__getitem__", read)
-    start(LabelJob(profile, data, "bap", model, tmp_path))
+    start(LabelJob(settings_of(profile, "bap"), data, model, tmp_path))
     assert labelling._label_batch([0, 1, 2]) == {data.ids[1]: "b.jpg: cannot be read as an image"}
     assert labelling._label_batch([1]) == {data.ids[1]: "b.jpg: cannot be read as an image"}
     assert labelled(data, tmp_path).ids == [data.ids[0], data.ids[2]]
 
 
 def test_finished_image_of_a_batch_is_left_alone(profile, model, data, start, tmp_path) -> None:
-    start(LabelJob(profile, data, "bap", model, tmp_path))
+    start(LabelJob(settings_of(profile, "bap"), data, model, tmp_path))
     labelling._label_batch([0, 1])
     path = tmp_path / "Y_crf" / f"{data.ids[0]}.png"
     path.write_bytes(b"finished")
@@ -301,7 +311,11 @@ def test_crowds_outside_the_boxes_are_ignored(
         return {**real(self, index), "crowds": box}
 
     def made() -> dict[str, Tensor]:
-        start(LabelJob(profile, data, variant, model if VARIANTS[variant] else None, tmp_path))
+        start(
+            LabelJob(
+                settings_of(profile, variant), data, model if VARIANTS[variant] else None, tmp_path
+            )
+        )
         labelling._label_batch([0])
         return {f.parent.name: read_mask(f) for f in sorted(tmp_path.glob(f"*/{data.ids[0]}.png"))}
 
@@ -337,9 +351,9 @@ class Deadly(VocDataset):
 
 
 def test_process_ended_from_outside_is_told_in_one_line(profile, root, tmp_path) -> None:
-    job = LabelJob(profile, Deadly(root, "train"), "boxes", None, tmp_path)
+    job = LabelJob(settings_of(profile, "boxes"), Deadly(root, "train"), None, tmp_path)
     with pytest.raises(RunError, match="perhaps for want of memory: use fewer than 1 --workers"):
-        make_label_files(job, [[0]])
+        make_label_files(job, [[0]], Crew(1))
 
 
 def test_only_what_is_unfinished_of_these_images_is_removed(profile, data, tmp_path) -> None:
@@ -348,7 +362,9 @@ def test_only_what_is_unfinished_of_these_images_is_removed(profile, data, tmp_p
     own, others = (folder / f".{data.ids[i]}.png.123.tmp" for i in (0, 1))
     for path in (own, others):
         path.touch()
-    labelling._remove_unfinished(LabelJob(profile, data, "boxes", None, tmp_path), [[0], [2]])
+    labelling._remove_unfinished(
+        LabelJob(settings_of(profile, "boxes"), data, None, tmp_path), [[0], [2]]
+    )
     assert not own.exists() and others.exists()
 
 
@@ -368,7 +384,9 @@ def test_labels_after_twenty_kills_are_those_of_an_unbroken_run(
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     data = VocDataset(root, "train")
-    unbroken, broken = (LabelJob(profile, data, "bap", model, tmp_path / n) for n in "ab")
+    unbroken, broken = (
+        LabelJob(settings_of(profile, "bap"), data, model, tmp_path / n) for n in "ab"
+    )
     start = time.perf_counter()
     label_all(unbroken)
     whole = time.perf_counter() - start
@@ -394,13 +412,12 @@ def test_helpers_of_a_killed_process_end_with_it(root: Path, tmp_path: Path) -> 
     code = """if True:
         import sys
         from pathlib import Path
-        from bana.experiment.labelling import LabelJob, make_label_files
-        from bana.experiment.profiles import get_profile
+        from bana.experiment.labelling import Crew, LabelJob, LabelSettings, make_label_files
         from bana.data.voc import VocDataset
         if __name__ == "__main__":
             data = VocDataset(sys.argv[1], "train")
-            job = LabelJob(get_profile("smoke"), data, "grabcut", None, Path(sys.argv[2]))
-            make_label_files(job, [[0], [1], [2]] * 10_000)
+            job = LabelJob(LabelSettings("grabcut"), data, None, Path(sys.argv[2]))
+            make_label_files(job, [[0], [1], [2]] * 10_000, Crew(2))
     """
     script = tmp_path / "script.py"
     script.write_text(code)
@@ -419,7 +436,7 @@ def test_helpers_of_a_killed_process_end_with_it(root: Path, tmp_path: Path) -> 
 def test_process_that_fails_says_why(profile, model, data, tmp_path) -> None:
     # The model reaches the process whole; its weights know fewer classes than the data set.
     small = BoxClassifier(model.backbone, 1)
-    job = LabelJob(profile, data, "bap", small, tmp_path)
+    job = LabelJob(settings_of(profile, "bap"), data, small, tmp_path)
     with pytest.raises(ValueError, match=r"classes must be in 1\.\.1"):
-        make_label_files(job, [[0]])
+        make_label_files(job, [[0]], Crew(1))
     assert not list(tmp_path.rglob("*.png"))

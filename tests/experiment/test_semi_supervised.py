@@ -9,8 +9,9 @@ from training_jobs import job_profile, know_jobs, same
 
 from bana.commands.main import main
 from bana.data.voc import DataError, VocDataset, write_mask
-from bana.experiment import stages, trained
+from bana.experiment import segmenting, stages
 from bana.experiment.profiles import Profile
+from bana.experiment.trained import batches as batches_of
 from bana.losses import reliable_pixels
 from bana.training.engine import Engine
 from bana.training.machine import Machine
@@ -42,7 +43,9 @@ def test_every_labelled_pixel_of_a_strong_image_is_reliable(job: Profile) -> Non
     folder = stages.labels(job, "train", "bap")
     folders = {"y_crf": folder / "Y_crf", "y_ret": folder / "Y_ret"}
     hold = Engine(Machine(accelerator="cpu"))
-    batches = trained.batches(job, data, job.segmentation, hold, folders, strong)
+    batches = batches_of(
+        data, stages.crop_settings(job), job.segmentation, job.seed, hold, 0, folders, strong
+    )
     seen = 0
     for batch in batches:
         reliable, unreliable = reliable_pixels(batch["y_crf"], batch["y_ret"])
@@ -67,14 +70,14 @@ def test_labels_do_not_matter_where_all_images_are_strong(job: Profile) -> None:
 
 def test_the_command_line_reaches_it_and_the_key_knows(job: Profile, monkeypatch) -> None:
     happened: list[frozenset[str]] = []
-    make = trained.batches
+    make = segmenting.batches
 
     def batches(*arguments):
         happened.append(arguments[-1])
         return make(*arguments)
 
     stages.classifier(job)
-    monkeypatch.setattr(trained, "batches", batches)
+    monkeypatch.setattr(segmenting, "batches", batches)
     data = stages.dataset(job, "train")
     words = ["train", "segmentation", "--profile", "job", "--accelerator", "cpu"]
     for split in ("strong", "strong", "train"):

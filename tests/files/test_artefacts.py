@@ -6,8 +6,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from bana import cam
-from bana.data import boxes
 from bana.files import artefacts
 from bana.files.artefacts import (
     content_hash,
@@ -15,7 +13,6 @@ from bana.files.artefacts import (
     load_checkpoint,
     read_json,
     save_checkpoint,
-    source_hash,
     write_json,
 )
 
@@ -122,21 +119,6 @@ def test_hash_depends_on_content_alone() -> None:
     assert content_hash({"a": 1, "b": (2, 3)}) == content_hash({"b": [2, 3], "a": 1})
     different = [(), (1,), ("1",), (1, 2), ([1, 2],), ({"1": 2},), (None,), ("",), (1.5,)]
     assert len({content_hash(*parts) for parts in different}) == len(different)
-
-
-def test_hash_of_sources_tells_modules_apart() -> None:
-    assert source_hash(boxes) == source_hash(boxes)
-    assert len({source_hash(boxes), source_hash(cam), source_hash(boxes, cam)}) == 3
-
-
-def test_hash_of_sources_follows_the_source(monkeypatch) -> None:
-    before = source_hash(boxes)
-    source_hash.cache_clear()
-    text = artefacts.inspect.getsource(boxes)
-    monkeypatch.setattr(artefacts.inspect, "getsource", lambda module: text + "# changed\n")
-    changed = source_hash(boxes)
-    source_hash.cache_clear()
-    assert changed != before
 
 
 def test_failed_write_cleans_up(tmp_path: Path, monkeypatch) -> None:

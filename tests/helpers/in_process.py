@@ -6,9 +6,7 @@ from bana.experiment import labelling
 from bana.experiment.labelling import Crew, LabelJob
 
 
-def make_label_files(
-    job: LabelJob, batches: list[list[int]], crew: Crew | None = None
-) -> dict[str, str]:
+def make_label_files(job: LabelJob, batches: list[list[int]], crew: Crew) -> dict[str, str]:
     """As `bana.experiment.labelling.make_label_files`, in this process."""
     failures: dict[str, str] = {}
     with pytest.MonkeyPatch.context() as patch:

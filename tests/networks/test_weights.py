@@ -9,8 +9,6 @@ import pytest
 import torch
 import torchvision
 
-from bana.experiment import trained
-from bana.experiment.profiles import get_profile
 from bana.networks import weights
 from bana.networks.backbones import build_backbone, resnet101
 from bana.networks.weights import WEIGHT_FILES, find_weights, load_state
@@ -149,23 +147,5 @@ def weights_hash(path: Path) -> str:
     return sha256(path.read_bytes()).hexdigest()[:8]
 
 
-def test_the_key_knows_what_a_file_holds_and_not_where_it_lies(folder: Path, tmp_path) -> None:
-    from dataclasses import replace
-
-    profile = get_profile("paper-vgg")
-    assert trained.weights_key(profile, "vgg16") is None
-    here = trained.weights_key(replace(profile, weights=str(folder)), "vgg16")
-    moved = tmp_path / "moved.pth"
-    moved.write_bytes((folder / VGG).read_bytes())
-    assert trained.weights_key(replace(profile, weights=str(moved)), "vgg16") == here
-    moved.write_bytes(moved.read_bytes() + b"x")
-    assert trained.weights_key(replace(profile, weights=str(moved)), "vgg16") != here
-
-
-def test_one_file_is_not_taken_for_two_backbones(folder: Path) -> None:
-    from dataclasses import replace
-
-    profile = replace(get_profile("paper-resnet"), weights=str(folder / VGG))
-    message = one_line(lambda: trained.weights_key(profile, "vgg16"))
-    assert "two backbones (resnet101, vgg16)" in message
+def test_the_file_of_the_thirteen_convolutions_is_known() -> None:
     assert weights.VGG_FILES[1] == VGG

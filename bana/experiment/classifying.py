@@ -1,0 +1,67 @@
+"""Stage 1: the box classifier, trained once and kept."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from bana.data.fingerprint import fingerprint
+from bana.data.voc import VocDataset
+from bana.experiment.keeping import key_of
+from bana.experiment.trained import BackboneSettings, CropSettings, batches, kept_training
+from bana.networks.classifier import BoxClassifier
+from bana.training.classification import train_classifier
+from bana.training.engine import Engine
+from bana.training.machine import Machine
+from bana.training.optimisation import Optimisation
+
+
+@dataclass(frozen=True)
+class ClassifierSettings:
+    """All that a box classifier depends on, but for data and code.
+
+    Attributes:
+        pooling: "bap" or "gap".
+        drop: fraction of the iterations after which the rate falls to a tenth.
+        seed: of weights, crops and their order.
+    """
+
+    backbone: BackboneSettings
+    pooling: str
+    crops: CropSettings
+    optimisation: Optimisation
+    drop: float
+    seed: int
+
+
+def classifier_key(settings: ClassifierSettings, data: VocDataset) -> str:
+    """Hash of all that the classifier depends on; the masks of the images are not in it."""
+    return key_of(trained_classifier, settings, fingerprint(data, "photograph", "boxes"))
+
+
+def trained_classifier(
+    path: Path, settings: ClassifierSettings, data: VocDataset, machine: Machine, workers: int = 0
+) -> BoxClassifier:
+    """The classifier kept in a file, or trained and kept there; on the CPU, to be used.
+
+    Args:
+        path: the file.
+        settings: what to train.
+        data: training images.
+        machine: where and how to train.
+        workers: processes that prepare crops, where the machine does not say.
+    """
+    torch.manual_seed(settings.seed)
+    model = BoxClassifier(settings.backbone.build(), len(data.classes) - 1, settings.pooling)
+
+    def train(hold: Engine) -> dict:
+        loader = batches(data, settings.crops, settings.optimisation, settings.seed, hold, workers)
+        with hold.guarded(settings.optimisation.batch):
+            train_classifier(model, loader, settings.optimisation, settings.drop, hold)
+        return {}
+
+    files = path, classifier_key(settings, data)
+    kept = kept_training(files, machine, settings, model, train)
+    model.load_state_dict(kept["state"])
+    model.history = kept["history"]
+    return model.eval()

@@ -1,0 +1,45 @@
+"""A profile of five drawn scenes and a backbone of two convolutions: every stage in seconds."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from torch import nn
+
+from bana.crf.dense import CrfParameters
+from bana.experiment.profiles import Profile, get_profile
+from bana.networks.backbones import Backbone
+from bana.training.optimisation import Optimisation
+
+STRIDE = 16
+
+
+def tiny(output_stride: int, frozen_stages: int, weights: Path | None) -> Backbone:
+    """A backbone of two convolutions and, as in VGG-16, dropout."""
+    body = nn.Sequential(
+        nn.Conv2d(3, 8, 3, stride=4, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(8, 8, 3, stride=4, padding=1),
+        nn.ReLU(),
+        nn.Dropout(0.5),
+    )
+    return Backbone(body, 8, STRIDE)
+
+
+def make_profile(**changes) -> Profile:
+    """The tiny profile, with changes."""
+    few = Optimisation(iterations=2, batch=2, learning_rate=1e-2)
+    settings = {
+        "name": "tiny",
+        "backbone": "tiny",
+        "crop": 65,
+        "image_scale": 1.0,
+        "frozen_stages": 0,
+        "classifier": few,
+        "segmentation": few,
+        "train_limit": 3,
+        "val_limit": 2,
+        "losses": ("crf", "nal"),
+        "label_crf": CrfParameters(iterations=1),
+        "test_crf": CrfParameters(iterations=1),
+    }
+    return replace(get_profile("smoke"), **{**settings, **changes})
