@@ -11,6 +11,7 @@ import pytest
 import reference
 import torch
 import torch.nn.functional as F
+from looker import looker
 from made_data import write_voc
 from pycocotools import mask as coco_mask
 from torch import Tensor, nn
@@ -31,20 +32,9 @@ from bana.losses import (
     noise_aware_loss,
     reliable_pixels,
 )
-from bana.networks.backbones import Backbone, background_at_cells, boxes_at_cells
+from bana.networks.backbones import background_at_cells, boxes_at_cells
 from bana.networks.classifier import BoxClassifier
 from bana.networks.segmenter import Segmenter
-
-
-class Looker(nn.Module):
-    """A body whose features are the pixels its cells look at."""
-
-    def forward(self, images: Tensor) -> Tensor:
-        return images[:, :, ::8, ::8]
-
-
-def looker() -> Backbone:
-    return Backbone(Looker(), 3, 8, (0.0,) * 3, (1.0,) * 3)
 
 
 def noise(seed: int, *shape: int) -> Tensor:
@@ -128,7 +118,7 @@ def test_authors_get_nan_when_a_box_fills_the_image() -> None:
 def test_authors_sample_aligned_corners_as_if_they_were_not() -> None:
     """A map computed at pixels 0, 8, 16, ... is read there, not half a cell aside."""
     torch.manual_seed(0)
-    model = Segmenter(looker(), nn.Identity(), 3, 2)
+    model = Segmenter(looker(8), nn.Identity(), 3, 2)
     images = torch.rand(1, 3, 33, 41, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         at_cells = model.scores(images)[:, :, ::8, ::8]
@@ -236,9 +226,9 @@ def test_replication_hard_codes_41_and_321(size: tuple[int, int]) -> None:
     boxes = torch.tensor([[0, 3.0, 3.0, 20.0, 25.0], [1, 5.0, 9.0, 29.0, 29.0]])
     background = torch.stack([background_mask(boxes[i : i + 1, 1:], *size) for i in range(2)])
     torch.manual_seed(0)
-    logits = BoxClassifier(looker(), 5)(images, background, boxes)
+    logits = BoxClassifier(looker(8), 5)(images, background, boxes)
     assert logits.boxes.shape == (2, 4, 6) and torch.isfinite(logits.boxes).all()
-    assert Segmenter(looker(), nn.Identity(), 3, 5).scores(images).shape == (2, 6, *size)
+    assert Segmenter(looker(8), nn.Identity(), 3, 5).scores(images).shape == (2, 6, *size)
 
 
 def test_agreement_is_the_same_region_in_every_loss() -> None:
@@ -287,7 +277,7 @@ def test_replication_scores_the_shuffled_augmented_training_loader(tmp_path: Pat
 
 def test_authors_mix_several_scales_into_before_and_after_crf() -> None:
     """Each of single scale, several scales and CRF can be told from the others."""
-    model = Segmenter(looker(), nn.Identity(), 3, 2).eval()
+    model = Segmenter(looker(8), nn.Identity(), 3, 2).eval()
     model.weight.data = torch.eye(3)
     image = torch.randint(256, (3, 40, 56), generator=torch.Generator().manual_seed(0)).byte()
     views = {"single": prediction.SINGLE, "multi": prediction.AUTHORS_MULTI}

@@ -1,0 +1,92 @@
+"""The profiles: the paper's settings are the paper's, and a try never passes for the real thing."""
+
+import inspect
+from dataclasses import fields, replace
+
+import pytest
+
+from bana.crf.dense import CrfParameters
+from bana.data.transforms import training_transform
+from bana.experiment import stages
+from bana.experiment.profiles import PROFILES, get_profile, shortened
+from bana.losses import noise_aware_loss
+from bana.networks.classifier import BoxClassifier
+from bana.networks.segmenter import AtrousPyramid, Segmenter
+from bana.training.optimisation import Optimisation
+from bana.training.segmentation import LOSSES
+
+
+@pytest.mark.parametrize("name", list(PROFILES))
+def test_crops_fit_the_strides(name: str) -> None:
+    # Only with k * stride + 1 pixels do the corners of crop and feature map align in training.
+    profile = get_profile(name)
+    assert profile.name == name
+    assert (profile.crop - 1) % profile.output_stride == 0
+    assert set(profile.losses) <= set(LOSSES)
+
+
+def test_paper_profiles_are_the_papers() -> None:
+    vgg, resnet = get_profile("paper-vgg"), get_profile("paper-resnet")
+    assert (vgg.backbone, vgg.output_stride, vgg.crop) == ("vgg16", 8, 321)
+    assert vgg.classifier == Optimisation(8_000, 20, 1e-3, 10.0, 5e-4)
+    assert int(vgg.classifier_drop * vgg.classifier.iterations) == 5_000
+    assert (vgg.segmentation.iterations, vgg.segmentation.batch) == (23_805, 20)
+    assert vgg.segmentation.learning_rate == 1e-3
+    assert vgg.test_crf == CrfParameters(4, 121, 5, 3, 3, 10)
+    assert vgg.label_crf == resnet.label_crf == CrfParameters(4, 55, 3, 3, 3, 10)
+    assert (resnet.backbone, resnet.segmenter_backbone) == ("vgg16", "resnet101")
+    assert resnet.neck == "aspp"
+    assert (resnet.segmentation.iterations, resnet.segmentation.batch) == (20_000, 10)
+    assert resnet.segmentation.learning_rate == 2.5e-4
+    assert resnet.test_crf == CrfParameters(4, 67, 3, 3, 1, 10)
+    assert vgg.crop_scale == (0.5, 1.5) and vgg.unary.background_threshold == 0.99
+
+
+def test_settings_that_no_profile_changes_are_the_papers() -> None:
+    def defaults(function) -> dict:
+        parameters = inspect.signature(function).parameters.values()
+        return {p.name: p.default for p in parameters if p.default is not p.empty}
+
+    pooling = {"pooling": "bap", "grid_size": 4, "parts": 2, "min_background": 0.125}
+    assert defaults(BoxClassifier) == pooling
+    assert defaults(Segmenter) == {"temperature": 20.0}
+    loss = {"temperature": 20.0, "gamma": 7.0, "lam": 0.1, "detach_confidence": True}
+    assert defaults(noise_aware_loss) == loss
+    assert defaults(AtrousPyramid) == {"width": 256, "rates": (6, 12, 18, 24)}
+    assert defaults(training_transform)["jitter"] == 0.5
+    for name in ("paper-vgg", "paper-resnet"):
+        profile = get_profile(name)
+        assert profile.test_scales == (0.5, 0.75, 1.0, 1.5)
+        assert (profile.image_scale, profile.frozen_stages) == (1.0, 0)
+        assert profile.train_splits == ("train_aug", "train") and profile.frozen_statistics
+        for training_settings in (profile.classifier, profile.segmentation):
+            assert (training_settings.head_factor, training_settings.weight_decay) == (10, 5e-4)
+
+
+def test_train_aug_is_taken_where_it_is(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("BANA_RUNS", str(tmp_path))
+    root = stages.data_root(replace(get_profile("smoke"), train_limit=4, val_limit=2))
+    paper = get_profile("paper-vgg")
+    assert len(stages.dataset(paper, "train", root)) == 4
+    lists = root / "ImageSets" / "Segmentation"
+    (lists / "train_aug.txt").write_text((lists / "train.txt").read_text().split()[0])
+    assert stages.dataset(paper, "train", root).split == "train_aug"
+    assert len(stages.dataset(paper, "train", root)) == 1
+
+
+def test_unknown_profile_is_named() -> None:
+    with pytest.raises(ValueError, match="unknown profile 'voc-maxi'.*sample"):
+        get_profile("voc-maxi")
+
+
+def test_a_try_never_passes_for_the_real_thing() -> None:
+    real = get_profile("paper-vgg")
+    short = shortened(real, 2)
+    assert short.name == "paper-vgg-2-iterations"
+    assert (short.classifier.iterations, short.segmentation.iterations) == (2, 2)
+    assert short.train_limit == 40  # as many photographs as two batches of twenty can show
+    expected = {"name", "classifier", "segmentation", "train_limit"}
+    different = {f.name for f in fields(real) if getattr(real, f.name) != getattr(short, f.name)}
+    assert different == expected
+    with pytest.raises(ValueError, match="at least 1"):
+        shortened(real, 0)

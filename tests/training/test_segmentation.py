@@ -1,0 +1,77 @@
+"""The segmenter's training loop and its losses, on a problem of a few seconds."""
+
+import pytest
+import torch
+from squares import batch, rates_of, segmenter, settings
+from torch import Tensor, nn
+
+from bana.losses import cosine_scores, noise_aware_loss
+from bana.training import segmentation
+from bana.training.segmentation import LOSSES, confidence_of, train_segmenter
+
+
+@pytest.mark.parametrize("loss", list(LOSSES))
+def test_segmenter_learns_a_tiny_problem(loss: str) -> None:
+    model, seen = segmenter(), []
+    data = batch()
+    history = train_segmenter(
+        model, [data] * 30, settings(30, 5e-4), loss, lambda number, model: seen.append(number)
+    )
+    assert len(history) == 30 and seen == list(range(1, 31))
+    assert history[-1]["loss"] < 0.5 * history[0]["loss"]
+    assert not model.training
+    with torch.no_grad():
+        right = model.scores(data["image"]).argmax(1) == data["y_crf"]
+    assert right.float().mean() > 0.85
+
+
+def test_same_seed_same_training() -> None:
+    first, second = (
+        train_segmenter(segmenter(), [batch()] * 3, settings(3), "nal") for _ in range(2)
+    )
+    assert first == second
+
+
+def test_segmenters_rate_decays_to_the_power_of_nine_tenths(monkeypatch) -> None:
+    chosen = settings(8, 1e-3)
+    rates = rates_of(
+        monkeypatch, segmentation, 8, lambda b: train_segmenter(segmenter(), b, chosen, "crf")
+    )
+    assert rates == pytest.approx([1e-3 * (1 - t / 8) ** 0.9 for t in range(1, 9)])
+
+
+def test_losses_are_what_they_are_called() -> None:
+    generator = torch.Generator().manual_seed(1)
+    phi, weight = (
+        torch.randn(1, 4, 3, 3, generator=generator),
+        torch.randn(3, 4, generator=generator),
+    )
+    y_crf, y_ret = torch.randint(3, (2, 1, 5, 5), generator=generator)
+    cosines = cosine_scores(phi, weight, (5, 5))
+
+    def plain(labels: Tensor) -> Tensor:
+        return nn.functional.cross_entropy(10 * cosines, labels, ignore_index=255)
+
+    agreed = torch.where(y_crf == y_ret, y_crf, 255)
+    for name, expected in [
+        ("crf", plain(y_crf)),
+        ("ret", plain(y_ret)),
+        ("ignore", plain(agreed)),
+        ("nal", noise_aware_loss(phi, weight, y_crf, y_ret, 10).total),
+    ]:
+        torch.testing.assert_close(LOSSES[name](phi, weight, y_crf, y_ret, 10), expected)
+    assert set(LOSSES) == {"crf", "ret", "ignore", "entropy", "bootstrap", "nal"}
+
+
+def test_unknown_loss_is_named() -> None:
+    with pytest.raises(ValueError, match="unknown loss 'focal'"):
+        train_segmenter(segmenter(), [], settings(1), "focal")
+
+
+def test_confidence_leaves_the_model_as_it_was() -> None:
+    model, data = segmenter().train(), batch()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    sigma = confidence_of(model, data["image"], data["y_crf"])
+    assert sigma.shape == data["y_crf"].shape and 0 <= sigma.min() and sigma.max() <= 1
+    assert model.training and not sigma.requires_grad
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
