@@ -1,0 +1,26 @@
+"""Where things lie does not depend on where one stands."""
+
+import pytest
+
+from bana.files import paths
+
+REPO = paths.repo_root()
+
+
+def test_paths_do_not_depend_on_the_working_folder(tmp_path, monkeypatch):
+    monkeypatch.delenv("BANA_RUNS", raising=False)
+    monkeypatch.delenv("BANA_FIGURES", raising=False)
+    monkeypatch.chdir(tmp_path)
+    assert paths.run_dir("smoke") == REPO / "runs" / "smoke"
+    assert paths.figures_dir("sample") == REPO / "figures"
+    assert paths.figures_dir("smoke") == REPO / "runs" / "smoke" / "figures"
+    monkeypatch.setenv("BANA_RUNS", "elsewhere")
+    assert paths.run_dir("smoke") == tmp_path / "elsewhere" / "smoke"
+    monkeypatch.setenv("BANA_FIGURES", "drawn")
+    assert paths.figures_dir("sample") == tmp_path / "drawn" / "sample"
+
+
+@pytest.mark.parametrize("name", ["", "..", "a/b", "."])
+def test_a_profile_name_is_one_folder(name):
+    with pytest.raises(ValueError, match="plain folder name"):
+        paths.run_dir(name)
