@@ -161,6 +161,63 @@ def test_padding_is_the_mean_colour(light: Backbone) -> None:
         torch.testing.assert_close(light.eval()(images), light(padded), atol=1e-5, rtol=1e-4)
 
 
+# Mean and deviation in units of 0-255 that each network's weights were trained with, of red, green
+# and blue: ImageNet's (rounded to thousandths of 0-1), or those of TensorFlow's models.
+IMAGENET = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
+TRAINED_WITH = {
+    "lite0": ((127.0, 127.0, 127.0), (128.0, 128.0, 128.0)),
+    "vgg16": IMAGENET,
+    "vgg16-largefov": IMAGENET,
+    "resnet101": IMAGENET,
+    "timm:resnet18": IMAGENET,
+    "timm:tf_efficientnet_lite0": ((127.5, 127.5, 127.5), (127.5, 127.5, 127.5)),
+}
+
+
+@pytest.fixture
+def build(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, vgg_state) -> Callable[[str], Backbone]:
+    """Any backbone without ImageNet's weights, where the weights are no matter."""
+
+    def made(name: str) -> Backbone:
+        stride = 8 if name.startswith("vgg16") else 16
+        if name == "lite0":
+            return build_backbone(name, stride)
+        if name.startswith("vgg16"):
+            state = {n: v for n, v in vgg_state.items() if n.startswith("features")}
+        elif name == "resnet101":
+            # Its small sister has the same parts and is built in a moment.
+            small = torchvision.models.resnet18()
+            monkeypatch.setattr(torchvision.models, "resnet101", lambda **settings: small)
+            state = small.state_dict()
+        else:
+            state = timm.create_model(name.removeprefix("timm:"), num_classes=0).state_dict()
+        torch.save(state, tmp_path / "weights.pth")
+        return build_backbone(name, stride, weights=tmp_path / "weights.pth")
+
+    return made
+
+
+def test_every_backbone_is_among_those_whose_input_is_tested() -> None:
+    assert set(backbones.BACKBONES) == {n for n in TRAINED_WITH if not n.startswith("timm:")}
+
+
+@pytest.mark.parametrize("name", TRAINED_WITH)
+@pytest.mark.parametrize("kind", [torch.uint8, torch.float32])
+def test_input_is_normalised_as_the_weights_expect_and_padded_with_zeros(
+    name: str, kind: torch.dtype, build
+) -> None:
+    backbone = build(name)
+    backbone.body = nn.Identity()  # what the first layer sees
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.randint(256, (2, 3, 20, 27), generator=generator, dtype=torch.uint8)
+    seen = backbone(pixels if kind == torch.uint8 else pixels / 255)
+    mean, deviation = (torch.tensor(x).view(3, 1, 1) for x in TRAINED_WITH[name])
+    expected = torch.zeros_like(seen)
+    expected[:, :, :20, :27] = (pixels - mean) / deviation
+    assert seen.shape[2:] == ((25, 33) if backbone.stride == 8 else (33, 33))
+    torch.testing.assert_close(seen, expected, atol=1e-5, rtol=0)
+
+
 def test_bytes_and_floats_give_the_same_features(light: Backbone) -> None:
     images = torch.randint(256, (2, 3, 33, 33), dtype=torch.uint8)
     kept = images.clone()
