@@ -1,22 +1,16 @@
-"""Scores against unions counted pixel by pixel, prediction against means taken by hand."""
+"""Scores against unions counted pixel by pixel."""
 
 import math
 
 import pytest
 import torch
-import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor, nn
+from torch import Tensor
 
 from bana.evaluation.miou import Scores, score_labels
-from bana.evaluation.prediction import predict
-from bana.networks.backbones import Backbone
-from bana.networks.segmenter import Segmenter
 
 N_CLASSES = 4
-STRIDE = 4
-SCALES = (0.5, 0.75, 1.0, 1.5)
 
 
 def byte(rows: list[list[int]]) -> Tensor:
@@ -153,101 +147,3 @@ def test_what_cannot_be_scored_is_refused() -> None:
         score_labels([], 2)
     with pytest.raises(ValueError, match="no pixel to score"):
         score_labels([(labels, byte([[255, 255]]))], 2)
-
-
-@pytest.fixture(scope="module")
-def model() -> Segmenter:
-    torch.manual_seed(0)
-    body = nn.Sequential(nn.Conv2d(3, 6, 3, stride=STRIDE, padding=1), nn.ReLU())
-    return Segmenter(Backbone(body, 6, STRIDE), nn.Identity(), 6, 3).eval()
-
-
-def picture(height: int = 22, width: int = 31) -> Tensor:
-    generator = torch.Generator().manual_seed(1)
-    coarse = 255 * torch.rand(1, 3, 5, 6, generator=generator)
-    return F.interpolate(coarse, size=(height, width), mode="bilinear")[0].byte()
-
-
-def cosines_at(model: Segmenter, image: Tensor, scale: float, flip: bool) -> Tensor:
-    """Cosines [L + 1, H, W] of one view, back at the size of the image."""
-    height, width = image.shape[1:]
-    seen = F.interpolate(
-        image[None].float() / 255,
-        size=(round(height * scale), round(width * scale)),
-        mode="bilinear",
-        antialias=True,
-    )
-    seen = seen[..., torch.arange(seen.shape[3] - 1, -1, -1)] if flip else seen
-    with torch.no_grad():
-        cosines = model.scores(seen)
-    cosines = cosines[..., torch.arange(cosines.shape[3] - 1, -1, -1)] if flip else cosines
-    return F.interpolate(cosines, size=(height, width), mode="bilinear")[0]
-
-
-@pytest.mark.parametrize("options", [{}, {"flip": True}, {"scales": SCALES, "flip": True}])
-@pytest.mark.parametrize("image_scale", [1.0, 1.5])
-def test_probabilities(model: Segmenter, options: dict, image_scale: float) -> None:
-    image = picture()
-    before = image.clone()
-    probabilities = predict(model, image, image_scale, **options)
-    assert probabilities.shape == (4, 22, 31)
-    assert not probabilities.requires_grad
-    assert probabilities.min() >= 0
-    torch.testing.assert_close(probabilities.sum(0), torch.ones(22, 31))
-    assert torch.equal(image, before)
-
-
-def test_one_view_is_the_softmax_of_its_cosines(model: Segmenter) -> None:
-    image = picture()
-    with torch.no_grad():
-        expected = (model.temperature * model.scores(image[None])[0]).softmax(0)
-    torch.testing.assert_close(predict(model, image), expected)
-
-
-def test_views_are_averaged_as_cosines(model: Segmenter) -> None:
-    image = picture()
-    views = [cosines_at(model, image, s, flip) for s in SCALES for flip in (False, True)]
-    averaged = predict(model, image, scales=SCALES, flip=True)
-    torch.testing.assert_close(
-        averaged, (model.temperature * sum(views) / len(views)).softmax(0), atol=1e-5, rtol=1e-4
-    )
-    mean_of_probabilities = sum((model.temperature * v).softmax(0) for v in views) / len(views)
-    assert (averaged - mean_of_probabilities).abs().max() > 1e-2
-
-
-def test_without_flip_only_the_sizes_are_averaged(model: Segmenter) -> None:
-    image = picture()
-    mean = sum(cosines_at(model, image, s, False) for s in (1.0, 1.5)) / 2
-    torch.testing.assert_close(
-        predict(model, image, scales=(1.0, 1.5)),
-        (model.temperature * mean).softmax(0),
-        atol=1e-5,
-        rtol=1e-4,
-    )
-
-
-def test_flipped_prediction_of_a_mirrored_image_is_the_mirror_image(model: Segmenter) -> None:
-    image = picture()
-    both = predict(model, image, flip=True)
-    torch.testing.assert_close(predict(model, image.flip(2), flip=True), both.flip(2))
-    # One view alone is not so: cells sit at the left end of their pixels.
-    single = predict(model, image)
-    assert (predict(model, image.flip(2)) - single.flip(2)).abs().max() > 1e-2
-
-
-def test_image_scale_multiplies_the_scales(model: Segmenter) -> None:
-    image = picture()
-    enlarged = predict(model, image, image_scale=2.0)
-    torch.testing.assert_close(enlarged, predict(model, image, scales=(2.0,)))
-    assert (enlarged - predict(model, image)).abs().max() > 1e-2
-    torch.testing.assert_close(
-        predict(model, image, 1.5, SCALES),
-        predict(model, image, 1.0, tuple(1.5 * s for s in SCALES)),
-    )
-
-
-@pytest.mark.parametrize("size", [(1, 1), (1, 9), (7, 5), (16, 17)])
-def test_any_size_is_restored(model: Segmenter, size: tuple[int, int]) -> None:
-    probabilities = predict(model, picture(*size), 1.5, SCALES, flip=True)
-    assert probabilities.shape == (4, *size)
-    assert probabilities.isfinite().all()

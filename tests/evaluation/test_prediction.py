@@ -1,24 +1,21 @@
-"""Label maps of many images: the same from one process and several, and few at a time."""
+"""Prediction against means taken by hand; label maps of many images, few at a time."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 import torch
-from made_data import write_voc
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bana.crf.dense import CrfParameters, dense_crf
-from bana.data.voc import VocDataset
-from bana.evaluation import prediction, scoring
-from bana.evaluation.boundary import score_boundaries
-from bana.evaluation.miou import score_labels
+from bana.evaluation import prediction
 from bana.evaluation.prediction import SINGLE, View, crf_workers, label_maps, predict
 from bana.networks.backbones import Backbone
 from bana.networks.segmenter import Segmenter
 
 CRF = CrfParameters(iterations=2)
+SCALES = (0.5, 0.75, 1.0, 1.5)
 MULTI = View((0.5, 1.0), flip=True)
 
 
@@ -37,6 +34,97 @@ def pictures(count: int) -> list[Tensor]:
 
 def named(images: list[Tensor]) -> list[tuple[str, Tensor]]:
     return [(f"im{number}", image) for number, image in enumerate(images)]
+
+
+def picture(height: int = 22, width: int = 31) -> Tensor:
+    generator = torch.Generator().manual_seed(1)
+    coarse = 255 * torch.rand(1, 3, 5, 6, generator=generator)
+    return F.interpolate(coarse, size=(height, width), mode="bilinear")[0].byte()
+
+
+def cosines_at(model: Segmenter, image: Tensor, scale: float, flip: bool) -> Tensor:
+    """Cosines [L + 1, H, W] of one view, back at the size of the image."""
+    height, width = image.shape[1:]
+    seen = F.interpolate(
+        image[None].float() / 255,
+        size=(round(height * scale), round(width * scale)),
+        mode="bilinear",
+        antialias=True,
+    )
+    seen = seen[..., torch.arange(seen.shape[3] - 1, -1, -1)] if flip else seen
+    with torch.no_grad():
+        cosines = model.scores(seen)
+    cosines = cosines[..., torch.arange(cosines.shape[3] - 1, -1, -1)] if flip else cosines
+    return F.interpolate(cosines, size=(height, width), mode="bilinear")[0]
+
+
+@pytest.mark.parametrize("options", [{}, {"flip": True}, {"scales": SCALES, "flip": True}])
+@pytest.mark.parametrize("image_scale", [1.0, 1.5])
+def test_probabilities(model: Segmenter, options: dict, image_scale: float) -> None:
+    image = picture()
+    before = image.clone()
+    probabilities = predict(model, image, image_scale, **options)
+    assert probabilities.shape == (3, 22, 31)
+    assert not probabilities.requires_grad
+    assert probabilities.min() >= 0
+    torch.testing.assert_close(probabilities.sum(0), torch.ones(22, 31))
+    assert torch.equal(image, before)
+
+
+def test_one_view_is_the_softmax_of_its_cosines(model: Segmenter) -> None:
+    image = picture()
+    with torch.no_grad():
+        expected = (model.temperature * model.scores(image[None])[0]).softmax(0)
+    torch.testing.assert_close(predict(model, image), expected)
+
+
+def test_views_are_averaged_as_cosines(model: Segmenter) -> None:
+    image = picture()
+    views = [cosines_at(model, image, s, flip) for s in SCALES for flip in (False, True)]
+    averaged = predict(model, image, scales=SCALES, flip=True)
+    torch.testing.assert_close(
+        averaged, (model.temperature * sum(views) / len(views)).softmax(0), atol=1e-5, rtol=1e-4
+    )
+    mean_of_probabilities = sum((model.temperature * v).softmax(0) for v in views) / len(views)
+    assert (averaged - mean_of_probabilities).abs().max() > 1e-2
+
+
+def test_without_flip_only_the_sizes_are_averaged(model: Segmenter) -> None:
+    image = picture()
+    mean = sum(cosines_at(model, image, s, False) for s in (1.0, 1.5)) / 2
+    torch.testing.assert_close(
+        predict(model, image, scales=(1.0, 1.5)),
+        (model.temperature * mean).softmax(0),
+        atol=1e-5,
+        rtol=1e-4,
+    )
+
+
+def test_flipped_prediction_of_a_mirrored_image_is_the_mirror_image(model: Segmenter) -> None:
+    image = picture()
+    both = predict(model, image, flip=True)
+    torch.testing.assert_close(predict(model, image.flip(2), flip=True), both.flip(2))
+    # One view alone is not so: cells sit at the left end of their pixels.
+    single = predict(model, image)
+    assert (predict(model, image.flip(2)) - single.flip(2)).abs().max() > 1e-2
+
+
+def test_image_scale_multiplies_the_scales(model: Segmenter) -> None:
+    image = picture()
+    enlarged = predict(model, image, image_scale=2.0)
+    torch.testing.assert_close(enlarged, predict(model, image, scales=(2.0,)))
+    assert (enlarged - predict(model, image)).abs().max() > 1e-2
+    torch.testing.assert_close(
+        predict(model, image, 1.5, SCALES),
+        predict(model, image, 1.0, tuple(1.5 * s for s in SCALES)),
+    )
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (7, 5), (16, 17)])
+def test_any_size_is_restored(model: Segmenter, size: tuple[int, int]) -> None:
+    probabilities = predict(model, picture(*size), 1.5, SCALES, flip=True)
+    assert probabilities.shape == (3, *size)
+    assert probabilities.isfinite().all()
 
 
 def test_maps_are_those_of_predict_and_of_the_crf(model: Segmenter) -> None:
@@ -92,30 +180,3 @@ def test_few_images_are_in_memory_at_a_time(workers: int, model: Segmenter, monk
 def test_processes_are_started_for_many_images_only() -> None:
     assert [crf_workers(4, n) for n in (0, 7, 8, 31, 32, 9999)] == [0, 0, 1, 3, 4, 4]
     assert crf_workers(0, 9999) == 0
-
-
-def test_networks_are_scored_in_every_mode(model: Segmenter, tmp_path: Path) -> None:
-    images = pictures(3)
-    generator = torch.Generator().manual_seed(2)
-    masks = [torch.randint(3, image.shape[1:], generator=generator).byte() for image in images]
-    masks[0][:3] = 255
-    classes = ("background", "cat", "dog")
-    data = VocDataset(write_voc(tmp_path / "voc", masks, [[]] * 3, classes, images), "val")
-    views = {"single": SINGLE, "multi": MULTI}
-    rows = scoring.score_segmenter(model, data, views, CRF)
-    assert list(rows) == ["single", "single-crf", "multi", "multi-crf"]
-    maps = [made for _, made in label_maps(model, named(images), views, CRF)]
-    for mode, row in rows.items():
-        pairs = [(made[mode], mask) for made, mask in zip(maps, masks, strict=True)]
-        scores, boundaries = score_labels(pairs, 3), score_boundaries(pairs, 3)
-        assert row["miou"] == pytest.approx(scores.miou) and row["coverage"] == 100
-        assert row["per_class"] == pytest.approx(scores.per_class)
-        assert row["boundary_miou"] == pytest.approx(boundaries.miou)
-        assert row["boundary_per_class"] == pytest.approx(boundaries.per_class)
-
-
-def test_absent_classes_are_none() -> None:
-    scorer = scoring.RowScorer(3)
-    scorer.update(torch.zeros(4, 4, dtype=torch.uint8), torch.zeros(4, 4, dtype=torch.uint8))
-    row = scorer.row()
-    assert row["per_class"] == [100, None, None] and row["boundary_per_class"] == [100, None, None]

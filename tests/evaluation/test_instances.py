@@ -1,0 +1,79 @@
+"""Instance masks of boxes, and COCO's run lengths."""
+
+import json
+
+import pytest
+import torch
+from pycocotools.coco import COCO
+
+from bana.evaluation.instances import box_instances, coco_results, decode, encode
+
+
+def test_instances_are_the_pixels_of_the_class_inside_the_box() -> None:
+    labels = torch.zeros(8, 10, dtype=torch.uint8)
+    labels[1:7, 1:6] = 2
+    labels[3, 3] = 255
+    labels[0:3, 8:] = 1
+    boxes = torch.tensor([[1.0, 1, 4, 7], [2.0, 1, 6, 7], [0.0, 0, 10, 8], [0.0, 4, 1, 5]])
+    classes = torch.tensor([2, 2, 1, 1])
+    before = labels.clone(), boxes.clone()
+    masks, scores = box_instances(labels, boxes, classes)
+    for mask, box, c in zip(masks, boxes.int().tolist(), classes.tolist(), strict=True):
+        for y in range(8):
+            for x in range(10):
+                inside = box[0] <= x < box[2] and box[1] <= y < box[3]
+                assert bool(mask[y, x]) == (inside and int(labels[y, x]) == c)
+    # The two boxes of class 2 overlap in columns 2 and 3, which both masks have.
+    assert (masks[0] & masks[1]).sum() == 11 and not masks[3].any()
+    assert scores.tolist() == [1, 1, 1, 1]
+    assert torch.equal(labels, before[0]) and torch.equal(boxes, before[1])
+
+
+def test_image_without_boxes_has_no_instances() -> None:
+    nothing = torch.empty(0, 4), torch.empty(0, dtype=torch.int64)
+    made = box_instances(torch.zeros(4, 5, dtype=torch.uint8), *nothing)
+    assert made.masks.shape == (0, 4, 5) and coco_results(made, 1, []) == []
+
+
+def test_scores_are_mean_probabilities_of_the_class() -> None:
+    probabilities = torch.rand(3, 5, 6, generator=torch.Generator().manual_seed(0)).softmax(0)
+    labels = probabilities.argmax(0).byte()
+    boxes, classes = torch.tensor([[0.0, 0, 6, 5], [0.0, 0, 3, 5]]), torch.tensor([1, 2])
+    masks, scores = box_instances(labels, boxes, classes, probabilities)
+    for mask, score, c in zip(masks, scores, classes.tolist(), strict=True):
+        values = [float(probabilities[c, y, x]) for y, x in mask.nonzero().tolist()]
+        assert float(score) == pytest.approx(sum(values) / len(values))
+    nothing = box_instances(torch.zeros_like(labels), boxes, classes, probabilities)
+    assert nothing.scores.tolist() == [0, 0]
+
+
+def test_what_does_not_fit_together_is_refused() -> None:
+    labels = torch.zeros(4, 5, dtype=torch.uint8)
+    with pytest.raises(ValueError, match=r"boxes must be \[2, 4\], got \(1, 4\)"):
+        box_instances(labels, torch.zeros(1, 4), torch.tensor([1, 1]))
+    with pytest.raises(ValueError, match=r"probabilities \(2, 5, 4\) and labels \(4, 5\) differ"):
+        box_instances(labels, torch.zeros(1, 4), torch.tensor([1]), torch.zeros(2, 5, 4))
+
+
+def _one_image(height: int, width: int) -> COCO:
+    holder = COCO()
+    holder.imgs = {1: {"id": 1, "height": height, "width": width}}
+    return holder
+
+
+def test_run_lengths_go_down_the_columns() -> None:
+    """A replication's COCO masks were transposed: its run lengths went along the rows."""
+    mask = torch.rand(5, 9, generator=torch.Generator().manual_seed(1)) < 0.4
+    counts, value = [], False  # of zeros first, then of ones, in turn
+    for pixel in (bool(mask[y, x]) for x in range(9) for y in range(5)):
+        if not counts or pixel != value:
+            counts += [0] if counts or not pixel else [0, 0]
+            value = pixel
+        counts[-1] += 1
+    by_hand = COCO.annToRLE(
+        _one_image(5, 9), {"image_id": 1, "segmentation": {"size": [5, 9], "counts": counts}}
+    )
+    made = encode(mask)
+    assert made == {"size": [5, 9], "counts": by_hand["counts"].decode()}
+    assert torch.equal(decode(made), mask)
+    assert json.loads(json.dumps(made)) == made
