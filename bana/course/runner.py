@@ -1,11 +1,10 @@
 """Runs the course: each notebook is a task of doit, executed by papermill when it is stale.
 
 A notebook is stale when something it depends on differs from its last good run: its code cells,
-its parameters, the package's source, the profile's settings, the data, the Python and torch in
-use; or when what it made is gone. Its text may be edited freely.
+its parameters, the modules that it imports, the profile's settings, the data, the Python and torch
+in use; or when what it made is gone. Its text may be edited freely.
 """
 
-import hashlib
 import json
 import os
 import platform
@@ -29,19 +28,21 @@ from papermill.exceptions import PapermillExecutionError
 
 from bana.course.notebook_io import (
     NotebookError,
+    code_cells,
     code_digest,
     find_notebooks,
     parameters,
     publish,
     read_notebook,
 )
+from bana.data.fingerprint import PARTS, fingerprint
 from bana.data.voc import find_voc_root
+from bana.experiment import stages
 from bana.experiment.profiles import get_profile
-from bana.files.paths import figures_dir, notebooks_dir, repo_root, run_dir
+from bana.files.artefacts import content_hash
+from bana.files.paths import figures_dir, notebooks_dir, run_dir
+from bana.files.sources import code_hash
 
-# Modules that start notebooks or print, and enter no result.
-FRONTS = ("cli", "data_cli", "evaluation_cli", "training_cli", "runner", "notebook_io")
-FRONT_MODULES = frozenset(f"{name}.py" for name in FRONTS)
 QUIET_KERNEL = ["--IPKernelApp.log_level=40"]
 State = dict[str, str]
 
@@ -54,13 +55,11 @@ class Course:
         profile: name of the profile.
         data_root: folder in VOC layout, for profiles on real photographs; None otherwise.
         source: folder of the notebooks.
-        package: folder of the package's source.
     """
 
     profile: str
     data_root: Path | None
     source: Path
-    package: Path
 
     @property
     def executed(self) -> Path:
@@ -89,31 +88,14 @@ def make_course(profile: str, data_root: Path | None = None) -> Course:
         root = None
     else:
         root = find_voc_root(data_root).resolve()
-    return Course(profile, root, notebooks_dir(), repo_root() / "bana")
+    return Course(profile, root, notebooks_dir())
 
 
-def _digest(*parts: str | bytes) -> str:
-    digest = hashlib.sha256()
-    for part in parts:
-        data = part.encode() if isinstance(part, str) else part
-        digest.update(len(data).to_bytes(8, "big") + data)
-    return digest.hexdigest()
-
-
-def package_digest(folder: Path) -> str:
-    """SHA-256 of the source of the modules that results depend on."""
-    files = sorted(file for file in folder.rglob("*.py") if file.name not in FRONT_MODULES)
-    named = [(file.relative_to(folder).as_posix(), file.read_bytes()) for file in files]
-    return _digest(*(part for pair in named for part in pair))
-
-
-def data_digest(root: Path | None) -> str:
-    """Fingerprint of a data set in VOC layout, by names and sizes, without reading images."""
-    if root is None:
-        return "drawn from the seed"
-    folders = ("ImageSets/Segmentation", "Annotations", "JPEGImages", "SegmentationClass")
-    files = sorted(f for folder in folders for f in (root / folder).glob("*.*"))
-    return _digest(*(f"{f.relative_to(root).as_posix()} {f.stat().st_size}" for f in files))
+def _data_state(course: Course) -> str:
+    """Everything that a notebook could see of the data; the sample is drawn where it is missing."""
+    profile = get_profile(course.profile)
+    splits = [stages.dataset(profile, split, course.data_root) for split in ("train", "val")]
+    return content_hash([fingerprint(data, *PARTS) for data in splits])
 
 
 def _notebook_parameters(course: Course, notebook: Path) -> dict[str, object]:
@@ -131,11 +113,9 @@ def _notebook_parameters(course: Course, notebook: Path) -> dict[str, object]:
 
 
 def _common_state(course: Course) -> State:
-    settings = json.dumps(asdict(get_profile(course.profile)), sort_keys=True, default=str)
     return {
-        "package source": package_digest(course.package),
-        "profile settings": _digest(settings),
-        "data": data_digest(course.data_root),
+        "profile settings": content_hash(asdict(get_profile(course.profile))),
+        "data": _data_state(course),
         "Python or torch": f"{platform.python_version()} {version('torch')}",
     }
 
@@ -272,9 +252,11 @@ def _tasks(course: Course, only: str | None) -> Iterator[dict[str, object]]:
         if only is not None and not notebook.name.startswith(only):
             continue
         values = _notebook_parameters(course, notebook)
+        read = read_notebook(notebook)
         state = {
-            "code": code_digest(read_notebook(notebook)),
+            "code": code_digest(read),
             "parameters": json.dumps(values, sort_keys=True),
+            "package source": code_hash("\n".join(cell.source for cell in code_cells(read))),
             **common,
         }
         yield {

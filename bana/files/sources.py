@@ -1,7 +1,7 @@
 """Which code a result depends on: a module of the package, and all of the package it imports.
 
 The imports are read from the source, wherever in a module they stand; what only type checkers
-import is left out. Comments, docstrings and layout do not count.
+import is left out.
 """
 
 import ast
@@ -18,6 +18,8 @@ PACKAGE = Path(__file__).resolve().parents[1]
 def source_hash(module: str) -> str:
     """Hash of the code of a module and of every module of the package that it imports, in turn.
 
+    Comments, docstrings and layout do not count.
+
     Args:
         module: full name, such as ``bana.labels``.
 
@@ -28,9 +30,13 @@ def source_hash(module: str) -> str:
 
 
 def code_hash(source: str) -> str:
-    """Hash of every module of the package that a piece of Python imports, in turn."""
+    """Hash of every module of the package that a piece of Python imports, in turn.
+
+    Docstrings count here, since a notebook may show them.
+    """
     imported = set(_imports(ast.parse(source)))
-    return content_hash({name: _code(name) for name in _with_imports(imported)})
+    texts = {name: _path(name).read_text("utf-8") for name in _with_imports(imported)}
+    return content_hash(texts)
 
 
 def _with_imports(modules: set[str]) -> list[str]:

@@ -7,6 +7,7 @@ import pytest
 
 from bana.course import notebook_io, runner
 from bana.course.notebook_io import NotebookError
+from bana.files import sources
 
 PARAMETERS = 'profile = "sample"'
 
@@ -24,13 +25,11 @@ def write(path: Path, *sources: str) -> None:
 def course(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> runner.Course:
     monkeypatch.setenv("BANA_RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("BANA_FIGURES", str(tmp_path / "figures"))
-    source, package = tmp_path / "notebooks", tmp_path / "package"
+    source = tmp_path / "notebooks"
     source.mkdir()
-    package.mkdir()
-    (package / "method.py").write_text("answer = 42\n")
     write(source / "00_first.ipynb", "print(profile)")
     write(source / "01_second.ipynb", "import sys\nprint('bar', file=sys.stderr)\nprint('two')")
-    return runner.Course("smoke", None, source, package)
+    return runner.Course("smoke", None, source)
 
 
 def fake_execution(monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -73,31 +72,42 @@ def test_code_makes_a_notebook_stale_and_text_does_not(course, monkeypatch, cell
     assert ran == expected
 
 
-def test_package_source_makes_all_stale_and_its_fronts_do_not(course, monkeypatch, capsys):
+def test_a_module_makes_those_stale_that_import_it(course, monkeypatch, tmp_path, capsys):
+    package = tmp_path / "bana"
+    package.mkdir()
+    for name, text in {"__init__": "", "method": "answer = 42\n", "front": "print(1)\n"}.items():
+        (package / f"{name}.py").write_text(text)
+    monkeypatch.setattr(sources, "PACKAGE", package)
+    write(course.source / "00_first.ipynb", "from bana.method import answer")
     ran = fake_execution(monkeypatch)
     runner.run_course(course)
-    ran.clear()
-    (course.package / "cli.py").write_text("print('hello')\n")
-    runner.run_course(course)
-    assert ran == []
-    (course.package / "method.py").write_text("answer = 43\n")
-    runner.run_course(course)
-    assert ran == ["00", "01"]
+    for module, expected in (("front", []), ("method", ["00"])):
+        ran.clear()
+        (package / f"{module}.py").write_text("answer = 43\n")
+        sources._imports_of_module.cache_clear()
+        runner.run_course(course)
+        assert ran == expected
     assert "package source changed" in capsys.readouterr().out
+    sources._imports_of_module.cache_clear()
 
 
 def test_data_makes_stale(course, monkeypatch, tmp_path):
     ran = fake_execution(monkeypatch)
-    root = tmp_path / "voc"
-    (root / "ImageSets" / "Segmentation").mkdir(parents=True)
-    (root / "ImageSets" / "Segmentation" / "train.txt").write_text("a\n")
-    real = runner.Course(course.profile, root, course.source, course.package)
-    runner.run_course(real)
-    runner.run_course(real)
-    assert ran == ["00", "01"]
-    (root / "ImageSets" / "Segmentation" / "train.txt").write_text("a\nb\n")
-    runner.run_course(real)
-    assert ran == ["00", "01"] * 2
+    runner.run_course(course)
+    (root,) = (tmp_path / "runs").glob("sample-*")
+    paths = [
+        root / "Annotations" / "val_0000.xml",
+        root / "SegmentationClass" / "train_0001.png",
+        root / "SegmentationObject" / "val_0000.png",
+        root / "JPEGImages" / "train_0000.jpg",
+        root / "ImageSets" / "Segmentation" / "val.txt",
+    ]
+    for path in paths:
+        ran.clear()
+        path.write_bytes(path.read_bytes() + b"\nval_0000")
+        runner.run_course(course)
+        runner.run_course(course)
+        assert ran == ["00", "01"], path
 
 
 def test_lost_outputs_and_figures_are_made_again(course, monkeypatch, tmp_path):
