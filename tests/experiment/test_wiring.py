@@ -265,6 +265,16 @@ def test_test_settings_arrive(scales: tuple[float, ...], seen: Watch) -> None:
     assert len(seen.first("label_maps")) >= 5
 
 
+def test_the_sample_is_drawn_from_the_profiles_seed_and_limits() -> None:
+    pictures = []
+    for profile in (BASE, replace(BASE, seed=1), replace(BASE, train_limit=2, val_limit=1)):
+        sizes = {split: len(stages.dataset(profile, split)) for split in ("train", "val")}
+        assert sizes == {"train": profile.train_limit, "val": profile.val_limit}
+        pictures.append(stages.dataset(profile, "train")[0]["image"])
+    assert not torch.equal(pictures[0], pictures[1])
+    assert torch.equal(pictures[0], pictures[2])
+
+
 def test_restart_trains_the_segmenter_alone(seen: Watch) -> None:
     from bana.training.machine import Machine
 
