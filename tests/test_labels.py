@@ -276,6 +276,50 @@ def test_each_box_is_normalised_by_its_own_maximum(no_crf) -> None:
         assert u[y1:y2, x1:x2].max() == pytest.approx(1)
 
 
+@pytest.mark.parametrize("order", [[0, 1, 2], [2, 1, 0]], ids=["strong last", "strong first"])
+def test_where_boxes_of_one_class_overlap_the_larger_value_stays(order: list[int], no_crf) -> None:
+    # All CAMs are positive, and the responses differ so much that the boxes' maxima do, too.
+    boxes = [[1, 1, 20, 18], [8, 4, 26, 22], [14, 8, 33, 26]]
+    s = scene(17, [boxes[number] for number in order], [2, 2, 2])
+    s.features = (s.features + 0.1) * torch.linspace(0.1, 2, 6)
+    s.weight = torch.ones_like(s.weight)
+    cam = enlarged(s).sum(0)
+    values = [
+        (cam * mask / cam[mask].max(), mask)
+        for mask in (torch.from_numpy(reference.box_mask(b, HEIGHT, WIDTH)) for b in s.boxes)
+    ]
+    first, last = values[0][0], values[-1][0]
+    overlap = values[0][1] & values[-1][1]
+    assert overlap.any() and ((first - last).abs()[overlap] > 0.1).all()
+    expected = torch.stack([value for value, _ in values]).amax(0)
+    u = torch.logit(s.label(UnaryOptions(background="none")).unary[1])
+    inside = s.inside()[0]
+    torch.testing.assert_close(u[inside], expected[inside])
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.integers(0, 999), st.sets(st.integers(0, 2), max_size=2), st.sampled_from([True, False]))
+def test_whatever_vanished_from_y_crf_is_retrieved_by_its_weight(
+    seed: int, vanished: set[int], filled: bool
+) -> None:
+    s = scene(seed)
+    if filled:
+        s.boxes[0] = torch.tensor([0, 0, WIDTH, HEIGHT])
+    generator = torch.Generator().manual_seed(seed)
+    q = torch.rand(3, HEIGHT, WIDTH, generator=generator, dtype=torch.float64)
+    q = q * torch.nn.functional.pad(s.inside(), (0, 0, 0, 0, 1, 0), value=True) + 1e-3
+    q[list(vanished)] = 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(labels, "dense_crf", lambda image, unary, parameters: unfiltered(q))
+        result = s.label()
+    inside = s.inside()
+    chosen = torch.cat([q[:1], q[1:] * inside]).argmax(0)
+    assert torch.equal(result.y_crf.long(), result.classes[chosen])
+    means = reference.prototypes(enlarged(s), chosen, s.weight[result.classes])
+    expected = torch.from_numpy(reference.retrieved(enlarged(s), means, inside))
+    assert torch.equal(result.y_ret.long(), result.classes[expected])
+
+
 def test_crf_that_spreads_a_class_is_cut_at_its_boxes(monkeypatch: pytest.MonkeyPatch) -> None:
     def spread(image: Tensor, unary: Tensor, parameters: CrfParameters) -> CrfResult:
         return unfiltered(torch.tensor([0.1, 0.0, 0.9]).view(3, 1, 1).expand_as(unary))
@@ -355,6 +399,7 @@ def test_inputs_stay_as_they_are() -> None:
     assert all(torch.equal(before, after) for before, after in zip(kept, inputs, strict=True))
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_wrong_arguments_are_named() -> None:
     s = scene(15)
     arguments = {
