@@ -22,6 +22,7 @@ NO_ROOMS = {"helpers", "repository"}
 ACROSS_MODULES = {
     "experiment/test_edited_data.py": "which stages an edit of the data makes anew",
     "experiment/test_semi_supervised.py": "true masks on their way from the data to the loss",
+    "experiment/test_wiring.py": "every setting of a profile reaches what it is for",
 }
 # Modules without a test file of their own: where they are tested, and why there.
 TESTED_ELSEWHERE = {
