@@ -2,7 +2,7 @@
 
 runs/<profile>/<training>-<key>/ holds
 
-    settings.json                       the profile and the machine settings, as resolved
+    settings.json                       what is trained and on what machine, as resolved
     environment.json                    versions, device, commit
     metrics.csv                         a row an iteration
     checkpoint-<iteration>-<hash>.pt    the newest two, gone once the training is finished

@@ -5,16 +5,14 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import in_process
 import pytest
 import torch
-from tiny import make_profile, tiny
+from tiny import be_quick, make_profile
 
 from bana.data.voc import VocDataset, read_mask, write_mask
 from bana.experiment import classifying, labelling, segmenting, stages
 from bana.experiment.profiles import Profile
 from bana.files.paths import run_dir
-from bana.networks import backbones
 
 PROFILE = make_profile(data="voc", losses=("crf",))
 ALL = {"label scores", "AP", "network scores"}
@@ -28,8 +26,7 @@ def make_everything(profile: Profile, root: Path) -> None:
 @pytest.fixture(scope="module", autouse=True)
 def quick() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(backbones.BACKBONES, "tiny", tiny)
-        patch.setattr(labelling, "make_label_files", in_process.make_label_files)
+        be_quick(patch)
         yield
 
 

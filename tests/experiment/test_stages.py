@@ -8,10 +8,9 @@ from dataclasses import asdict, replace
 from functools import wraps
 from pathlib import Path
 
-import in_process
 import pytest
 import torch
-from tiny import STRIDE, make_profile, tiny
+from tiny import STRIDE, be_quick, make_profile, tiny
 from torch import Tensor, nn
 
 from bana.crf.dense import CrfParameters
@@ -34,8 +33,7 @@ ROWS |= {"agreement-dropped", "agreement-wrong"}
 @pytest.fixture(scope="module", autouse=True)
 def quick() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(backbones.BACKBONES, "tiny", tiny)
-        patch.setattr(labelling, "make_label_files", in_process.make_label_files)
+        be_quick(patch)
         yield
 
 

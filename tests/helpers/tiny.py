@@ -3,10 +3,14 @@
 from dataclasses import replace
 from pathlib import Path
 
+import in_process
+import pytest
 from torch import nn
 
 from bana.crf.dense import CrfParameters
+from bana.experiment import labelling
 from bana.experiment.profiles import Profile, get_profile
+from bana.networks import backbones
 from bana.networks.backbones import Backbone
 from bana.training.optimisation import Optimisation
 
@@ -43,3 +47,9 @@ def make_profile(**changes) -> Profile:
         "test_crf": CrfParameters(iterations=1),
     }
     return replace(get_profile("smoke"), **{**settings, **changes})
+
+
+def be_quick(patch: pytest.MonkeyPatch) -> None:
+    """Make the tiny backbone known, and labels in this process."""
+    patch.setitem(backbones.BACKBONES, "tiny", tiny)
+    patch.setattr(labelling, "make_label_files", in_process.make_label_files)
