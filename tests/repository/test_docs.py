@@ -1,15 +1,19 @@
-"""Documents follow the code and the records: the ledger of divergences, and what things cost."""
+"""Documents follow the code and the records: architecture, ledger of divergences, what it costs."""
 
 import copy
 import re
 from pkgutil import resolve_name
+from types import ModuleType
 
 import pytest
 from load_tool import load_tool
+from PIL import Image
 
 from bana.files.paths import repo_root
 
-LEDGER = (repo_root() / "docs" / "divergences.md").read_text(encoding="utf-8")
+REPO = repo_root()
+PAGES = ("docs/architecture.md", "docs/divergences.md", "CONTRIBUTING.md")
+LEDGER = (REPO / "docs" / "divergences.md").read_text(encoding="utf-8")
 ROWS = [
     [cell.strip() for cell in line.strip("|").split("|")]
     for line in LEDGER.splitlines()
@@ -17,14 +21,28 @@ ROWS = [
 ]
 
 
-@pytest.mark.parametrize("name", sorted(set(re.findall(r"`(bana\.[\w.]+)`", LEDGER))))
-def test_what_the_ledger_names_exists(name: str) -> None:
+def quoted(pattern: str, *pages: str) -> list[str]:
+    """What stands in backticks and fits a pattern, once each."""
+    texts = [(REPO / page).read_text(encoding="utf-8") for page in pages]
+    return sorted({found for text in texts for found in re.findall(f"`({pattern})`", text)})
+
+
+@pytest.mark.parametrize("name", quoted(r"bana\.[\w.]+", *PAGES))
+def test_what_the_pages_name_exists(name: str) -> None:
     resolve_name(name)
 
 
-@pytest.mark.parametrize("path", sorted(set(re.findall(r"`((?:tests|results)/[\w./]*)`", LEDGER))))
-def test_files_of_the_ledger_exist(path: str) -> None:
-    assert (repo_root() / path).exists()
+@pytest.mark.parametrize("path", quoted(r"(?:\w+/)+[\w.]*|\w+\.(?:md|toml)", *PAGES))
+def test_files_of_the_pages_exist(path: str) -> None:
+    assert (REPO / path).exists()
+
+
+def test_modules_of_the_readme_exist() -> None:
+    text = (REPO / "README.md").read_text(encoding="utf-8")
+    rows = text.split("| the authors' code |")[1].split("\n\n")[0].splitlines()[2:]
+    for row in rows:
+        for name in re.findall(r"`([\w.]+)`", row.split("|")[-2]):
+            assert isinstance(resolve_name(f"bana.{name}"), ModuleType)
 
 
 def test_every_row_is_whole() -> None:
@@ -51,3 +69,32 @@ def test_plan_follows_the_records() -> None:
     for one, other in zip(before, after, strict=True):
         hours, twice = (float(text.replace(",", "")) for text in (one, other))
         assert twice == pytest.approx(2 * hours, abs=0.11)
+
+
+def test_architecture_is_what_the_imports_are() -> None:
+    tool = load_tool("architecture")
+    found = tool.imports()
+    text = tool.DOCUMENT.read_text(encoding="utf-8")
+    assert text == tool.written(text, found), "run `python tools/architecture.py`"
+    with Image.open(tool.FIGURE) as picture:
+        assert picture.text[tool.SHOWN] == tool.table(found), "run `python tools/architecture.py`"
+    assert tool.FIGURE.stat().st_size < 150_000
+
+
+def test_arrows_of_the_picture_are_the_imports_and_point_down() -> None:
+    tool = load_tool("architecture")
+    found = tool.imports()
+    arrows = tool.arrows(found)
+    assert {(a.source, a.target) for a in arrows} == {(a, b) for a in found for b in found[a]}
+    for arrow in arrows:
+        assert arrow.top > arrow.bottom and len(arrow.xs) == arrow.top - arrow.bottom + 1
+        for number in range(arrow.bottom + 1, arrow.top):
+            x = arrow.xs[arrow.top - number]
+            boxes = [tool.BOXES[name] for name in tool.floors()[number]]
+            assert not any(left <= x <= right for left, right, _ in boxes), "through a box"
+
+
+def test_an_import_is_needless_where_another_brings_it() -> None:
+    tool = load_tool("architecture")
+    found = {"a": {"b", "d"}, "b": {"c"}, "c": {"d"}, "d": set()}
+    assert tool.needless(found) == {("a", "d")}
