@@ -1,6 +1,7 @@
 """Background-aware pooling: Eq. 1-4 of the paper."""
 
 import torch
+from jaxtyping import Bool, Float, Int64, Real
 from torch import Tensor
 
 
@@ -11,7 +12,7 @@ def smallest_length(dtype: torch.dtype) -> float:
 
 def grid_cells(
     height: int, width: int, grid_size: int, device: torch.device | None = None
-) -> Tensor:
+) -> Int64[Tensor, "{height} {width}"]:
     """Which cell of the N x N grid each position of a feature map falls into.
 
     The map is thought of as padded to a multiple of ``grid_size``: evenly on both sides where the
@@ -24,7 +25,7 @@ def grid_cells(
         device: device of the result.
 
     Returns:
-        int64 [height, width], the row-major index of the grid cell, in 0..N²-1.
+        The row-major index of the grid cell, in 0..N²-1.
 
     Raises:
         ValueError: if ``grid_size`` is below 1.
@@ -32,7 +33,7 @@ def grid_cells(
     if grid_size < 1:
         raise ValueError(f"grid_size must be at least 1, got {grid_size}")
 
-    def axis(length: int) -> Tensor:
+    def axis(length: int) -> Int64[Tensor, " {length}"]:
         padding = -length % grid_size
         before = padding // 2 if padding % 2 == 0 else 0
         cell = (length + padding) // grid_size
@@ -42,20 +43,19 @@ def grid_cells(
 
 
 def background_queries(
-    features: Tensor, background: Tensor, grid_size: int
-) -> tuple[Tensor, Tensor]:
+    features: Float[Tensor, "N D h w"], background: Real[Tensor, "N 1 h w"], grid_size: int
+) -> tuple[Float[Tensor, "N J D"], Bool[Tensor, "N J"]]:
     """Mean feature of the certain background in each grid cell: the queries q_j of Eq. 1.
 
     Args:
-        features: f, float [N, D, h, w].
-        background: M, [N, 1, h, w], 1 outside every box and 0 inside (and in padding). Any
-            real dtype; fractional values act as weights.
+        features: f.
+        background: M, 1 outside every box and 0 inside (and in padding); fractions are weights.
         grid_size: cells along each side; J = grid_size².
 
     Returns:
-        queries [N, J, D] in the dtype of ``features`` (zeros where the cell has no background),
-        and valid, bool [N, J]: the cells that hold any background. As in the paper a cell with a
-        single background position counts as much in Eq. 2 as a full one.
+        queries in the dtype of ``features`` (zeros where the cell has no background), and valid:
+        the cells that hold any background. As in the paper a cell with a single background
+        position counts as much in Eq. 2 as a full one.
 
     Raises:
         ValueError: if the shapes do not fit together.
@@ -75,20 +75,22 @@ def background_queries(
     return torch.einsum("ndp,npj->njd", features.flatten(2), weights), valid
 
 
-def background_attention(features: Tensor, queries: Tensor, valid: Tensor) -> Tensor:
+def background_attention(
+    features: Float[Tensor, "N D h w"],
+    queries: Float[Tensor, "N J D"],
+    valid: Bool[Tensor, "N J"],
+) -> Float[Tensor, "N 1 h w"]:
     """Mean over the valid queries of the rectified cosine similarity: A of Eq. 2 and 3.
 
     Only the inner case of Eq. 3 is computed. Setting A to 1 outside the boxes is the caller's,
     because pooling (Eq. 4) never looks there.
 
     Args:
-        features: f, float [N, D, h, w].
-        queries: q_j, float [N, J, D].
-        valid: bool [N, J].
+        features, queries, valid: f, and q_j as `background_queries` gives them.
 
     Returns:
-        float [N, 1, h, w] in [0, 1]; 0 everywhere for an image without a valid query, which
-        turns Eq. 4 into global average pooling. (The authors' code gives NaN there in stage 2.)
+        A in [0, 1]; 0 everywhere for an image without a valid query, which turns Eq. 4 into
+        global average pooling. (The authors' code gives NaN there in stage 2.)
 
     Raises:
         ValueError: if the shapes do not fit together.
@@ -110,8 +112,12 @@ def background_attention(features: Tensor, queries: Tensor, valid: Tensor) -> Te
 
 
 def pool_boxes(
-    features: Tensor, attention: Tensor, boxes: Tensor, spatial_scale: float, parts: int = 1
-) -> Tensor:
+    features: Float[Tensor, "N D h w"],
+    attention: Float[Tensor, "N 1 h w"],
+    boxes: Float[Tensor, "K 5"],
+    spatial_scale: float,
+    parts: int = 1,
+) -> Float[Tensor, "K {parts}**2 D"]:
     """Average the features of each box, background weighed down: r_i of Eq. 4.
 
     A feature cell belongs to a box by the fraction of the cell that the box covers, so a box
@@ -119,17 +125,16 @@ def pool_boxes(
     Where A is 1 all over a box, Eq. 4 is 0 / 0; the box is then pooled plainly (GAP).
 
     Args:
-        features: f, float [N, D, h, w].
-        attention: A, float [N, 1, h, w] in [0, 1]; zeros give global average pooling.
-        boxes: [K, 5] image index, x1, y1, x2, y2 in input pixels, half-open, as in torchvision's
-            RoI operators; feature cell (i, j) covers the input from (j, i) / spatial_scale to
+        features, attention: f, and A in [0, 1]; zeros of A give global average pooling.
+        boxes: image index, x1, y1, x2, y2 in input pixels, half-open, as in torchvision's RoI
+            operators; feature cell (i, j) covers the input from (j, i) / spatial_scale to
             (j + 1, i + 1) / spatial_scale.
         spatial_scale: feature cells per input pixel.
         parts: each box is cut into parts x parts equal pieces that are pooled apart. The paper's
             equation has 1, the authors' training 2.
 
     Returns:
-        [K, parts², D], pieces row by row. A box wholly outside the map gives zeros.
+        r_i, pieces row by row. A box wholly outside the map gives zeros.
 
     Raises:
         ValueError: if the shapes do not fit together or ``parts`` is below 1.
@@ -163,10 +168,12 @@ def pool_boxes(
     return pooled.view(n, slots, parts**2, d)[image, slot]
 
 
-def _coverage(boxes: Tensor, height: int, width: int, parts: int) -> Tensor:
-    """Fraction of each feature cell that each part of each box covers, [K, parts², h * w]."""
+def _coverage(
+    boxes: Float[Tensor, "K 4"], height: int, width: int, parts: int
+) -> Float[Tensor, "K {parts}**2 {height}*{width}"]:
+    """Fraction of each feature cell that each part of each box covers."""
 
-    def axis(low: Tensor, high: Tensor, length: int) -> Tensor:
+    def axis(low: Float[Tensor, " K"], high: Float[Tensor, " K"], length: int) -> Tensor:
         steps = torch.arange(parts + 1, device=boxes.device, dtype=boxes.dtype) / parts
         edges = low[:, None] + (high - low)[:, None] * steps  # [K, parts + 1]
         start = torch.arange(length, device=boxes.device, dtype=boxes.dtype)
@@ -180,8 +187,8 @@ def _coverage(boxes: Tensor, height: int, width: int, parts: int) -> Tensor:
     return (rows * columns).reshape(len(boxes), parts**2, height * width)
 
 
-def _slots(image: Tensor, n_images: int) -> tuple[Tensor, int]:
-    """Each box's running number within its image [K], and the largest number of boxes."""
+def _slots(image: Int64[Tensor, " K"], n_images: int) -> tuple[Int64[Tensor, " K"], int]:
+    """Each box's running number within its image, and the largest number of boxes."""
     counts = torch.bincount(image, minlength=n_images)  # [N]
     if len(counts) > n_images:
         raise ValueError(f"boxes name image {int(image.max())}, but there are {n_images} images")

@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 import torch
+from jaxtyping import Bool, Float, Integer, UInt8
 from torch import Tensor
 
 from bana.data.boxes import box_masks
@@ -11,20 +12,22 @@ MIN_SIDE = 4
 MIN_BACKGROUND = 16
 
 
-def filled_boxes(boxes: Tensor, classes: Tensor, height: int, width: int) -> Tensor:
+def filled_boxes(
+    boxes: Float[Tensor, "K 4"], classes: Integer[Tensor, " K"], height: int, width: int
+) -> UInt8[Tensor, "{height} {width}"]:
     """Label every pixel of a box with the box's class.
 
     Where boxes overlap the smaller one wins, since it is more often in front; of equal boxes the
     later one wins.
 
     Args:
-        boxes: [K, 4] XYXY in pixels, 0-based and half-open; K may be 0. Parts outside the image
-            are cut off; a box without a pixel in the image labels nothing.
-        classes: int [K], 1..254.
+        boxes: XYXY in pixels, 0-based and half-open; K may be 0. Parts outside the image are cut
+            off; a box without a pixel in the image labels nothing.
+        classes: 1..254.
         height, width: size of the image, in pixels.
 
     Returns:
-        uint8 [height, width], 0 outside every box, on the device of ``boxes``.
+        The labels, 0 outside every box, on the device of ``boxes``.
 
     Raises:
         ValueError: if the shapes do not fit together, a box is not finite or a class is not in
@@ -39,8 +42,12 @@ def filled_boxes(boxes: Tensor, classes: Tensor, height: int, width: int) -> Ten
 
 
 def grabcut(
-    image: Tensor, boxes: Tensor, classes: Tensor, iterations: int = 5, seed: int = 0
-) -> Tensor:
+    image: UInt8[Tensor, "3 H W"],
+    boxes: Float[Tensor, "K 4"],
+    classes: Integer[Tensor, " K"],
+    iterations: int = 5,
+    seed: int = 0,
+) -> UInt8[Tensor, "H W"]:
     """Label in every box what GrabCut takes for its foreground (Rother et al. 2004).
 
     OpenCV's GrabCut runs once a box, on the whole image, with everything outside the box as
@@ -49,15 +56,14 @@ def grabcut(
     foreground. Where foregrounds overlap the smaller box wins.
 
     Args:
-        image: uint8 RGB [3, H, W].
-        boxes: [K, 4] XYXY in pixels, 0-based and half-open; K may be 0.
-        classes: int [K], 1..254.
+        image: RGB.
+        boxes, classes: as for :func:`filled_boxes`.
         iterations: GrabCut's iterations per box, at least 1.
         seed: of OpenCV's random numbers, which start the colour models; set anew for every box,
             so a box's label does not depend on the other boxes.
 
     Returns:
-        uint8 [H, W], 0 where no box has foreground, on the device of ``boxes``.
+        The labels, 0 where no box has foreground, on the device of ``boxes``.
 
     Raises:
         ValueError: if ``image`` is not uint8 [3, H, W] or ``iterations`` is below 1, and as
@@ -78,8 +84,10 @@ def grabcut(
     return mask.to(boxes.device)
 
 
-def _foreground(pixels: np.ndarray, box: np.ndarray, iterations: int, seed: int) -> np.ndarray:
-    """GrabCut's foreground within one box, both bool [H, W]."""
+def _foreground(
+    pixels: UInt8[np.ndarray, "H W 3"], box: Bool[np.ndarray, "H W"], iterations: int, seed: int
+) -> Bool[np.ndarray, "H W"]:
+    """GrabCut's foreground within one box."""
     narrow = min(box.any(0).sum(), box.any(1).sum()) < MIN_SIDE
     if narrow or (~box).sum() < MIN_BACKGROUND:
         return box
@@ -91,7 +99,7 @@ def _foreground(pixels: np.ndarray, box: np.ndarray, iterations: int, seed: int)
     return foreground if foreground.any() else box
 
 
-def _largest_first(boxes: Tensor) -> list[int]:
+def _largest_first(boxes: Float[Tensor, "K 4"]) -> list[int]:
     """Order in which boxes are drawn, so that the smallest is on top."""
     area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     return torch.argsort(area, descending=True, stable=True).tolist()

@@ -1,18 +1,20 @@
 """Class activation maps: Eq. 6 of the paper."""
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 
-def class_activation(features: Tensor, weight: Tensor) -> Tensor:
+def class_activation(
+    features: Float[Tensor, "N D h w"], weight: Float[Tensor, "C D"]
+) -> Float[Tensor, "N C h w"]:
     """Rectified response of every class at every position: CAM_c of Eq. 6.
 
     Args:
-        features: f, float [N, D, h, w].
-        weight: w, float [C, D], the rows of the box classifier that are wanted.
+        features, weight: f, and w, the rows of the box classifier that are wanted.
 
     Returns:
-        float [N, C, h, w], at least 0, in units of the classifier's logits.
+        The maps, at least 0, in units of the classifier's logits.
 
     Raises:
         ValueError: if the numbers of channels differ.

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor
 
 from bana.crf.dense import LABEL_CRF, CrfParameters, dense_crf
@@ -21,11 +22,11 @@ EPSILON = 1e-12
 class PseudoLabels(NamedTuple):
     """Labels of one image and what they were made from; `classes` names the unary's channels."""
 
-    y_crf: Tensor  # uint8 [H, W]
-    y_ret: Tensor  # uint8 [H, W]
-    attention: Tensor  # A, [H, W], 1 outside the boxes
-    unary: Tensor  # probabilities [1 + C, H, W]
-    classes: Tensor  # int64 [1 + C], background first
+    y_crf: UInt8[Tensor, "H W"]
+    y_ret: UInt8[Tensor, "H W"]
+    attention: Float[Tensor, "H W"]  # A, 1 outside the boxes
+    unary: Float[Tensor, "1+C H W"]  # probabilities
+    classes: Int64[Tensor, " 1+C"]  # background first
 
 
 @dataclass(frozen=True)
@@ -60,18 +61,18 @@ AUTHORS_UNARY = UnaryOptions()
 class _Maps(NamedTuple):
     """Cosines, CAMs and lengths at the size of the image."""
 
-    cosine: Tensor  # to the background query, everywhere, [H, W]
-    attention: Tensor  # A: the cosine inside the boxes, 1 outside, [H, W]
-    cams: Tensor  # [C, H, W]
-    lengths: Tensor  # |f|, [H, W]
+    cosine: Float[Tensor, "H W"]  # to the background query, everywhere
+    attention: Float[Tensor, "H W"]  # A: the cosine inside the boxes, 1 outside
+    cams: Float[Tensor, "C H W"]
+    lengths: Float[Tensor, "H W"]  # |f|
 
 
 def pseudo_labels(
-    features: Tensor,
-    weight: Tensor,
-    image: Tensor,
-    boxes: Tensor,
-    classes: Tensor,
+    features: Float[Tensor, "D h w"],
+    weight: Float[Tensor, "L_plus_1 D"],
+    image: UInt8[Tensor, "3 H W"],
+    boxes: Float[Tensor, "K 4"],
+    classes: Int64[Tensor, " K"],
     options: UnaryOptions = AUTHORS_UNARY,
     crf: CrfParameters = LABEL_CRF,
     stride: float | None = None,
@@ -79,12 +80,12 @@ def pseudo_labels(
     """Labels Y_crf and Y_ret of one image from its boxes: Eq. 5-9.
 
     Args:
-        features: f, float [D, h, w], non-negative.
-        weight: w, float [L + 1, D], background in row 0. A row of nan marks a class that the
-            classifier never saw (see `bana.experiment.transfer`): u_c = 1 - u_0 inside its boxes.
-        image: RGB uint8 [3, H, W], as stored (not normalised).
-        boxes: [K, 4] x1, y1, x2, y2 in pixels of ``image``, half-open.
-        classes: int64 [K], 1..L.
+        features: f, non-negative.
+        weight: w, background in row 0. A row of nan marks a class that the classifier never saw
+            (see `bana.experiment.transfer`): u_c = 1 - u_0 inside its boxes.
+        image: RGB, as stored (not normalised).
+        boxes: x1, y1, x2, y2 in pixels of ``image``, half-open.
+        classes: 1..L.
         options: how the unary is made.
         crf: parameters of the dense CRF.
         stride: pixels of ``image`` per feature cell; None aligns the corners (the authors').
@@ -108,7 +109,7 @@ def pseudo_labels(
     scores = dense_crf(image, unary, crf).q.to(unary)
     scores = torch.cat([scores[:1], scores[1:] * inside])  # no label outside its own boxes
     chosen = _first_maximum(scores)  # [H, W], channel numbers
-    retrieved = _retrieve(features, weight[channels], chosen, inside, enlarge, maps.lengths)
+    retrieved = _retrieve(features, chosen, inside, weight[channels], enlarge, maps.lengths)
     return PseudoLabels(
         channels[chosen].to(torch.uint8),
         channels[retrieved].to(torch.uint8),
@@ -118,7 +119,12 @@ def pseudo_labels(
     )
 
 
-def _maps(features: Tensor, weight: Tensor, masks: Tensor, enlarge: Bilinear) -> _Maps:
+def _maps(
+    features: Float[Tensor, "D h w"],
+    weight: Float[Tensor, "C D"],
+    masks: Bool[Tensor, "K H W"],
+    enlarge: Bilinear,
+) -> _Maps:
     """A (Eq. 1-3 with one query an image) and CAMs (Eq. 6) of the enlarged features."""
     lengths = enlarge.enlarged_norm(features).clamp_min(EPSILON)  # [H, W]
     outside = ~masks.any(0)  # M, [H, W]
@@ -134,14 +140,14 @@ def _maps(features: Tensor, weight: Tensor, masks: Tensor, enlarge: Bilinear) ->
 
 def _unary(
     maps: _Maps,
-    masks: Tensor,
-    classes: Tensor,
-    wanted: Tensor,
-    inside: Tensor,
-    unseen: Tensor,
+    masks: Bool[Tensor, "K H W"],
+    classes: Int64[Tensor, " K"],
+    wanted: Int64[Tensor, " C"],
+    inside: Bool[Tensor, "C H W"],
+    unseen: Bool[Tensor, " C"],
     options: UnaryOptions,
-) -> Tensor:
-    """[u_0, u_c] as probabilities [1 + C, H, W]: softmax inside the boxes, background outside."""
+) -> Float[Tensor, "1+C H W"]:
+    """[u_0, u_c] as probabilities: softmax inside the boxes, background outside."""
     covered = inside.any(0)  # B, [H, W]
     background = torch.zeros_like(maps.attention)
     if options.background == "attention":
@@ -154,13 +160,18 @@ def _unary(
     return torch.where(covered, scores, certain)
 
 
-def _background(maps: _Maps, options: UnaryOptions) -> Tensor:
-    """u_0 inside the boxes: the cosine, set to 0 below a fraction of its maximum; [H, W]."""
+def _background(maps: _Maps, options: UnaryOptions) -> Float[Tensor, "H W"]:
+    """u_0 inside the boxes: the cosine, set to 0 below a fraction of its maximum."""
     return maps.cosine * (maps.cosine >= options.background_threshold * maps.cosine.max())
 
 
-def _normalised_cams(cams: Tensor, masks: Tensor, classes: Tensor, wanted: Tensor) -> Tensor:
-    """u_c of Eq. 5, [C, H, W]: each box's CAM over its maximum there, 0 outside the boxes.
+def _normalised_cams(
+    cams: Float[Tensor, "C H W"],
+    masks: Bool[Tensor, "K H W"],
+    classes: Int64[Tensor, " K"],
+    wanted: Int64[Tensor, " C"],
+) -> Float[Tensor, "C H W"]:
+    """u_c of Eq. 5: each box's CAM over its maximum there, 0 outside the boxes.
 
     Where boxes of one class overlap the larger value stays, so that the order of the boxes does
     not matter; in the authors' code the later box overwrites.
@@ -174,14 +185,14 @@ def _normalised_cams(cams: Tensor, masks: Tensor, classes: Tensor, wanted: Tenso
 
 
 def _retrieve(
-    features: Tensor,
-    weight: Tensor,
-    chosen: Tensor,
-    inside: Tensor,
+    features: Float[Tensor, "D h w"],
+    chosen: Int64[Tensor, "H W"],
+    inside: Bool[Tensor, "C H W"],
+    weight: Float[Tensor, "1+C D"],
     enlarge: Bilinear,
-    lengths: Tensor,
-) -> Tensor:
-    """Channel of the most similar class prototype at every pixel: Eq. 8 and 9; int64 [H, W].
+    lengths: Float[Tensor, "H W"],
+) -> Int64[Tensor, "H W"]:
+    """Channel of the most similar class prototype at every pixel: Eq. 8 and 9.
 
     A channel that vanished from Y_crf has no mean; its classifier weight stands in; for
     a class that the classifier never saw nothing does, so that it is retrieved nowhere.
@@ -189,9 +200,8 @@ def _retrieve(
     members = torch.stack([chosen == c for c in range(len(weight))]).to(features)  # [1 + C, H, W]
     prototypes = torch.einsum("dhw,chw->cd", features, enlarge.gather(members))
     empty = members.flatten(1).sum(1) == 0
-    prototypes = torch.where(
-        empty[:, None], weight.nan_to_num(), prototypes
-    )  # cosines need no division
+    # A sum does for a mean: cosines need no division.
+    prototypes = torch.where(empty[:, None], weight.nan_to_num(), prototypes)
     prototypes = torch.nn.functional.normalize(prototypes, dim=1, eps=EPSILON)
     cosines = enlarge.enlarge(torch.einsum("dhw,cd->chw", features, prototypes)) / lengths
     covered = inside.any(0)
@@ -201,8 +211,8 @@ def _retrieve(
     return _first_maximum(torch.cat([background[None], cosines[1:] * inside]))
 
 
-def _first_maximum(scores: Tensor) -> Tensor:
-    """Channel of the largest score, the first of equal ones; [C, H, W] to int64 [H, W]."""
+def _first_maximum(scores: Float[Tensor, "channels H W"]) -> Int64[Tensor, "H W"]:
+    """Channel of the largest score, the first of equal ones."""
     return scores.max(0).indices  # as argmax, in a tenth of the time on a CPU
 
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Bool, Float, Integer
 from torch import Tensor
 
 from bana.bap import smallest_length
@@ -17,25 +18,26 @@ EPSILON = 1e-12
 
 
 class NoiseAwareLoss(NamedTuple):
-    """What `noise_aware_loss` returns: Eq. 14, 10, 13 as scalars and the map of Eq. 12."""
+    """What `noise_aware_loss` returns: Eq. 14, 10, 13 and the map of Eq. 12."""
 
-    total: Tensor
-    cross_entropy: Tensor
-    weighted: Tensor
-    confidence: Tensor
+    total: Float[Tensor, ""]
+    cross_entropy: Float[Tensor, ""]
+    weighted: Float[Tensor, ""]
+    confidence: Float[Tensor, "N H W"]
 
 
-def cosine_scores(features: Tensor, weight: Tensor, size: tuple[int, int]) -> Tensor:
+def cosine_scores(
+    features: Float[Tensor, "N D h w"], weight: Float[Tensor, "C D"], size: tuple[int, int]
+) -> Float[Tensor, "N C H W"]:
     """Cosine between features and classifier weights, enlarged to the size of the labels.
 
     Args:
-        features: phi, float [N, D, h, w].
-        weight: W, float [C, D].
+        features, weight: phi and W.
         size: height and width of the labels, in pixels; bilinear with aligned corners, so
             cell i lies at pixel i * (H - 1) / (h - 1).
 
     Returns:
-        float32 or better [N, C, H, W], in [-1, 1] up to rounding.
+        float32 or better, in [-1, 1] up to rounding.
     """
     flat = features.flatten(2)  # [N, D, hw]
     zero = smallest_length(features.dtype)
@@ -47,33 +49,36 @@ def cosine_scores(features: Tensor, weight: Tensor, size: tuple[int, int]) -> Te
     return F.interpolate(cosines, size=size, mode="bilinear", align_corners=True)
 
 
-def reliable_pixels(y_crf: Tensor, y_ret: Tensor) -> tuple[Tensor, Tensor]:
+def reliable_pixels(
+    y_crf: Integer[Tensor, "*N H W"], y_ret: Integer[Tensor, "*N H W"]
+) -> tuple[Bool[Tensor, "*N H W"], Bool[Tensor, "*N H W"]]:
     """The regions S, where the two label maps agree, and ~S, where they do not.
 
     Args:
-        y_crf, y_ret: labels [N, H, W], 255 = ignore.
+        y_crf, y_ret: labels, 255 = ignore.
 
     Returns:
-        S and ~S, bool [N, H, W]. A pixel that either map ignores is in neither. ~S is one region
-        for all classes: negating the agreement class by class, as one replication did, would put
-        every reliable pixel into the ~S of all the classes it does not have.
+        S and ~S. A pixel that either map ignores is in neither. ~S is one region for all classes:
+        negating the agreement class by class, as one replication did, would put every reliable
+        pixel into the ~S of all the classes it does not have.
     """
     known = (y_crf != IGNORE) & (y_ret != IGNORE)
     agree = y_crf == y_ret
     return known & agree, known & ~agree
 
 
-def confidence_map(cosines: Tensor, y_crf: Tensor, gamma: float) -> Tensor:
+def confidence_map(
+    cosines: Float[Tensor, "N C H W"], y_crf: Integer[Tensor, "N H W"], gamma: float
+) -> Float[Tensor, "N H W"]:
     """How strongly the classifier believes in Y_crf, relative to its favourite class: Eq. 11, 12.
 
     Args:
-        cosines: cos(phi, W), float [N, C, H, W] in [-1, 1].
-        y_crf: labels [N, H, W], 0..C-1 or 255.
+        cosines: cos(phi, W) in [-1, 1].
+        y_crf: labels, 0..C-1 or 255.
         gamma: exponent, at least 1.
 
     Returns:
-        sigma, float [N, H, W] in [0, 1]: 1 where the label is the highest scoring class; 0 at
-        ignored pixels.
+        sigma in [0, 1]: 1 where the label is the highest scoring class; 0 at ignored pixels.
     """
     distances = 1 + cosines  # D_c, [N, C, H, W]
     known = y_crf != IGNORE
@@ -83,10 +88,10 @@ def confidence_map(cosines: Tensor, y_crf: Tensor, gamma: float) -> Tensor:
 
 
 def noise_aware_loss(
-    features: Tensor,
-    weight: Tensor,
-    y_crf: Tensor,
-    y_ret: Tensor,
+    features: Float[Tensor, "N D h w"],
+    weight: Float[Tensor, "C D"],
+    y_crf: Integer[Tensor, "N H W"],
+    y_ret: Integer[Tensor, "N H W"],
     temperature: float = 20.0,
     gamma: float = 7.0,
     lam: float = 0.1,
@@ -95,9 +100,8 @@ def noise_aware_loss(
     """Cross-entropy where both label maps agree, confidence-weighted elsewhere: Eq. 10-14.
 
     Args:
-        features: phi, float [N, D, h, w].
-        weight: W, float [L + 1, D].
-        y_crf, y_ret: labels [N, H, W], 0..L, 255 = ignore.
+        features, weight: phi and W; C = L + 1.
+        y_crf, y_ret: labels, 0..L, 255 = ignore.
         temperature: tau of H = softmax(tau cos(phi, W)).
         gamma: exponent of Eq. 12, at least 1.
         lam: lambda of Eq. 14, weight of the unreliable region.
@@ -105,9 +109,9 @@ def noise_aware_loss(
             lets the network lower the loss by lowering its confidence where the loss is high.
 
     Returns:
-        total (Eq. 14), cross_entropy (Eq. 10), weighted (Eq. 13), scalars in float32 or better, as
-        half precision cannot hold sums over an image; and the confidence [N, H, W] (Eq. 12). An
-        empty region contributes exactly 0 (the authors' code: 0 / 0).
+        total (Eq. 14), cross_entropy (Eq. 10), weighted (Eq. 13), in float32 or better, as half
+        precision cannot hold sums over an image; and the confidence (Eq. 12). An empty region
+        contributes exactly 0 (the authors' code: 0 / 0).
 
     Raises:
         ValueError: if the label maps and features do not fit together.
@@ -125,35 +129,40 @@ def noise_aware_loss(
 
 
 def cross_entropy_loss(
-    features: Tensor, weight: Tensor, labels: Tensor, temperature: float = 20.0
-) -> Tensor:
-    """Mean cross-entropy over all pixels that are not ignored; scalar, 0 when all are.
+    features: Float[Tensor, "N D h w"],
+    weight: Float[Tensor, "C D"],
+    labels: Integer[Tensor, "N H W"],
+    temperature: float = 20.0,
+) -> Float[Tensor, ""]:
+    """Mean cross-entropy over all pixels that are not ignored; 0 when all are.
 
-    Shapes as in `noise_aware_loss`. With Y_crf or Y_ret as labels this is the plain baseline; with
-    `agreement(y_crf, y_ret)` it is the baseline that ignores ~S.
+    With Y_crf or Y_ret as labels this is the plain baseline; with `agreement(y_crf, y_ret)` it is
+    the baseline that ignores ~S.
     """
     _check_labels(features, labels)
     cosines = cosine_scores(features, weight, labels.shape[1:])
     return _masked_mean(_negative_log_likelihood(cosines, labels, temperature), labels != IGNORE)
 
 
-def agreement(y_crf: Tensor, y_ret: Tensor) -> Tensor:
-    """Y_crf where both label maps agree, 255 elsewhere; shape and dtype of ``y_crf``."""
+def agreement(
+    y_crf: Integer[Tensor, "*N H W"], y_ret: Integer[Tensor, "*N H W"]
+) -> Integer[Tensor, "*N H W"]:
+    """Y_crf where both label maps agree, 255 elsewhere; in the dtype of ``y_crf``."""
     reliable, _ = reliable_pixels(y_crf, y_ret)
     return torch.where(reliable, y_crf, torch.full_like(y_crf, IGNORE))
 
 
 def entropy_regularised_loss(
-    features: Tensor,
-    weight: Tensor,
-    y_crf: Tensor,
-    y_ret: Tensor,
+    features: Float[Tensor, "N D h w"],
+    weight: Float[Tensor, "C D"],
+    y_crf: Integer[Tensor, "N H W"],
+    y_ret: Integer[Tensor, "N H W"],
     temperature: float = 20.0,
     lam: float = 0.1,
-) -> Tensor:
-    """Cross-entropy on S plus lambda times the mean entropy of the prediction on ~S; scalar.
+) -> Float[Tensor, ""]:
+    """Cross-entropy on S plus lambda times the mean entropy of the prediction on ~S.
 
-    Shapes as in `noise_aware_loss`. A baseline of the paper's Table 3.
+    A baseline of the paper's Table 3.
     """
     _check_labels(features, y_crf, y_ret)
     cosines = cosine_scores(features, weight, y_crf.shape[1:])
@@ -165,19 +174,19 @@ def entropy_regularised_loss(
 
 
 def bootstrapped_loss(
-    features: Tensor,
-    weight: Tensor,
-    y_crf: Tensor,
-    y_ret: Tensor,
+    features: Float[Tensor, "N D h w"],
+    weight: Float[Tensor, "C D"],
+    y_crf: Integer[Tensor, "N H W"],
+    y_ret: Integer[Tensor, "N H W"],
     temperature: float = 20.0,
     lam: float = 0.1,
     beta: float = 0.95,
-) -> Tensor:
-    """Cross-entropy on S plus lambda times soft bootstrapping (Reed et al. 2015) on ~S; scalar.
+) -> Float[Tensor, ""]:
+    """Cross-entropy on S plus lambda times soft bootstrapping (Reed et al. 2015) on ~S.
 
     On ~S the target is beta one_hot(Y_crf) + (1 - beta) H, with H the network's own prediction
     held constant. ``beta`` is the same at every step (a replication let it compound towards 0).
-    Shapes as in `noise_aware_loss`. A baseline of the paper's Table 3.
+    A baseline of the paper's Table 3.
     """
     _check_labels(features, y_crf, y_ret)
     cosines = cosine_scores(features, weight, y_crf.shape[1:])
@@ -189,18 +198,22 @@ def bootstrapped_loss(
     return _masked_mean(negative_log, reliable) + lam * _masked_mean(mixed, unreliable)
 
 
-def _negative_log_likelihood(cosines: Tensor, labels: Tensor, temperature: float) -> Tensor:
-    """-log H at each pixel's label [N, H, W]; 0 where the label is ignored."""
+def _negative_log_likelihood(
+    cosines: Float[Tensor, "N C H W"], labels: Integer[Tensor, "N H W"], temperature: float
+) -> Float[Tensor, "N H W"]:
+    """-log H at each pixel's label; 0 where the label is ignored."""
     return F.cross_entropy(
         temperature * cosines, labels.long(), ignore_index=IGNORE, reduction="none"
     )
 
 
-def _masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+def _masked_mean(values: Float[Tensor, "N H W"], mask: Bool[Tensor, "N H W"]) -> Float[Tensor, ""]:
     return (values * mask).sum() / mask.sum().clamp_min(1)
 
 
-def _weighted_mean(values: Tensor, weights: Tensor) -> Tensor:
+def _weighted_mean(
+    values: Float[Tensor, "N H W"], weights: Float[Tensor, "N H W"]
+) -> Float[Tensor, ""]:
     return (values * weights).sum() / weights.sum().clamp_min(EPSILON)
 
 

@@ -1,12 +1,31 @@
-"""What the tests share: where real photographs are, and that no test writes committed figures."""
+"""What the tests share: signatures that are checked, and where real photographs and weights are."""
 
+import importlib
 import os
 import tempfile
 from pathlib import Path
+from types import ModuleType
 
+import jaxtyping
 import pytest
 
 REPO = Path(__file__).resolve().parents[1]
+SHAPED = (
+    "bana.bap",
+    "bana.baselines",
+    "bana.cam",
+    "bana.crf.dense",
+    "bana.crf.permutohedral",
+    "bana.interpolation",
+    "bana.labels",
+    "bana.losses",
+    "bana.networks.classifier",
+    "bana.networks.segmenter",
+)
+# In these modules the tests check every argument and result against its signature. Here, because
+# nothing of the package may be imported earlier; with the tower an int may stand for a float.
+TOWER = "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
+jaxtyping.install_import_hook(SHAPED, TOWER)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -17,6 +36,18 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["BANA_FIGURES"] = folder.name
         config.add_cleanup(folder.cleanup)
         config.add_cleanup(lambda: os.environ.pop("BANA_FIGURES", None))
+
+
+@pytest.fixture
+def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Signatures as users have them: wrong shapes and types reach the function's own errors."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+
+
+@pytest.fixture(scope="session")
+def shaped_modules() -> list[ModuleType]:
+    """The modules whose signatures are checked."""
+    return [importlib.import_module(name) for name in SHAPED]
 
 
 @pytest.fixture(scope="session")

@@ -299,6 +299,7 @@ def test_inputs_stay_as_they_are() -> None:
     assert torch.equal(kept_queries, queries) and torch.equal(kept_valid, valid)
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_wrong_arguments_are_named() -> None:
     features, background = scene(17)
     attention = torch.zeros_like(background)

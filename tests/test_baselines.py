@@ -94,6 +94,7 @@ def test_grabcut_survives_an_image_of_one_colour():
     assert (mask == 3).sum() <= 400
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize(
     ("change", "reason"),
     [

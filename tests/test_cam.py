@@ -45,6 +45,7 @@ def test_inputs_stay_as_they_are() -> None:
     assert torch.equal(kept[0], features) and torch.equal(kept[1], weight)
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_wrong_channels_are_named() -> None:
     with pytest.raises(ValueError, match="share D"):
         class_activation(random(1, 3, 2, 2), random(2, 4))

@@ -266,6 +266,7 @@ def test_inputs_stay_as_they_are() -> None:
     assert all(torch.equal(before, after) for before, after in zip(kept, inputs, strict=True))
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_labels_of_another_size_are_refused() -> None:
     phi, weight, y_crf, y_ret = scene(14)
     with pytest.raises(ValueError, match="labels"):

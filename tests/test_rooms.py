@@ -17,7 +17,7 @@ PAPER = {"bap", "cam", "labels", "losses", "interpolation", "baselines"}
 ROOMS = {"commands", "course", "crf", "data", "evaluation", "experiment", "files", "networks"}
 ROOMS |= {"training"}
 # Tests of no single module: about the package as a whole, and folders that mirror no room.
-OF_THE_PACKAGE = {"test_face.py", "test_rooms.py"}
+OF_THE_PACKAGE = {"test_face.py", "test_rooms.py", "test_shapes.py"}
 NO_ROOMS = {"helpers", "repository"}
 ACROSS_MODULES = {
     "experiment/test_edited_data.py": "which stages an edit of the data makes anew",

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Bool, Float, Float32, UInt8
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
@@ -24,11 +25,13 @@ SUM_TOLERANCE = 1e-2
 BAND = 32
 FUSED = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION]
 
-# A kernel, normalised and times its weight: a linear map of its first argument [H, labels, W],
-# added to the second; the third is room to work in. Labels between rows and columns let both passes
-# of the Gaussian be plain matrix products of what lies in memory, and let the lattice, which wants
-# the labels of a pixel side by side, turn one short row at a time.
-Kernel = Callable[[Tensor, Tensor, Tensor], None]
+# Labels between rows and columns let both passes of the Gaussian be plain matrix products of what
+# lies in memory, and let the lattice, which wants the labels of a pixel side by side, turn one
+# short row at a time.
+Values = Float[Tensor, "H labels W"]
+# A kernel, normalised and times its weight: a linear map of its first argument, added to the
+# second; the third is room to work in.
+Kernel = Callable[[Values, Values, Values], None]
 
 
 @dataclass(frozen=True)
@@ -73,17 +76,19 @@ class CrfResult(NamedTuple):
     """What mean field ends with.
 
     Attributes:
-        q: Q, float32 [C, H, W], each pixel's sum 1.
-        filtered: bool [C], the labels that sent and received messages; the others were negligible
-            at every pixel and kept their unary.
+        q: Q, each pixel's sum 1.
+        filtered: the labels that sent and received messages; the others were negligible at every
+            pixel and kept their unary.
     """
 
-    q: Tensor
-    filtered: Tensor
+    q: Float32[Tensor, "C H W"]
+    filtered: Bool[Tensor, " C"]
 
 
 def dense_crf(
-    image: Tensor, probabilities: Tensor, parameters: CrfParameters = LABEL_CRF
+    image: UInt8[Tensor, "3 H W"],
+    probabilities: Float[Tensor, "C H W"],
+    parameters: CrfParameters = LABEL_CRF,
 ) -> CrfResult:
     """Refine label probabilities by mean field in a fully connected CRF.
 
@@ -98,10 +103,9 @@ def dense_crf(
     region can tip to another label over it (`benchmarks/crf.py` measures it).
 
     Args:
-        image: uint8 RGB [3, H, W], 0-255, not normalised; H, W >= 1; any strides, so that
+        image: RGB, 0-255, not normalised; H, W >= 1; any strides, so that
             ``pixels.permute(2, 0, 1)`` of an array [H, W, 3] will do.
-        probabilities: float [C, H, W], C >= 1, on the device of ``image``, each pixel's sum 1
-            (to within .01).
+        probabilities: C >= 1, on the device of ``image``, each pixel's sum 1 (to within .01).
         parameters: the kernels; the defaults are the authors' for pseudo labels.
 
     Returns:
@@ -122,8 +126,8 @@ def dense_crf(
 
 
 def exact_crf(
-    image: Tensor,
-    probabilities: Tensor,
+    image: UInt8[Tensor, "3 H W"],
+    probabilities: Float[Tensor, "C H W"],
     parameters: CrfParameters = LABEL_CRF,
     dtype: torch.dtype | None = None,
 ) -> CrfResult:
@@ -163,7 +167,9 @@ def exact_crf(
     return CrfResult(q.transpose(0, 1).float().contiguous(), every)
 
 
-def _mean_field(probabilities: Tensor, kernels: Sequence[Kernel], iterations: int) -> CrfResult:
+def _mean_field(
+    probabilities: Float[Tensor, "C H W"], kernels: Sequence[Kernel], iterations: int
+) -> CrfResult:
     """Mean field over the labels that matter somewhere, the last of them without filtering."""
     scores = probabilities.float().clamp_min(CLIP).log_()  # [C, H, W], minus the unary
     peak = probabilities.amax((1, 2))  # [C]
@@ -188,21 +194,21 @@ def _mean_field(probabilities: Tensor, kernels: Sequence[Kernel], iterations: in
     return CrfResult(scores.softmax(0), filtered)
 
 
-def _send(kernels: Sequence[Kernel], values: Tensor, received: Tensor, room: Tensor) -> Tensor:
-    """Add the messages of all kernels to ``received``; all are [H, labels, W]."""
+def _send(kernels: Sequence[Kernel], values: Values, received: Values, room: Values) -> Values:
+    """Add the messages of all kernels to ``received``."""
     for kernel in kernels if values.numel() else ():
         kernel(values, received, room)
     return received
 
 
-def _lattice_kernel(image: Tensor, parameters: CrfParameters) -> Kernel:
+def _lattice_kernel(image: UInt8[Tensor, "3 H W"], parameters: CrfParameters) -> Kernel:
     """The bilateral kernel through a permutohedral lattice."""
     lattice = build_lattice(_bilateral_points(image, parameters))
     ones = torch.ones(image[0].numel(), 1, device=image.device)
     norm = (lattice.filter(ones)[:, 0] + TINY).rsqrt()  # [HW]
     lattice = lattice.scaled(norm * parameters.bilateral_weight**0.5)
 
-    def kernel(values: Tensor, received: Tensor, room: Tensor) -> None:
+    def kernel(values: Values, received: Values, room: Values) -> None:
         height, labels, width = values.shape
         # A single label turned round counts as contiguous with a stride that bags are slow for.
         by_pixel = room.view(height, width, labels).copy_(values.transpose(1, 2))
@@ -212,7 +218,9 @@ def _lattice_kernel(image: Tensor, parameters: CrfParameters) -> Kernel:
     return kernel
 
 
-def _attention_kernel(image: Tensor, parameters: CrfParameters, like: Tensor) -> Kernel:
+def _attention_kernel(
+    image: UInt8[Tensor, "3 H W"], parameters: CrfParameters, like: Tensor
+) -> Kernel:
     """The bilateral kernel as attention of every pixel to every pixel, in the dtype of ``like``."""
     points = _bilateral_points(image, parameters).T.to(like)  # [HW, 5]
     points = points - points.mean(0)  # smaller exponents, less rounding
@@ -229,7 +237,7 @@ def _attention_kernel(image: Tensor, parameters: CrfParameters, like: Tensor) ->
     share = _attend(queries, torch.cat([keys, stranger]), torch.cat([none, only]))
     degree = 1 / share - 1 + TINY  # D, [HW, 1]
 
-    def kernel(values: Tensor, received: Tensor, room: Tensor) -> None:
+    def kernel(values: Values, received: Values, room: Values) -> None:
         height, labels, width = values.shape
         by_pixel = values.transpose(1, 2).reshape(-1, labels)  # [HW, labels]
         sent = degree.sqrt() * _attend(queries, keys, by_pixel * degree.rsqrt())
@@ -239,8 +247,10 @@ def _attention_kernel(image: Tensor, parameters: CrfParameters, like: Tensor) ->
     return kernel
 
 
-def _attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    """Fused softmax(queries keys^T) values of [HW, E], [K, E] and [K, labels]; [HW, labels]."""
+def _attend(
+    queries: Float[Tensor, "HW E"], keys: Float[Tensor, "K E"], values: Float[Tensor, "K labels"]
+) -> Float[Tensor, "HW labels"]:
+    """Fused softmax(queries keys^T) values."""
     labels = values.shape[1]
     # Fused kernels want one width for all three, a multiple of 8.
     width = max(keys.shape[1], labels)
@@ -250,8 +260,10 @@ def _attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         return F.scaled_dot_product_attention(*padded, scale=1.0)[0, 0, :, :labels]
 
 
-def _bilateral_points(image: Tensor, parameters: CrfParameters) -> Tensor:
-    """Position and colour of every pixel in units of their deviations, float32 [5, HW]."""
+def _bilateral_points(
+    image: UInt8[Tensor, "3 H W"], parameters: CrfParameters
+) -> Float32[Tensor, "5 H*W"]:
+    """Position and colour of every pixel in units of their deviations."""
     _, height, width = image.shape
     x = torch.arange(width, device=image.device) / parameters.bilateral_xy
     y = torch.arange(height, device=image.device) / parameters.bilateral_xy
@@ -270,7 +282,7 @@ def _gaussian_kernel(height: int, width: int, parameters: CrfParameters, like: T
     columns = scale * _gaussian_matrix(width, parameters.gaussian_xy, like)  # [W, W]
     reach = math.ceil(6 * parameters.gaussian_xy)
 
-    def kernel(values: Tensor, received: Tensor, room: Tensor) -> None:
+    def kernel(values: Values, received: Values, room: Values) -> None:
         lines, down = values.view(height, -1), room.view(height, -1)  # [H, labels W]
         for i, j in _bands(height, reach):
             torch.mm(rows[i, j], lines[j], out=down[i])
@@ -281,8 +293,10 @@ def _gaussian_kernel(height: int, width: int, parameters: CrfParameters, like: T
     return kernel
 
 
-def _gaussian_matrix(length: int, deviation: float, like: Tensor) -> Tensor:
-    """D^-1/2 K D^-1/2 along one axis, [length, length] with the dtype and device of ``like``."""
+def _gaussian_matrix(
+    length: int, deviation: float, like: Tensor
+) -> Float[Tensor, "{length} {length}"]:
+    """D^-1/2 K D^-1/2 along one axis, with the dtype and device of ``like``."""
     place = torch.arange(length, dtype=torch.float64) / deviation  # on the CPU: MPS has no float64
     matrix = torch.exp(-(place[:, None] - place).square() / 2)
     norm = (matrix.sum(1) + TINY).rsqrt()

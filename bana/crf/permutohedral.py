@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from jaxtyping import Float32, Int8, Int32, Int64
 from torch import Tensor
 
 KEY_BITS = 62
@@ -21,20 +22,14 @@ CHUNK = 2**15
 
 @dataclass(frozen=True)
 class SparseMatrix:
-    """A sparse matrix in compressed rows, multiplied with ``@``.
+    """A sparse matrix in compressed rows, multiplied with ``@``."""
 
-    Attributes:
-        columns: int32 [nonzeros], column of each entry, row by row.
-        starts: int32 [rows + 1], where each row begins in ``columns``.
-        weights: float32 [nonzeros], value of each entry.
-    """
+    columns: Int32[Tensor, " nonzeros"]  # of each entry, row by row
+    starts: Int32[Tensor, " rows_plus_1"]  # where in `columns` each row begins, and the last ends
+    weights: Float32[Tensor, " nonzeros"]  # value of each entry
 
-    columns: Tensor
-    starts: Tensor
-    weights: Tensor
-
-    def __matmul__(self, values: Tensor) -> Tensor:
-        """Product with dense float32 [columns, C], giving [rows, C].
+    def __matmul__(self, values: Float32[Tensor, "columns C"]) -> Float32[Tensor, "rows C"]:
+        """Product with a dense matrix.
 
         A bag of weighted embeddings is a sparse row times a dense matrix, and ``embedding_bag``
         is torch's fastest such product on a CPU for the few columns of a CRF.
@@ -63,15 +58,15 @@ class Lattice:
     blurs: tuple[SparseMatrix, ...]
     slice: SparseMatrix
 
-    def filter(self, values: Tensor) -> Tensor:
-        """Filter float32 [N, C] over the points; the result [N, C] is not normalised."""
+    def filter(self, values: Float32[Tensor, "N C"]) -> Float32[Tensor, "N C"]:
+        """Filter over the points; the result is not normalised."""
         corners = self.splat @ values  # [M, C]
         for blur in self.blurs:
             corners = blur @ corners
-        return self.slice @ corners  # [N, C]
+        return self.slice @ corners
 
-    def scaled(self, scale: Tensor) -> "Lattice":
-        """The lattice whose filter computes scale * filter(scale * values), ``scale`` [N] > 0."""
+    def scaled(self, scale: Float32[Tensor, " N"]) -> "Lattice":
+        """The lattice whose filter computes scale * filter(scale * values), ``scale`` > 0."""
         before = self.splat.weights * scale.index_select(0, self.splat.columns)
         after = self.slice.weights.view(len(scale), -1) * scale[:, None]
         return replace(
@@ -81,11 +76,11 @@ class Lattice:
         )
 
 
-def build_lattice(features: Tensor) -> Lattice:
+def build_lattice(features: Float32[Tensor, "d N"]) -> Lattice:
     """Build the lattice for the kernel exp(-|a - b|² / 2) between the given points.
 
     Args:
-        features: float32 [d, N], one point a column, N >= 1, in units of the kernel's deviation.
+        features: one point a column, N >= 1, in units of the kernel's deviation.
 
     Returns:
         The lattice, on the device of ``features``. Its filter approximates the Gaussian up to one
@@ -124,15 +119,12 @@ def build_lattice(features: Tensor) -> Lattice:
     return Lattice(splat, tuple(_blur(corners, stride - 1) for stride in strides), from_corners)
 
 
-def _simplices(features: Tensor, strides: list[int], offset: int) -> tuple[Tensor, Tensor]:
-    """The simplex around each point.
+def _simplices(
+    features: Float32[Tensor, "d N"], strides: list[int], offset: int
+) -> tuple[Float32[Tensor, "N d+1"], Int64[Tensor, "N d+1"]]:
+    """The simplex around each point: its barycentric weights, and a key for each vertex.
 
-    Args:
-        features: [d, N].
-        strides, offset: of the keys, see :func:`_strides`.
-
-    Returns:
-        The barycentric weights [N, d + 1] and an int64 key for each vertex [N, d + 1].
+    The keys have the ``strides`` and the ``offset`` of :func:`_strides`.
     """
     d, n = features.shape
     position = _elevation(d, features.device) @ features  # [d + 1, N], sums to 0 over dim 0
@@ -162,8 +154,8 @@ def _simplices(features: Tensor, strides: list[int], offset: int) -> tuple[Tenso
     return weights.T, keys.T
 
 
-def _elevation(d: int, device: torch.device) -> Tensor:
-    """Matrix [d + 1, d] into the plane of the lattice, in units of d + 1.
+def _elevation(d: int, device: torch.device) -> Float32[Tensor, "{d}+1 {d}"]:
+    """Matrix into the plane of the lattice, in units of d + 1.
 
     The scale is the one at which splat, blur and slice together have deviation 1.
     """
@@ -175,8 +167,8 @@ def _elevation(d: int, device: torch.device) -> Tensor:
     return matrix.to(device, torch.float32)
 
 
-def _descending_rank(values: Tensor) -> Tensor:
-    """Rank of each coordinate among its point's, largest first, ties in order: int8 [d + 1, N]."""
+def _descending_rank(values: Float32[Tensor, "d_plus_1 N"]) -> Int8[Tensor, "d_plus_1 N"]:
+    """Rank of each coordinate among its point's, largest first, ties in order."""
     rank = torch.arange(len(values), dtype=torch.int8, device=values.device)
     rank = rank[:, None].repeat(1, values.shape[1])
     for i in range(len(values)):
@@ -187,15 +179,12 @@ def _descending_rank(values: Tensor) -> Tensor:
     return rank
 
 
-def _strides(features: Tensor) -> tuple[list[int], int]:
+def _strides(features: Float32[Tensor, "d N"]) -> tuple[list[int], int]:
     """How a vertex is numbered: by how much its key grows with each coordinate, and what is added.
 
     A vertex has integer coordinates x_0..x_d that are equal modulo d + 1 and sum to 0, so it is
     named by x_0 and the (x_i - x_0) / (d + 1) for 0 < i < d. These are the digits of the key,
     which is linear in the coordinates and grows by 1 where all of them do.
-
-    Args:
-        features: [d, N].
 
     Returns:
         For each of the d + 1 coordinates what the key grows by when it grows by d + 1; and the
@@ -223,7 +212,7 @@ def _strides(features: Tensor) -> tuple[list[int], int]:
     return [d + 1 - sum(scale[1:]), *scale[1:], 0], offset
 
 
-def _sort(keys: Tensor) -> tuple[Tensor, Tensor]:
+def _sort(keys: Int64[Tensor, " n"]) -> tuple[Int64[Tensor, " n"], Int64[Tensor, " n"]]:
     """Ascending keys, and where each came from; equal keys keep their order."""
     place = (len(keys) - 1).bit_length()
     if keys.device.type != "cpu" or int(keys.max()).bit_length() + place > KEY_BITS:
@@ -235,7 +224,7 @@ def _sort(keys: Tensor) -> tuple[Tensor, Tensor]:
     return packed.bitwise_right_shift_(place), order
 
 
-def _blur(corners: Tensor, step: int) -> SparseMatrix:
+def _blur(corners: Int64[Tensor, " M"], step: int) -> SparseMatrix:
     """The blur [.5, 1, .5] along one direction, over the corners that exist.
 
     Every row has three entries, and a missing neighbour weighs 0: rows of one length are twice as
@@ -258,8 +247,10 @@ def _blur(corners: Tensor, step: int) -> SparseMatrix:
     return SparseMatrix(columns.flatten(), starts, weights.flatten())
 
 
-def _search(ascending: Tensor, wanted: Tensor) -> Tensor:
-    """Where each wanted number would be found, int32, clamped to the last place."""
+def _search(
+    ascending: Int64[Tensor, " M"], wanted: Int64[Tensor, " wanted"]
+) -> Int32[Tensor, " wanted"]:
+    """Where each wanted number would be found, clamped to the last place."""
     if ascending.device.type == "cpu":
         # NumPy profits from the wanted numbers being in order too, and takes half the time.
         place = torch.from_numpy(np.searchsorted(ascending.numpy(), wanted.numpy())).int()

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float, Int64, Real
 from torch import Tensor, nn
 
 from bana.bap import background_attention, background_queries, pool_boxes
@@ -13,10 +14,10 @@ POOLINGS = ("bap", "gap")
 
 
 class BoxLogits(NamedTuple):
-    """Logits of every part of every box [K, parts², L + 1] and of every valid query [J', L + 1]."""
+    """Logits of every box K in its parts P = parts², and of every valid query Q; C = L + 1."""
 
-    boxes: Tensor
-    queries: Tensor
+    boxes: Float[Tensor, "K P C"]
+    queries: Float[Tensor, "Q C"]
 
 
 class BoxClassifier(nn.Module):
@@ -52,13 +53,18 @@ class BoxClassifier(nn.Module):
         self.parts = parts
         self.min_background = min_background
 
-    def forward(self, images: Tensor, background: Tensor, boxes: Tensor) -> BoxLogits:
+    def forward(
+        self,
+        images: Real[Tensor, "N 3 H W"],
+        background: Float[Tensor, "N 1 H W"],
+        boxes: Float[Tensor, "K 5"],
+    ) -> BoxLogits:
         """Classify the boxes and the background cells of a batch of images.
 
         Args:
-            images: RGB [N, 3, H, W], uint8 or float in [0, 1].
-            background: M, float [N, 1, H, W], 1 outside every box, 0 inside and in padding.
-            boxes: [K, 5] image index, x1, y1, x2, y2 in pixels, half-open.
+            images: RGB, uint8 or float in [0, 1].
+            background: M, 1 outside every box, 0 inside and in padding.
+            boxes: image index, x1, y1, x2, y2 in pixels, half-open.
         """
         features = self.backbone(images)  # [N, D, h, w]
         # Under mixed precision the backbone alone runs in 16 bits: bfloat16 has no number between
@@ -67,7 +73,12 @@ class BoxClassifier(nn.Module):
             precise = torch.promote_types(features.dtype, torch.float32)
             return self._pool(features.to(precise), background, boxes)
 
-    def _pool(self, features: Tensor, background: Tensor, boxes: Tensor) -> BoxLogits:
+    def _pool(
+        self,
+        features: Float[Tensor, "N D h w"],
+        background: Float[Tensor, "N 1 H W"],
+        boxes: Float[Tensor, "K 5"],
+    ) -> BoxLogits:
         stride = self.backbone.stride
         cells = background_at_cells(background, stride)  # [N, 1, h, w]
         queries, valid = background_queries(features, cells, self.grid_size)
@@ -82,14 +93,13 @@ class BoxClassifier(nn.Module):
         return BoxLogits(pooled @ self.weight.T, queries[valid] @ self.weight.T)
 
 
-def box_loss(logits: BoxLogits, labels: Tensor) -> Tensor:
+def box_loss(logits: BoxLogits, labels: Int64[Tensor, " K"]) -> Float[Tensor, ""]:
     """Mean cross-entropy over every box part (its class) and every query (background); scalar.
 
     0 for crops with neither, which a small micro-batch can be.
 
     Args:
-        logits: of `BoxClassifier`.
-        labels: int64 [K], 1..L.
+        logits, labels: of `BoxClassifier`, and the classes of its boxes, 1..L.
     """
     parts = logits.boxes.shape[1]
     both = torch.cat([logits.boxes.flatten(0, 1), logits.queries])

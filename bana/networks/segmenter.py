@@ -2,6 +2,7 @@
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float, Real
 from torch import Tensor, nn
 
 from bana.losses import cosine_scores
@@ -34,12 +35,12 @@ class Segmenter(nn.Module):
         self.weight = nn.Parameter(torch.randn(n_classes + 1, channels) / channels**0.5)
         self.temperature = temperature
 
-    def forward(self, images: Tensor) -> Tensor:
-        """phi, float [N, channels, h, w], of RGB images [N, 3, H, W]; see `Backbone`."""
+    def forward(self, images: Real[Tensor, "N 3 H W"]) -> Float[Tensor, "N channels h w"]:
+        """phi of RGB images; see `Backbone`."""
         return self.neck(self.backbone(images))
 
-    def scores(self, images: Tensor) -> Tensor:
-        """Cosine of every pixel with every class, [N, L + 1, H, W] in [-1, 1]."""
+    def scores(self, images: Real[Tensor, "N 3 H W"]) -> Float[Tensor, "N C H W"]:
+        """Cosine of every pixel with every class, in [-1, 1]; C = L + 1."""
         phi = self(images)
         stride = self.backbone.stride
         height, width = images.shape[2:]
@@ -59,8 +60,8 @@ class AtrousPyramid(nn.Module):
             nn.init.normal_(branch.weight, std=0.01)
             nn.init.zeros_(branch.bias)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Features [N, D, h, w] to phi [N, width, h, w], at least 0."""
+    def forward(self, features: Float[Tensor, "N D h w"]) -> Float[Tensor, "N width h w"]:
+        """Features to phi, at least 0."""
         return F.relu(sum(branch(features) for branch in self.branches))
 
 

@@ -402,6 +402,7 @@ def spoiled(value: float) -> torch.Tensor:
     return probabilities
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("crf", [dense, exact])
 @pytest.mark.parametrize(
     ("change", "reason"),

@@ -47,6 +47,7 @@ def three_pixels(sure: float = 0.9) -> tuple[Tensor, Tensor]:
     return phi.T[None, :, None, :].clone(), torch.eye(3)
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_authors_crf_sees_a_normalised_image_that_wraps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Mean-subtracted BGR, cast to uint8, wraps below 0; the CRF wants the stored RGB."""
     seen = []

@@ -287,6 +287,7 @@ def test_signals_are_left_as_they_were(tmp_path: Path) -> None:
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_resumed_with_dropout_is_unbroken(tmp_path: Path) -> None:
     settings, batches = Optimisation(6, 4, 1e-2), [crops(seed) for seed in range(6)]
     every = Machine(accelerator="cpu", checkpoint_minutes=0)
