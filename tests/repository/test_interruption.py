@@ -66,10 +66,17 @@ def test_the_unbroken_run_trained_and_kept_its_confidence(unbroken: Path) -> Non
 
 
 def test_killed_at_random_moments_and_resumed(runs: Path, unbroken: Path) -> None:
+    # Moments of the first half of a run, however long that takes here and now; what is killed goes
+    # on in the next one, so that kills reach the second half too.
+    began = time.monotonic()
+    process = start(job_profile(ITERATIONS), runs, *WORDS)
+    process.join()
+    whole = time.monotonic() - began
+    shutil.rmtree(runs / "job")
     chance, kills, finished = random.Random(0), 0, 0
     while kills < KILLS or not finished:
         process = start(job_profile(ITERATIONS), runs, *WORDS)
-        process.join(chance.uniform(0.0, 0.35) if kills < KILLS else None)
+        process.join(chance.uniform(0.0, whole / 2) if kills < KILLS else None)
         if process.exitcode is None:
             process.kill()
             process.join()
