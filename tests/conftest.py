@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 from types import ModuleType
 
+import hypothesis
 import jaxtyping
 import pytest
 
@@ -26,6 +27,10 @@ SHAPED = (
 # nothing of the package may be imported earlier; with the tower an int may stand for a float.
 TOWER = "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
 jaxtyping.install_import_hook(SHAPED, TOWER)
+
+# A busy machine is no failure.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 
 def pytest_configure(config: pytest.Config) -> None:

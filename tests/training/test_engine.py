@@ -15,10 +15,10 @@ from torch import nn
 from training_jobs import job_profile, know_jobs, tiny
 
 from bana.commands.main import main
-from bana.experiment import stages, trained
+from bana.experiment import classifying, stages, trained
 from bana.networks.classifier import BoxClassifier, box_loss
 from bana.networks.segmenter import Segmenter, build_neck
-from bana.training import engine, runs
+from bana.training import classification, engine, runs
 from bana.training.classification import train_classifier
 from bana.training.engine import Engine
 from bana.training.machine import (
@@ -402,7 +402,7 @@ def test_memory_that_runs_out_is_one_line(error: Exception, job, monkeypatch, ca
     def fail(*arguments) -> None:
         raise error
 
-    monkeypatch.setattr(stages.training, "box_loss", fail)
+    monkeypatch.setattr(classification, "box_loss", fail)
     assert main(TRAIN) == 2
     assert "ran out of memory with micro-batches of 4 crops: use --accumulate" in said(capsys)
 
@@ -411,7 +411,7 @@ def test_other_errors_are_not_called_memory(job, monkeypatch) -> None:
     def fail(*arguments) -> None:
         raise RuntimeError("a mistake")
 
-    monkeypatch.setattr(stages.training, "box_loss", fail)
+    monkeypatch.setattr(classification, "box_loss", fail)
     with pytest.raises(RuntimeError, match="a mistake"):
         main(TRAIN)
 
@@ -464,7 +464,7 @@ def test_a_result_that_cannot_be_written_is_one_line(job, monkeypatch, capsys) -
 
 def test_restart_begins_anew(job, monkeypatch, capsys) -> None:
     assert main(TRAIN) == 0
-    monkeypatch.setattr(stages.training, "train_classifier", None)
+    monkeypatch.setattr(classifying, "train_classifier", None)
     assert main(TRAIN) == 0  # finished: nothing to do
     with pytest.raises(TypeError):
         main([*TRAIN, "--restart"])
@@ -474,7 +474,11 @@ def test_a_run_says_what_it_was(job) -> None:
     stages.classifier(job, "bap", None, CPU)
     (folder,) = stages.run_dir("job").glob("classifier-bap-*")
     settings = stages.read_json(folder / "settings.json")
-    assert settings["profile"]["name"] == "job" and settings["machine"]["precision"] == "32-true"
+    assert settings["training"] == "classifier-bap"
+    assert settings["settings"]["optimisation"]["iterations"] == job.classifier.iterations
+    assert (
+        settings["settings"]["pooling"] == "bap" and settings["machine"]["precision"] == "32-true"
+    )
     environment = stages.read_json(folder / "environment.json")
     assert environment["torch"] == torch.__version__ and environment["device"].startswith("cpu")
     header = (folder / "metrics.csv").read_text().splitlines()[0].split(",")
