@@ -56,8 +56,9 @@ def classifier(pooling: str = "bap") -> BoxClassifier:
 
 
 def segmenter() -> Segmenter:
+    body = backbone()  # first, since it seeds what the neck is drawn from
     neck, channels = build_neck("aspp-small", 16)
-    return Segmenter(backbone(), neck, channels, 2)
+    return Segmenter(body, neck, channels, 2)
 
 
 def settings(iterations: int, rate: float = 0.02) -> Optimisation:
