@@ -229,12 +229,13 @@ def test_labels_of_either_type(label_type: torch.dtype) -> None:
     )
 
 
-def test_baselines_equal_the_loops() -> None:
-    phi, weight, y_crf, y_ret = scene(12)
-    cosines = loop_cosines(phi, weight)
+def loop_baselines(
+    cosines, y_crf: Tensor, y_ret: Tensor, tau: float, lam: float, beta: float
+) -> dict[str, float]:
+    """Cross-entropies, entropy regularisation and bootstrapping, pixel by pixel."""
     every, entropy, mixed, reliable = [], [], [], []
     for n, y, x in [tuple(p) for p in (y_crf != 255).nonzero().tolist()]:
-        log_h = reference.log_softmax(20 * cosines[n, :, y, x])
+        log_h = reference.log_softmax(tau * cosines[n, :, y, x])
         nll = -log_h[y_crf[n, y, x]]
         every.append(nll)
         if y_ret[n, y, x] == y_crf[n, y, x]:
@@ -242,18 +243,122 @@ def test_baselines_equal_the_loops() -> None:
         elif y_ret[n, y, x] != 255:
             own = -sum(math.exp(value) * value for value in log_h)
             entropy.append(own)
-            mixed.append(0.95 * nll + 0.05 * own)
+            mixed.append(beta * nll + (1 - beta) * own)
 
     def mean(values: list[float]) -> float:
         return sum(values) / len(values)
 
-    assert cross_entropy_loss(phi, weight, y_crf).item() == pytest.approx(mean(every))
-    ignoring = cross_entropy_loss(phi, weight, agreement(y_crf, y_ret))
-    assert ignoring.item() == pytest.approx(mean(reliable))
-    regularised = entropy_regularised_loss(phi, weight, y_crf, y_ret)
-    assert regularised.item() == pytest.approx(mean(reliable) + 0.1 * mean(entropy))
-    bootstrapped = bootstrapped_loss(phi, weight, y_crf, y_ret)
-    assert bootstrapped.item() == pytest.approx(mean(reliable) + 0.1 * mean(mixed))
+    return {
+        "plain": mean(every),
+        "ignoring": mean(reliable),
+        "entropy": mean(reliable) + lam * mean(entropy),
+        "bootstrapped": mean(reliable) + lam * mean(mixed),
+    }
+
+
+def test_baselines_equal_the_loops() -> None:
+    phi, weight, y_crf, y_ret = scene(12)
+    expected = loop_baselines(loop_cosines(phi, weight), y_crf, y_ret, 20, 0.1, 0.95)
+    made = {
+        "plain": cross_entropy_loss(phi, weight, y_crf),
+        "ignoring": cross_entropy_loss(phi, weight, agreement(y_crf, y_ret)),
+        "entropy": entropy_regularised_loss(phi, weight, y_crf, y_ret),
+        "bootstrapped": bootstrapped_loss(phi, weight, y_crf, y_ret),
+    }
+    assert {name: value.item() for name, value in made.items()} == pytest.approx(expected)
+
+
+@settings(deadline=None, max_examples=10)
+@given(st.integers(0, 999), st.floats(0.5, 30), st.floats(1, 10), st.floats(0, 3), st.floats(0, 1))
+def test_every_setting_reaches_its_loss(
+    seed: int, tau: float, gamma: float, lam: float, beta: float
+) -> None:
+    phi, weight, y_crf, y_ret = inputs = scene(seed)
+    cosines = loop_cosines(phi, weight)
+    expected = loop_baselines(cosines, y_crf, y_ret, tau, lam, beta)
+    made = {
+        "plain": cross_entropy_loss(phi, weight, y_crf, tau),
+        "ignoring": cross_entropy_loss(phi, weight, agreement(y_crf, y_ret), tau),
+        "entropy": entropy_regularised_loss(*inputs, tau, lam),
+        "bootstrapped": bootstrapped_loss(*inputs, tau, lam, beta),
+    }
+    assert {name: value.item() for name, value in made.items()} == pytest.approx(expected)
+    noise_aware = noise_aware_loss(*inputs, tau, gamma, lam).total.item()
+    whole = reference.noise_aware(cosines, y_crf, y_ret, tau, gamma, lam)
+    assert noise_aware == pytest.approx(whole)
+
+
+# Every loss of (phi, W, Y_crf, Y_ret), and the pixels that count in it, of (S, ~S, Y_crf).
+EVERY_LOSS = {
+    "cross-entropy": (
+        lambda phi, w, crf, ret: cross_entropy_loss(phi, w, crf, 2),
+        lambda reliable, unreliable, crf: crf != 255,
+    ),
+    "cross-entropy on S": (
+        lambda phi, w, crf, ret: cross_entropy_loss(phi, w, agreement(crf, ret), 2),
+        lambda reliable, unreliable, crf: reliable,
+    ),
+    "entropy": (
+        lambda phi, w, crf, ret: entropy_regularised_loss(phi, w, crf, ret, 2),
+        lambda reliable, unreliable, crf: reliable | unreliable,
+    ),
+    "bootstrapping": (
+        lambda phi, w, crf, ret: bootstrapped_loss(phi, w, crf, ret, 2),
+        lambda reliable, unreliable, crf: reliable | unreliable,
+    ),
+    "noise-aware": (
+        lambda phi, w, crf, ret: noise_aware_loss(phi, w, crf, ret, 2).total,
+        lambda reliable, unreliable, crf: reliable | unreliable,
+    ),
+    "noise-aware, sigma not constant": (
+        lambda phi, w, crf, ret: (
+            noise_aware_loss(phi, w, crf, ret, 2, detach_confidence=False).total
+        ),
+        lambda reliable, unreliable, crf: reliable | unreliable,
+    ),
+}
+
+
+@pytest.mark.parametrize("loss", EVERY_LOSS)
+@pytest.mark.parametrize("seed", range(4))
+def test_gradient_is_0_at_ignored_pixels_and_nowhere_else(loss: str, seed: int) -> None:
+    phi, weight, y_crf, y_ret = scene(seed)
+    # As many cells as pixels, so that the gradient of a cell is that of its pixel alone.
+    phi = F.interpolate(phi, LARGE, mode="bilinear").requires_grad_()
+    function, counted = EVERY_LOSS[loss]
+    (gradient,) = torch.autograd.grad(function(phi, weight, y_crf, y_ret), phi)
+    expected = counted(*reliable_pixels(y_crf, y_ret), y_crf)
+    assert expected.any() and not expected.all()
+    assert torch.equal((gradient != 0).any(1), expected)
+
+
+@pytest.mark.parametrize("loss", EVERY_LOSS)
+def test_pixels_that_do_not_count_might_as_well_not_be_there(loss: str) -> None:
+    phi, weight, y_crf, y_ret = scene(15)
+    phi = F.interpolate(phi, LARGE, mode="bilinear")
+    function, counted = EVERY_LOSS[loss]
+    kept = counted(*reliable_pixels(y_crf, y_ret), y_crf)
+    fewer = phi.permute(1, 0, 2, 3)[:, kept][None, :, None]  # [1, D, 1, pixels that count]
+    less = function(fewer, weight, y_crf[kept][None, None], y_ret[kept][None, None])
+    torch.testing.assert_close(function(phi, weight, y_crf, y_ret), less)
+
+
+def test_bootstrapping_pulls_towards_a_constant_target() -> None:
+    phi, weight, y_crf, y_ret = scene(16)
+    phi.requires_grad_()
+    reliable, unreliable = reliable_pixels(y_crf, y_ret)
+    log_h = (2 * cosine_scores(phi, weight, LARGE)).log_softmax(1)
+    labels = F.one_hot(y_crf.long() % 255, C).movedim(3, 1)
+
+    def by_hand(own: Tensor) -> Tensor:
+        cross_entropy = -(labels * log_h).sum(1)[reliable].mean()
+        target = 0.6 * labels + 0.4 * own
+        return cross_entropy + 0.5 * -(target * log_h).sum(1)[unreliable].mean()
+
+    constant, moving = (gradients(by_hand(h), phi)[0] for h in (log_h.exp().detach(), log_h.exp()))
+    made = bootstrapped_loss(phi, weight, y_crf, y_ret, 2, 0.5, 0.6)
+    torch.testing.assert_close(gradients(made, phi)[0], constant)
+    assert (constant - moving).abs().max() > 1e-3
 
 
 def test_inputs_stay_as_they_are() -> None:

@@ -5,7 +5,12 @@ import torch
 from squares import batch, rates_of, segmenter, settings
 from torch import Tensor, nn
 
-from bana.losses import cosine_scores, noise_aware_loss
+from bana.losses import (
+    bootstrapped_loss,
+    cosine_scores,
+    entropy_regularised_loss,
+    noise_aware_loss,
+)
 from bana.training import segmentation
 from bana.training.segmentation import LOSSES, confidence_of, train_segmenter
 
@@ -57,10 +62,34 @@ def test_losses_are_what_they_are_called() -> None:
         ("crf", plain(y_crf)),
         ("ret", plain(y_ret)),
         ("ignore", plain(agreed)),
+        ("entropy", entropy_regularised_loss(phi, weight, y_crf, y_ret, 10)),
+        ("bootstrap", bootstrapped_loss(phi, weight, y_crf, y_ret, 10)),
         ("nal", noise_aware_loss(phi, weight, y_crf, y_ret, 10).total),
     ]:
         torch.testing.assert_close(LOSSES[name](phi, weight, y_crf, y_ret, 10), expected)
     assert set(LOSSES) == {"crf", "ret", "ignore", "entropy", "bootstrap", "nal"}
+
+
+@pytest.mark.parametrize("loss", list(LOSSES))
+def test_loss_gets_what_the_batch_and_the_model_say(loss: str, monkeypatch) -> None:
+    model, data, given = segmenter(), batch(), []
+    data["y_ret"] = data["y_ret"].flip(1)
+    real = LOSSES[loss]
+
+    def record(*arguments) -> Tensor:
+        given.append(arguments)
+        return real(*arguments)
+
+    monkeypatch.setitem(LOSSES, loss, record)
+    model.temperature = 7.5
+    with torch.no_grad():
+        expected = model.train()(data["image"])
+    train_segmenter(model, [data], settings(1), loss)
+    ((phi, weight, y_crf, y_ret, temperature),) = given
+    torch.testing.assert_close(phi, expected)
+    assert weight is model.weight and temperature == 7.5
+    assert torch.equal(y_crf, data["y_crf"]) and torch.equal(y_ret, data["y_ret"])
+    assert not torch.equal(y_crf, y_ret)
 
 
 def test_unknown_loss_is_named() -> None:
