@@ -154,3 +154,143 @@ def test_show_turns_photographs_into_jpeg(shown):
 def test_show_refuses_a_figure_without_description():
     with pytest.raises(ValueError, match="alt"):
         plotting.show(line_figure(), " ")
+
+
+NAMES = ["background", "cat", "dog", "tree"]
+IMAGE = torch.zeros(3, 30, 40, dtype=torch.uint8)
+
+
+def colour_of(palette, label):
+    return tuple(float(part) for part in palette[label] / 255)
+
+
+def test_each_box_has_the_colour_and_the_name_of_its_class():
+    palette = plotting.label_palette(3)
+    _, ax = plt.subplots()
+    boxes = torch.tensor([[0.0, 0.0, 4.0, 4.0], [10.0, 5.0, 20.0, 25.0]])
+    plotting.draw_boxes(ax, boxes, [3, 1], NAMES)
+    white, inner = ax.patches[::2], ax.patches[1::2]
+    for patch, text, box, label in zip(inner, ax.texts, boxes.tolist(), (3, 1), strict=True):
+        assert patch.get_edgecolor()[:3] == pytest.approx(colour_of(palette, label))
+        assert patch.get_xy() == (box[0] - 0.5, box[1] - 0.5)
+        assert (patch.get_width(), patch.get_height()) == (box[2] - box[0], box[3] - box[1])
+        assert text.get_text() == NAMES[label]
+        assert text.get_position() == (box[0] - 0.5, box[1] - 0.5)
+        face = text.get_bbox_patch().get_facecolor()
+        assert face[:3] == pytest.approx(colour_of(palette, label))
+    # A white rim keeps a box visible on a ground of its own colour.
+    assert all(patch.get_edgecolor()[:3] == (1, 1, 1) for patch in white)
+    assert all(w.get_linewidth() > i.get_linewidth() for w, i in zip(white, inner, strict=True))
+
+
+def test_names_are_legible_on_their_colour():
+    palette = plotting.label_palette(8)
+    _, ax = plt.subplots()
+    names = ["background", *"abcdefgh"]
+    plotting.draw_boxes(ax, torch.tensor([[0.0, 0.0, 4.0, 4.0]] * 8), list(range(1, 9)), names)
+    for text, label in zip(ax.texts, range(1, 9), strict=True):
+        ink = {"white": 1.0, "black": 0.0}[text.get_color()]
+        ground = luminance(palette[label])
+        lighter, darker = max(ink, ground), min(ink, ground)
+        assert (lighter + 0.05) / (darker + 0.05) > 3
+
+
+def test_a_palette_that_is_given_is_used():
+    palette = plotting.label_palette(3)[::-1].copy()
+    _, ax = plt.subplots()
+    plotting.draw_boxes(ax, torch.tensor([[0.0, 0.0, 4.0, 4.0]]), [1], NAMES, palette)
+    assert ax.patches[1].get_edgecolor()[:3] == pytest.approx(colour_of(palette, 1))
+
+
+def test_heatmap_shows_its_values_between_its_limits():
+    values = torch.arange(12.0).reshape(1, 3, 4) / 10
+    for limits, expected in (((0.0, 1.0), (0.0, 1.0)), ((0.2, 0.6), (0.2, 0.6)), (None, (0, 1.1))):
+        fig, ax = plt.subplots()
+        plotting.heatmap(ax, values, "attention (1)", limits=limits, title="A")
+        assert np.array_equal(ax.images[0].get_array(), values[0].numpy())
+        assert ax.images[0].get_clim() == pytest.approx(expected)
+        assert ax.get_title() == "A"
+        bar = fig.axes[1]
+        assert bar.get_ylim() == pytest.approx(expected)
+    plain, ax = plt.subplots()
+    plotting.heatmap(ax, values, "attention (1)")
+    assert ax.images[0].get_clim() == (0.0, 1.0), "0 to 1 where nothing is said"
+    assert ax.images[0].get_alpha() == 1.0
+
+
+def test_heatmap_lies_over_the_grey_photograph():
+    image = torch.stack([torch.full((30, 40), v, dtype=torch.uint8) for v in (30, 60, 90)])
+    _, ax = plt.subplots()
+    plotting.heatmap(ax, torch.rand(3, 4), "attention (1)", image)
+    below, above = ax.images
+    assert np.unique(below.get_array()) == pytest.approx(60)
+    assert below.get_cmap().name == "gray" and below.get_clim() == (0, 255)
+    assert 0 < above.get_alpha() < 1
+    assert above.get_zorder() >= below.get_zorder()
+
+
+def test_a_grid_has_every_picture_and_title_at_its_place():
+    rows = [[np.full((4, 6, 3), 10 * i + j, dtype=np.uint8) for j in range(3)] for i in range(2)]
+    fig = plotting.image_grid(rows, ["a", "b", "c"], ["first", "second"])
+    axes = np.array(fig.axes).reshape(2, 3)
+    shown = [[int(ax.images[0].get_array().flat[0]) for ax in row] for row in axes]
+    assert shown == [[0, 1, 2], [10, 11, 12]]
+    assert [[ax.get_title() for ax in row] for row in axes] == [["a", "b", "c"], ["", "", ""]]
+    assert [[t.get_text() for t in ax.texts] for ax in axes[:, 0]] == [["first"], ["second"]]
+    assert not any(ax.texts for ax in axes[:, 1:].flat)
+    fig.canvas.draw()
+    places = [[ax.get_position() for ax in row] for row in axes]
+    assert all(row[0].x0 < row[1].x0 < row[2].x0 for row in places)
+    assert places[0][0].y0 > places[1][0].y0
+
+
+def test_an_image_is_shown_as_it_is():
+    image = torch.arange(3 * 4 * 5, dtype=torch.uint8).reshape(3, 4, 5)
+    _, ax = plt.subplots()
+    plotting.show_image(ax, image, "scene")
+    assert np.array_equal(ax.images[0].get_array(), image.permute(1, 2, 0).numpy())
+    assert ax.get_title() == "scene" and not ax.axison
+
+
+def test_legend_names_each_colour():
+    palette = plotting.label_palette(3)
+    fig = plotting.image_grid([[IMAGE]])
+    plotting.class_legend(fig, [2, 0, 255], NAMES, palette, white="unreliable")
+    (legend,) = fig.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["dog", "background", "unreliable"]
+    for patch, label in zip(legend.get_patches(), (2, 0, 255), strict=True):
+        assert patch.get_facecolor()[:3] == pytest.approx(colour_of(palette, label))
+    other = plotting.image_grid([[IMAGE]])
+    plotting.class_legend(other, [255], NAMES, palette)
+    assert [text.get_text() for text in other.legends[0].get_texts()] == ["ignored"]
+
+
+def test_lines_are_the_series_that_their_names_say():
+    plotting.use_style()
+    _, ax = plt.subplots()
+    series = {"gap": [1.0, 2.0, 3.0], "bap": [3.0, 2.0, 1.0]}
+    plotting.line_plot(ax, [0, 10, 20], series, "iteration", "loss (nats)", "Training")
+    for line, (name, values) in zip(ax.lines, series.items(), strict=True):
+        assert line.get_label() == name
+        assert line.get_xdata().tolist() == [0, 10, 20] and line.get_ydata().tolist() == values
+    assert len({line.get_color() for line in ax.lines}) == 2
+    assert (ax.get_xlabel(), ax.get_ylabel(), ax.get_title()) == (
+        "iteration",
+        "loss (nats)",
+        "Training",
+    )
+    entries = ax.get_legend()
+    assert [text.get_text() for text in entries.get_texts()] == ["gap", "bap"]
+    colours = [handle.get_color() for handle in entries.get_lines()]
+    assert colours == [line.get_color() for line in ax.lines]
+    _, alone = plt.subplots()
+    plotting.line_plot(alone, [0, 1], {"gap": [1, 2]}, "iteration", "loss (nats)")
+    assert alone.get_legend() is None
+
+
+def test_masks_are_coloured_class_by_class():
+    palette = plotting.label_palette(3)
+    mask = torch.tensor([[0, 1], [3, 255]], dtype=torch.uint8)
+    drawn = plotting.colour_mask(mask, palette)
+    for (row, column), label in np.ndenumerate(mask.numpy()):
+        assert drawn[row, column].tolist() == palette[label].tolist()
