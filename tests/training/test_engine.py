@@ -1,10 +1,14 @@
 """The machine's part of a training: pieces of a batch, precision, memory, checkpoints, errors."""
 
+import csv
 import errno
 import os
 import signal
 import sys
+import time
 import types
+from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -354,6 +358,129 @@ def test_a_loss_that_is_not_finite_leaves_the_checkpoint_before_it(tmp_path: Pat
         train_segmenter(model, batches, settings, "crf", spoil, hold)
     assert Run(tmp_path, "key").load()["iteration"] == 1
     assert len(hold.history) == 1
+
+
+def numbered(*values: float) -> dict:
+    """A micro-batch for `train_number`."""
+    return {"image": torch.tensor(values)[:, None]}
+
+
+def train_number(hold: Engine, batches: list[dict], accuracy: float = 1.0) -> float:
+    """Train one weight w from 0 on the loss (w - 1) x, x the micro-batch's mean, at rate 1, .1, ...
+
+    A step takes the rate times the mean x off the weight.
+    """
+    model = nn.Linear(1, 1, bias=False)
+    nn.init.zeros_(model.weight)
+    sgd = torch.optim.SGD(model.parameters(), 1.0)
+    schedule = torch.optim.lr_scheduler.MultiStepLR(sgd, [1])
+    network, sgd = hold.start(model, sgd, schedule)
+    for number, micro_batches in hold.steps(batches, 9, "toy"):
+        sgd.zero_grad()
+        for batch in micro_batches:
+            loss = network(batch["image"]).mean() - batch["image"].mean()
+            hold.backward(loss)
+            hold.log(loss=loss, accuracy=torch.tensor(accuracy))
+        sgd.step()
+        schedule.step()
+        hold.extra[number] = torch.tensor(float(number))
+    return model.weight.item()
+
+
+@pytest.mark.parametrize("accumulation", [1, 2, 3])
+def test_micro_batches_weigh_the_same_whatever_their_size_and_number(accumulation: int) -> None:
+    # The last step has fewer micro-batches than the others; each weighs the more.
+    batches = [numbered(1.0), numbered(2.0, 4.0, 9.0), numbered(7.0, 8.0), numbered(11.0)]
+    means = [1.0, 5.0, 7.5, 11.0]
+    steps = [means[i : i + accumulation] for i in range(0, 4, accumulation)]
+    hold = Engine(Machine(accelerator="cpu", accumulation=accumulation))
+    weight, expected = train_number(hold, batches), 0.0
+    for number, (step, row) in enumerate(zip(steps, hold.history, strict=True)):
+        mean = sum(step) / len(step)
+        assert row["loss"] == pytest.approx(expected * mean - mean)
+        expected -= (1.0 if number == 0 else 0.1) * mean
+    assert weight == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("place", range(3))
+def test_one_micro_batch_without_a_finite_loss_stops_the_training(
+    value: float, place: int, tmp_path: Path
+) -> None:
+    whole = [numbered(1.0)] * 3
+    broken = [numbered(value if number == place else 1.0) for number in range(3)]
+    machine = Machine(accelerator="cpu", accumulation=3, checkpoint_minutes=0)
+    hold = Engine(machine, Run(tmp_path, "key"))
+    with pytest.raises(FloatingPointError, match="infinite or NaN at iteration 2"):
+        train_number(hold, [*whole, *broken, *whole])
+    assert len(hold.history) == 1
+    assert Run(tmp_path, "key").load()["iteration"] == 1
+    rows = (tmp_path / "metrics.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in rows] == ["iteration", "1"]
+
+
+def test_numbers_other_than_the_loss_may_be_missing() -> None:
+    hold = Engine(Machine(accelerator="cpu", accumulation=2))
+    train_number(hold, [numbered(1.0)] * 2, float("nan"))
+    (row,) = hold.history
+    assert row["loss"] == -1 and row["accuracy"] != row["accuracy"]
+
+
+EVERY_STEP = Machine(accelerator="cpu", checkpoint_minutes=0)
+BATCHES = [numbered(1.0), numbered(2.0), numbered(4.0), numbered(8.0)]
+
+
+@pytest.fixture
+def half_done(tmp_path: Path) -> Path:
+    """The folder of a training that did the first two of four steps."""
+    train_number(Engine(EVERY_STEP, Run(tmp_path, "key")), BATCHES[:2])
+    return tmp_path
+
+
+def test_a_training_goes_on_with_all_that_it_had(half_done: Path, capsys) -> None:
+    unbroken = Engine(CPU)
+    weight = train_number(unbroken, BATCHES)
+    hold = Engine(EVERY_STEP, Run(half_done, "key"))
+    assert hold.done == 2 and len(hold.history) == 2 and hold.seconds > 0
+    assert hold.extra == {1: 1.0, 2: 2.0}
+    assert "going on after iteration 2" in capsys.readouterr().out
+    assert train_number(hold, BATCHES[2:]) == pytest.approx(weight)
+    assert hold.history == unbroken.history and list(hold.extra) == [1, 2, 3, 4]
+
+
+def test_restart_forgets_all_that_a_training_had(half_done: Path, capsys) -> None:
+    other = half_done / "other"
+    train_number(Engine(EVERY_STEP, Run(other, "key")), BATCHES[:1])
+    hold = Engine(replace(EVERY_STEP, restart=True), Run(half_done, "key"), {"given": 1})
+    assert (hold.done, hold.history, hold.seconds) == (0, [], 0)
+    assert hold.extra == {"given": 1}
+    assert not list(half_done.glob("checkpoint-*")) and list(other.glob("checkpoint-*"))
+    assert "going on" not in capsys.readouterr().out
+    unbroken = Engine(CPU)
+    assert train_number(hold, BATCHES) == train_number(unbroken, BATCHES)
+    assert hold.history == unbroken.history
+    rows = (half_done / "metrics.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in rows] == ["iteration", "1", "2", "3", "4"]
+
+
+def test_restart_without_a_run_or_a_checkpoint_is_a_start(tmp_path: Path) -> None:
+    for run in (None, Run(tmp_path / "new", "key")):
+        assert Engine(replace(CPU, restart=True), run).done == 0
+
+
+def test_metrics_tell_rate_and_speed_of_the_step(tmp_path: Path, monkeypatch) -> None:
+    # A clock that goes on by a quarter of a second whenever it is looked at.
+    clock = types.SimpleNamespace(
+        perf_counter=(0.25 * tick for tick in count()).__next__, monotonic=time.monotonic
+    )
+    monkeypatch.setattr(engine, "time", clock)
+    machine = replace(EVERY_STEP, accumulation=2)
+    train_number(Engine(machine, Run(tmp_path, "key")), [*BATCHES, numbered(1.0, 2.0, 3.0)])
+    with (tmp_path / "metrics.csv").open(newline="") as opened:
+        rows = [{n: float(v) for n, v in row.items()} for row in csv.DictReader(opened)]
+    assert [row["learning_rate"] for row in rows] == pytest.approx([1.0, 0.1, 0.1])
+    assert [row["seconds"] for row in rows] == [0.25, 0.5, 0.75]
+    assert [row["samples_per_second"] for row in rows] == [2 / 0.25, 2 / 0.25, 3 / 0.25]
 
 
 def test_smallest_memory_of_a_training() -> None:
