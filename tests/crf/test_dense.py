@@ -198,12 +198,16 @@ def test_lattice_approximates_the_gaussian():
     assert (result - exact).abs().max() < 0.02
 
 
-def test_both_ways_to_sort_agree():
-    g = torch.Generator().manual_seed(0)
-    keys = torch.randint(0, 50, (1000,), generator=g)
-    huge = keys + (1 << 61)  # leaves no room to pack the place beside the key
-    for fast, general in zip(_sort(keys), _sort(huge), strict=True):
-        assert torch.equal(fast % (1 << 61), general % (1 << 61))
+@given(
+    keys=st.lists(st.integers(0, 9) | st.integers(0, 2**62 - 1), min_size=1, max_size=40),
+    repeats=st.integers(1, 3),
+)
+def test_keys_of_any_size_are_sorted_and_equal_ones_keep_their_order(keys, repeats):
+    # Large keys leave no room to pack the place beside them, and are sorted in another way.
+    keys = keys * repeats
+    ascending, order = _sort(torch.tensor(keys))
+    assert order.tolist() == sorted(range(len(keys)), key=keys.__getitem__)
+    assert ascending.tolist() == sorted(keys)
 
 
 def check_against_exact(image, probabilities, parameters):
@@ -436,6 +440,126 @@ def test_wrong_arguments_are_named(crf, change, reason):
 def test_parameters_that_mean_nothing_are_refused(change):
     with pytest.raises(ValueError, match=next(iter(change))):
         CrfParameters(**change)
+
+
+def patches(colours: list[tuple[int, int, int]], seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Pixels that each have one of a few colours, so that even narrow kernels couple them."""
+    g = torch.Generator().manual_seed(seed)
+    chosen = torch.randint(0, len(colours), (10, 12), generator=g)
+    image = torch.tensor(colours, dtype=torch.uint8)[chosen].permute(2, 0, 1)
+    return image, (2 * torch.randn(3, 10, 12, generator=g)).softmax(0)
+
+
+def assert_right_or_refused(image, probabilities, parameters):
+    """The lattice gives what all pairs give, up to its usual error, or says that it cannot."""
+    expected = all_pairs(image, probabilities, parameters).float()
+    effect = (expected - probabilities).abs().mean()
+    try:
+        result = dense(image, probabilities, parameters)
+    except ValueError as error:
+        assert "narrow" in str(error)
+    else:
+        assert (result - expected).abs().mean() < 0.4 * effect + 1e-4
+
+
+COLOUR = st.tuples(*[st.integers(0, 255)] * 3)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    colours=st.lists(COLOUR, min_size=1, max_size=4),
+    rgb=st.floats(-3, 1),
+    xy=st.floats(1, 10),
+    seed=st.integers(0, 99),
+)
+def test_any_deviation_of_colour_is_right_or_refused(colours, rgb, xy, seed):
+    image, probabilities = patches(colours, seed)
+    parameters = CrfParameters(1, xy, 10**rgb, gaussian_weight=0, iterations=1)
+    assert_right_or_refused(image, probabilities, parameters)
+
+
+@pytest.mark.parametrize("xy", [1, 5])
+def test_the_narrowest_kernel_that_is_not_refused_is_right(xy):
+    """Keys fill their 62 bits there: if one wrapped round, colours would mix."""
+    image, probabilities = patches([(0, 0, 0), (255, 0, 90), (20, 255, 0), (0, 110, 255)], 0)
+    parameters = CrfParameters(1, xy, 1, gaussian_weight=0, iterations=1)
+    refused, accepted = 1e-6, 1.0
+    for _ in range(30):
+        middle = math.sqrt(refused * accepted)
+        try:
+            dense(image, probabilities, replace(parameters, bilateral_rgb=middle))
+        except ValueError:
+            refused = middle
+        else:
+            accepted = middle
+    assert 1e-5 < accepted < 1e-2
+    for factor in (1, 1.01, 1.1, 1.5, 2, 4, 16):
+        narrow = replace(parameters, bilateral_rgb=factor * accepted)
+        expected = all_pairs(image, probabilities, narrow).float()
+        result = dense(image, probabilities, narrow)
+        effect = (expected - probabilities).abs().mean()
+        assert (result - expected).abs().mean() < 0.25 * effect
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="with next to no change of colour the keys stay small while single precision, of "
+    "positions a million deviations from 0, does not hold the place beside the colour any more",
+)
+@pytest.mark.parametrize("colours", [[(128, 128, 128)], [(90, 200, 10), (90, 200, 11)]])
+def test_one_colour_and_next_to_no_deviation_is_right_or_refused(colours):
+    image, probabilities = patches(colours, 1)
+    for rgb in (1e-4, 1e-5, 1e-6, 1e-7, 1e-8):
+        parameters = CrfParameters(1, 2, rgb, gaussian_weight=0, iterations=1)
+        assert_right_or_refused(image, probabilities, parameters)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"bilateral_weight": 1},
+        {"bilateral_weight": 0},
+        {"bilateral_xy": 2},
+        {"bilateral_rgb": 150},
+        {"gaussian_weight": 0.5},
+        {"gaussian_weight": 0},
+        {"gaussian_xy": 4},
+        {"iterations": 1},
+    ],
+    ids=str,
+)
+def test_every_parameter_acts_as_it_does_on_all_pairs(change):
+    image, probabilities = patches([(200, 60, 30), (220, 90, 30), (90, 60, 120)], 3)
+    parameters = CrfParameters(3, 5, 25, 2, 1, 2)
+    before, after = (
+        all_pairs(image, probabilities, p).float()
+        for p in (parameters, replace(parameters, **change))
+    )
+    effect = (after - before).abs().mean()
+    assert effect > 0.01
+    changed = replace(parameters, **change)
+    torch.testing.assert_close(exact(image, probabilities, changed), after, atol=1e-5, rtol=0)
+    lattice = dense(image, probabilities, changed)
+    assert (lattice - after).abs().mean() < 0.3 * effect
+
+
+def test_the_networks_parameters_are_the_published_ones():
+    published = {
+        "labels": (4, 55, 3, 3, 3, 10),
+        "DeepLab-V1": (4, 121, 5, 3, 3, 10),
+        "DeepLab-V2": (4, 67, 3, 3, 1, 10),
+    }
+    ours = (LABEL_CRF, DEEPLAB_V1_CRF, DEEPLAB_V2_CRF)
+    for parameters, numbers in zip(ours, published.values(), strict=True):
+        named = (
+            parameters.bilateral_weight,
+            parameters.bilateral_xy,
+            parameters.bilateral_rgb,
+            parameters.gaussian_weight,
+            parameters.gaussian_xy,
+            parameters.iterations,
+        )
+        assert named == numbers
 
 
 def test_a_kernel_too_narrow_for_keys_is_refused():
