@@ -103,6 +103,23 @@ def square(top: int, left: int, side: int = 10, size: int = 40) -> Tensor:
     return label
 
 
+@pytest.mark.parametrize(
+    ("height", "width", "expected"),
+    [
+        (300, 400, 10),
+        (400, 300, 10),
+        (480, 640, 16),
+        (375, 500, 12),
+        (9, 1999, 40),
+        (168, 224, 6),
+        (25, 25, 1),
+        (1, 1, 1),
+    ],
+)
+def test_width_is_2_percent_of_the_diagonal(height: int, width: int, expected: int) -> None:
+    assert boundary_width(height, width) == expected
+
+
 def test_shifted_square_by_hand() -> None:
     """d is 1: the region of a 10 x 10 square is its ring of 36 pixels.
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,7 +11,14 @@ from torch import Tensor, nn
 
 from bana.crf.dense import CrfParameters, dense_crf
 from bana.evaluation import prediction
-from bana.evaluation.prediction import SINGLE, View, crf_workers, label_maps, predict
+from bana.evaluation.prediction import (
+    SINGLE,
+    View,
+    crf_workers,
+    label_maps,
+    multi_view,
+    predict,
+)
 from bana.networks.backbones import Backbone
 from bana.networks.segmenter import Segmenter
 
@@ -118,6 +126,32 @@ def test_image_scale_multiplies_the_scales(model: Segmenter) -> None:
         predict(model, image, 1.5, SCALES),
         predict(model, image, 1.0, tuple(1.5 * s for s in SCALES)),
     )
+
+
+def test_several_views_are_the_authors_or_the_profiles_sizes_each_mirrored_too() -> None:
+    assert SINGLE == ((1.0,), False)
+    assert multi_view((1.0,)) == ((0.5, 0.75, 1.0, 1.5), True)
+    assert multi_view((0.8, 1.0)) == ((0.8, 1.0), True)
+
+
+def test_every_size_as_it_is_and_mirrored_counts_once() -> None:
+    image, asked = picture(), []
+
+    def scores(seen: Tensor) -> Tensor:
+        asked.append(seen)
+        answer = torch.zeros(1, 3, *seen.shape[2:])
+        answer[:, 1] = len(asked) / 10
+        return answer
+
+    network = SimpleNamespace(scores=scores, temperature=2.0)
+    probabilities = predict(network, image, 2.0, SCALES, flip=True)
+    sizes = [tuple(seen.shape[2:]) for seen in asked]
+    assert sizes == [size for s in SCALES for size in [(round(44 * s), round(62 * s))] * 2]
+    for plain, mirrored in zip(asked[::2], asked[1::2], strict=True):
+        assert torch.equal(mirrored, plain.flip(3)) and not torch.equal(mirrored, plain)
+    mean = sum(range(1, 9)) / 8 / 10
+    expected = torch.tensor([0, 2.0 * mean, 0]).softmax(0)
+    torch.testing.assert_close(probabilities[:, 3, 5], expected)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (7, 5), (16, 17)])
