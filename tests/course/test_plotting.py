@@ -3,11 +3,13 @@
 import base64
 import io
 
+import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
 from IPython.core.formatters import DisplayFormatter
+from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 from PIL import Image
 
@@ -17,7 +19,8 @@ from bana.data.voc import PALETTE
 
 @pytest.fixture(autouse=True)
 def close_figures():
-    yield
+    with matplotlib.rc_context():
+        yield
     plt.close("all")
 
 
@@ -39,6 +42,35 @@ def test_palette_of_few_classes_stands_out_and_leaves_vocs_alone():
     assert many[255].tolist() == [255, 255, 255]
 
 
+# Okabe and Ito's colours as they give them, 0-255, black replaced by grey.
+OKABE_ITO = [
+    (230, 159, 0),
+    (86, 180, 233),
+    (0, 158, 115),
+    (240, 228, 66),
+    (0, 114, 178),
+    (213, 94, 0),
+    (204, 121, 167),
+    (153, 153, 153),
+]
+
+
+@pytest.mark.parametrize("classes", [1, 8])
+def test_palette_of_few_classes_is_okabe_and_itos(classes):
+    palette = plotting.label_palette(classes)
+    assert [tuple(colour) for colour in palette[1:9].tolist()] == OKABE_ITO
+    assert palette[0].tolist() == [28, 32, 38]
+    assert (palette[9:255] == 128).all(), "a class that the data set does not have is grey"
+
+
+def test_palette_is_the_callers_own():
+    before = PALETTE.copy()
+    for classes in (8, 20):
+        plotting.label_palette(classes)[:] = 7
+        assert (plotting.label_palette(classes)[255] == 255).all()
+    assert np.array_equal(PALETTE, before)
+
+
 @pytest.mark.parametrize("classes", [0, 255])
 def test_palette_refuses_impossible_numbers(classes):
     with pytest.raises(ValueError, match="classes must be in"):
@@ -56,12 +88,32 @@ def test_overlay_keeps_background_and_mixes_objects():
     assert image.unique().tolist() == [100]
 
 
+@pytest.mark.parametrize(("settings", "share"), [({"alpha": 0.25}, 0.25), ({}, 0.6)])
+def test_overlay_mixes_in_the_share_that_is_asked_for(settings, share):
+    image = torch.tensor([[[10, 200]], [[60, 90]], [[250, 0]]], dtype=torch.uint8)
+    palette = plotting.label_palette(3)
+    mixed = plotting.overlay(image, torch.tensor([[2, 255]]), palette, **settings)
+    for pixel, label, under in zip(mixed[0], (2, 255), image[:, 0].T, strict=True):
+        expected = (1 - share) * under.numpy() + share * palette[label]
+        assert np.abs(pixel - expected).max() <= 0.5
+
+
 def test_unreliable_pixels_are_white():
     y_crf = torch.tensor([[0, 1, 2]], dtype=torch.uint8)
     y_ret = torch.tensor([[0, 2, 2]], dtype=torch.uint8)
     palette = plotting.label_palette(3)
     drawn = plotting.mark_unreliable(y_crf, y_ret, palette)
     assert drawn.tolist() == [[palette[0].tolist(), [255, 255, 255], palette[2].tolist()]]
+
+
+def test_unreliable_pixels_are_those_that_differ_in_any_way():
+    labels = [0, 1, 2, 255]
+    y_crf, y_ret = np.meshgrid(labels, labels)
+    palette = plotting.label_palette(3)
+    drawn = plotting.mark_unreliable(y_crf, y_ret, palette)
+    for place, label in np.ndenumerate(y_crf):
+        expected = palette[label] if label == y_ret[place] else [255, 255, 255]
+        assert drawn[place].tolist() == list(expected)
 
 
 def test_boxes_are_drawn_on_pixel_borders():
@@ -176,8 +228,10 @@ def test_each_box_has_the_colour_and_the_name_of_its_class():
         assert (patch.get_width(), patch.get_height()) == (box[2] - box[0], box[3] - box[1])
         assert text.get_text() == NAMES[label]
         assert text.get_position() == (box[0] - 0.5, box[1] - 0.5)
+        assert (text.get_va(), text.get_ha()) == ("top", "left"), "inside its box"
         face = text.get_bbox_patch().get_facecolor()
         assert face[:3] == pytest.approx(colour_of(palette, label))
+    assert not any(patch.get_fill() for patch in ax.patches)
     # A white rim keeps a box visible on a ground of its own colour.
     assert all(patch.get_edgecolor()[:3] == (1, 1, 1) for patch in white)
     assert all(w.get_linewidth() > i.get_linewidth() for w, i in zip(white, inner, strict=True))
@@ -226,6 +280,8 @@ def test_heatmap_lies_over_the_grey_photograph():
     assert np.unique(below.get_array()) == pytest.approx(60)
     assert below.get_cmap().name == "gray" and below.get_clim() == (0, 255)
     assert 0 < above.get_alpha() < 1
+    assert above.colorbar is not None and below.colorbar is None
+    assert above.colorbar.ax.get_ylabel() == "attention (1)"
     assert above.get_zorder() >= below.get_zorder()
 
 
@@ -238,10 +294,24 @@ def test_a_grid_has_every_picture_and_title_at_its_place():
     assert [[ax.get_title() for ax in row] for row in axes] == [["a", "b", "c"], ["", "", ""]]
     assert [[t.get_text() for t in ax.texts] for ax in axes[:, 0]] == [["first"], ["second"]]
     assert not any(ax.texts for ax in axes[:, 1:].flat)
+    for ax in axes[:, 0]:
+        (title,) = ax.texts
+        assert title.get_position()[0] < 0 and title.get_transform() == ax.transAxes
+        assert (title.get_rotation(), title.get_ha(), title.get_va()) == (90, "right", "center")
     fig.canvas.draw()
     places = [[ax.get_position() for ax in row] for row in axes]
     assert all(row[0].x0 < row[1].x0 < row[2].x0 for row in places)
     assert places[0][0].y0 > places[1][0].y0
+
+
+def test_a_row_of_a_grid_is_as_high_as_its_highest_picture():
+    wide, square, tall = (np.zeros((h, w, 3), np.uint8) for h, w in ((4, 8), (6, 6), (9, 6)))
+    fig = plotting.image_grid([[wide, square], [tall, square], [wide, wide]], width=2.0)
+    heights = fig.axes[0].get_gridspec().get_height_ratios()
+    assert heights == pytest.approx([2.0, 3.0, 1.0])
+    # The rest is for the titles of the columns.
+    assert fig.get_size_inches() == pytest.approx([2 * 2.0, 6.0 + 0.3])
+    assert len(fig.axes) == 6
 
 
 def test_an_image_is_shown_as_it_is():
@@ -255,14 +325,37 @@ def test_an_image_is_shown_as_it_is():
 def test_legend_names_each_colour():
     palette = plotting.label_palette(3)
     fig = plotting.image_grid([[IMAGE]])
-    plotting.class_legend(fig, [2, 0, 255], NAMES, palette, white="unreliable")
+    plotting.class_legend(fig, [3, 0, 1, 255], NAMES, palette, white="unreliable")
     (legend,) = fig.legends
-    assert [text.get_text() for text in legend.get_texts()] == ["dog", "background", "unreliable"]
-    for patch, label in zip(legend.get_patches(), (2, 0, 255), strict=True):
+    named = [text.get_text() for text in legend.get_texts()]
+    assert named == ["tree", "background", "cat", "unreliable"]
+    for patch, label in zip(legend.get_patches(), (3, 0, 1, 255), strict=True):
         assert patch.get_facecolor()[:3] == pytest.approx(colour_of(palette, label))
+        assert patch.get_edgecolor()[3] > 0 and max(patch.get_edgecolor()[:3]) < 0.6, "on white"
     other = plotting.image_grid([[IMAGE]])
     plotting.class_legend(other, [255], NAMES, palette)
     assert [text.get_text() for text in other.legends[0].get_texts()] == ["ignored"]
+
+
+def test_legend_is_below_the_pictures():
+    plotting.use_style()
+    fig = plotting.image_grid([[IMAGE, IMAGE]])
+    plotting.class_legend(fig, [0, 1, 2], NAMES, plotting.label_palette(3))
+    fig.canvas.draw()
+    top = fig.legends[0].get_window_extent().y1
+    assert all(top < ax.get_window_extent().y0 for ax in fig.axes)
+
+
+def test_the_projects_look_is_on_what_is_drawn_after_it():
+    plotting.use_style()
+    _, ax = plt.subplots()
+    lines = [ax.plot([0, 1], [0, number])[0] for number in range(8)]
+    colours = [[round(255 * part) for part in to_rgb(line.get_color())] for line in lines]
+    assert [tuple(colour) for colour in colours] == OKABE_ITO
+    plotting.heatmap(ax, torch.rand(3, 4), "attention (1)")
+    (drawn,) = ax.images
+    assert (drawn.get_cmap().name, drawn.get_interpolation()) == ("cividis", "nearest")
+    assert luminance(255 * np.array(drawn.get_cmap()(0.0)[:3])) < 0.1, "dark is little"
 
 
 def test_lines_are_the_series_that_their_names_say():
