@@ -4,7 +4,7 @@ import multiprocessing
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import psutil
 import pytest
 import torch
 from PIL import Image
+from processes import watched
 from torch import Tensor, nn
 from torchvision import tv_tensors
 
@@ -43,6 +44,12 @@ from bana.training.runs import RunError
 
 STRIDE = 8
 CLASSIFIED = [variant for variant, recipe in VARIANTS.items() if recipe]
+
+
+@pytest.fixture(autouse=True)
+def over_in_time() -> Iterator[None]:
+    with watched():
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,11 @@ import random
 import shutil
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from processes import PROCESS_LIMIT, ended, killed, watched
 from training_jobs import METHODS, job_profile, result, same, start
 
 pytestmark = pytest.mark.skipif(
@@ -20,13 +22,18 @@ KILLS = 20
 WORDS = ("segmentation", "--checkpoint-minutes", "0")
 
 
+@pytest.fixture(autouse=True)
+def over_in_time() -> Iterator[None]:
+    with watched():
+        yield
+
+
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Runs in which classifier, labels and segmenter were made in one go."""
     runs = tmp_path_factory.mktemp("unbroken")
     process = start(job_profile(ITERATIONS), runs, *WORDS)
-    process.join()
-    assert process.exitcode == 0, (runs / "log").read_text()
+    assert ended(process) == 0, (runs / "log").read_text()
     return runs
 
 
@@ -69,20 +76,19 @@ def test_killed_at_random_moments_and_resumed(runs: Path, unbroken: Path) -> Non
     # Moments of the first half of a run, however long that takes here and now; what is killed goes
     # on in the next one, so that kills reach the second half too.
     began = time.monotonic()
-    process = start(job_profile(ITERATIONS), runs, *WORDS)
-    process.join()
+    ended(start(job_profile(ITERATIONS), runs, *WORDS))
     whole = time.monotonic() - began
     shutil.rmtree(runs / "job")
     chance, kills, finished = random.Random(0), 0, 0
     while kills < KILLS or not finished:
         process = start(job_profile(ITERATIONS), runs, *WORDS)
-        process.join(chance.uniform(0.0, whole / 2) if kills < KILLS else None)
-        if process.exitcode is None:
-            process.kill()
-            process.join()
-            kills += 1
-            continue
-        assert process.exitcode == 0, (runs / "log").read_text()
+        if kills < KILLS:
+            process.join(chance.uniform(0.0, whole / 2))
+            if process.exitcode is None:
+                killed(process)
+                kills += 1
+                continue
+        assert ended(process) == 0, (runs / "log").read_text()
         assert_as_unbroken(runs, unbroken)
         finished += 1
         shutil.rmtree(runs / "job")
@@ -97,17 +103,16 @@ def test_asked_to_stop_it_saves_and_says_so(
 ) -> None:
     # No checkpoint is due for minutes: what is there was saved because of the signal.
     process = start(job_profile(ITERATIONS), runs, "segmentation")
+    late = time.monotonic() + PROCESS_LIMIT
     while not list(runs.glob("job/classifier-*/metrics.csv")) or not metrics(runs, "classifier"):
-        assert process.is_alive(), (runs / "log").read_text()
+        assert process.is_alive() and time.monotonic() < late, (runs / "log").read_text()
         time.sleep(0.005)
     os.kill(process.pid, number)
-    process.join()
-    assert process.exitcode == code
+    assert ended(process) == code
     line = (runs / "log").read_text().splitlines()[-1]
     assert line.startswith("bana: stopped after iteration") and "run again to go on" in line
     (kept,) = runs.glob("job/classifier-*/checkpoint-*.pt")
     assert int(kept.stem.split("-")[1]) == len(metrics(runs, "classifier"))
     process = start(job_profile(ITERATIONS), runs, *WORDS)
-    process.join()
-    assert process.exitcode == 0, (runs / "log").read_text()
+    assert ended(process) == 0, (runs / "log").read_text()
     assert_as_unbroken(runs, unbroken)

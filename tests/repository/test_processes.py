@@ -6,11 +6,13 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Iterator
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
 import torch
+from processes import PROCESS_LIMIT, ended, watched
 from training_jobs import job_profile, result, same, start
 
 from bana.experiment.profiles import Profile
@@ -19,6 +21,12 @@ from bana.experiment.profiles import Profile
 # another order of the sum.
 TOLERANCE = {"rtol": 1e-6, "atol": 1e-7}
 ITERATIONS = 6
+
+
+@pytest.fixture(autouse=True)
+def over_in_time() -> Iterator[None]:
+    with watched():
+        yield
 
 
 def free_port() -> int:
@@ -46,11 +54,11 @@ def begin(runs: Path, processes: int, profile: Profile, *words: str) -> list[Bas
 
 def end(started: list[BaseProcess]) -> list[int | None]:
     """Exit codes, once all processes are over."""
-    for process in started:
-        process.join(120)
-    for process in started:
-        process.kill()
-    return [process.exitcode for process in started]
+    try:
+        return [ended(process) for process in started]
+    finally:
+        for process in started:
+            process.kill()
 
 
 def train(runs: Path, processes: int, *words: str, backbone: str = "tiny-plain") -> None:
@@ -113,8 +121,9 @@ def test_one_process_asked_to_stop_stops_both_and_both_go_on(
             (runs / scenes.name).symlink_to(scenes)
     train(unbroken, 2, backbone="tiny")  # with dropout, a stream of its own in each process
     profile = job_profile(ITERATIONS, batch=4, backbone="tiny")
-    started = begin(broken, 2, profile)
+    started, late = begin(broken, 2, profile), time.monotonic() + PROCESS_LIMIT
     while len("".join(p.read_text() for p in broken.glob("job/*/metrics.csv")).splitlines()) < 2:
+        assert time.monotonic() < late, (broken / "log").read_text()
         assert all(process.is_alive() for process in started), (broken / "log").read_text()
         time.sleep(0.002)
     os.kill(started[1].pid, signal.SIGTERM)
