@@ -196,6 +196,11 @@ def _strides(features: Float32[Tensor, "d N"]) -> tuple[list[int], int]:
     digits = torch.cat([matrix[:1] * (d + 1), matrix[1:d] - matrix[:1]])  # [d, d], of a position
     lowest = torch.minimum(digits * low, digits * high).sum(1)
     highest = torch.maximum(digits * low, digits * high).sum(1)
+    # Beyond this, single precision rounds a position by more than a sixteenth.
+    if float(torch.maximum(lowest.abs(), highest.abs()).max()) > 2**20:
+        raise ValueError(
+            "the kernel is too narrow for this image: its positions exceed single precision"
+        )
     # In units of d + 1 a coordinate is off its position by up to .5 for rounding, 1 for stepping
     # back, 1 for the vertex and 1 for its neighbour. Of two coordinates, vertex and neighbour move
     # one by a unit against the other, so that their difference is off by up to 5.
