@@ -50,7 +50,8 @@ def _check(arguments: argparse.Namespace) -> int:
 
 def _label(arguments: argparse.Namespace) -> int:
     from bana.experiment import stages
-    from bana.experiment.labelling import Crew, manifest_path
+    from bana.experiment.label_folders import manifest_path
+    from bana.experiment.labelling import Crew
     from bana.files.artefacts import read_json
 
     profile = chosen_profile(arguments)

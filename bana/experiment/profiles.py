@@ -82,6 +82,7 @@ SAMPLE = Profile(
     image_scale=1.5,
     crop=193,
     frozen_stages=3,
+    loader_workers=1,
     unary=LIGHT_UNARY,
     classifier=Optimisation(iterations=110, batch=8, learning_rate=2e-3),
     segmentation=Optimisation(iterations=100, batch=8, learning_rate=1e-3),
@@ -115,6 +116,7 @@ PROFILES = {
             segmentation=Optimisation(iterations=2, batch=2, learning_rate=2e-3),
             train_limit=4,
             val_limit=3,
+            loader_workers=0,
         ),
         SAMPLE,
         Profile(

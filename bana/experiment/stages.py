@@ -19,13 +19,13 @@ from bana.evaluation import average_precision, prediction, scoring
 from bana.experiment import labelling
 from bana.experiment.classifying import ClassifierSettings, classifier_key, trained_classifier
 from bana.experiment.keeping import described, key_of
+from bana.experiment.label_folders import label_folder
 from bana.experiment.labelling import (
     VARIANTS,
     Crew,
     LabelJob,
     LabelSettings,
     check_devices,
-    label_folder,
     label_settings,
     labelled,
 )
@@ -136,8 +136,8 @@ def labels(
 
     Labels are made by several processes; what an interrupted run finished is kept. The baselines
     "boxes" and "grabcut" have no Y_ret. An image that cannot be read is left out with a warning and
-    named in the manifest (see `bana.experiment.labelling.manifest_path`); the next call tries it
-    again.
+    named in the manifest (see `bana.experiment.label_folders.manifest_path`); the next call tries
+    it again.
 
     Args:
         profile: settings.
@@ -150,7 +150,7 @@ def labels(
 
     Raises:
         ValueError: if the variant is unknown, the crew has a device that is not there, or as
-            `bana.experiment.labelling.open_manifest`.
+            `bana.experiment.label_folders.open_manifest`.
     """
     settings, data = label_settings_of(profile, variant), dataset(profile, split, root)
     crew = crew or Crew(profile.label_workers)

@@ -13,7 +13,8 @@ from bana.data.class_names import common_name
 from bana.data.voc import DataError, VocDataset
 from bana.experiment import stages
 from bana.experiment.keeping import key_of
-from bana.experiment.labelling import VARIANTS, Crew, LabelJob, label_folder
+from bana.experiment.label_folders import label_folder
+from bana.experiment.labelling import VARIANTS, Crew, LabelJob
 from bana.experiment.profiles import Profile
 from bana.files.artefacts import content_hash, weights_hash
 from bana.files.paths import run_dir

@@ -2,18 +2,19 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from tiny import be_quick, make_profile
+from tiny import make_profile
 
 from bana.data.voc import VocDataset, read_mask, write_mask
-from bana.experiment import classifying, labelling, segmenting, stages
+from bana.experiment import classifying, label_folders, segmenting, stages
 from bana.experiment.profiles import Profile
 from bana.files.paths import run_dir
 
+pytestmark = pytest.mark.usefixtures("quick")
 PROFILE = make_profile(data="voc", losses=("crf",))
 ALL = {"label scores", "AP", "network scores"}
 
@@ -21,13 +22,6 @@ ALL = {"label scores", "AP", "network scores"}
 def make_everything(profile: Profile, root: Path) -> None:
     stages.record(profile, root)
     stages.labels(profile, "train", "boxes", root)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        be_quick(patch)
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +64,7 @@ def happened(monkeypatch) -> list[str]:
     watch(stages.scoring, "score_instances", lambda *_: "AP")
     watch(stages.scoring, "score_segmenter", lambda *_: "network scores")
     watch(
-        labelling,
+        label_folders,
         "make_label_files",
         lambda job, todo, _: (
             f"{job.settings.variant} {job.data.split} "

@@ -3,21 +3,21 @@
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import wraps
 from pathlib import Path
 
 import pytest
 import torch
-from tiny import STRIDE, be_quick, make_profile, tiny
+from tiny import STRIDE, make_profile, tiny
 from torch import Tensor, nn
 
 from bana.crf.dense import CrfParameters
 from bana.data.transforms import eval_image
 from bana.data.voc import DataError, read_mask, write_mask
 from bana.evaluation import average_precision
-from bana.experiment import classifying, keeping, labelling, segmenting, stages
+from bana.experiment import classifying, keeping, label_folders, labelling, segmenting, stages
 from bana.experiment.labelling import Crew
 from bana.experiment.profiles import get_profile
 from bana.files.paths import run_dir
@@ -26,15 +26,9 @@ from bana.losses import confidence_map
 from bana.networks import backbones
 from bana.training.optimisation import Optimisation
 
+pytestmark = pytest.mark.usefixtures("quick")
 ROWS = {"boxes", "grabcut", "gap", "bap-no-u0", "bap", "bap-ret"}
 ROWS |= {"agreement-dropped", "agreement-wrong"}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        be_quick(patch)
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +76,7 @@ def trained(monkeypatch) -> list[str]:
     watch(classifying, "train_classifier", lambda model, *_: f"classifier {model.pooling}")
     watch(segmenting, "train_segmenter", lambda *arguments: f"segmenter {arguments[3]}")
     watch(
-        labelling,
+        label_folders,
         "make_label_files",
         lambda job, batches, crew: f"{job.settings.variant} {len(batches)}",
     )

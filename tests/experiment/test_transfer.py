@@ -15,7 +15,7 @@ from bana.data.class_names import common_name
 from bana.data.sample.make import SAMPLE_CLASSES
 from bana.data.voc import VOC_CLASSES, VocDataset, read_mask, write_mask
 from bana.evaluation.instances import decode
-from bana.experiment import labelling, stages
+from bana.experiment import label_folders, stages
 from bana.experiment.profiles import get_profile
 from bana.experiment.transfer import transfer_weight, transferred_labels
 from bana.networks.backbones import Backbone
@@ -68,7 +68,7 @@ def sees_colours(monkeypatch, tmp_path) -> None:
         return model
 
     monkeypatch.setattr(stages, "classifier", classifier)
-    monkeypatch.setattr(labelling, "make_label_files", in_process.make_label_files)
+    monkeypatch.setattr(label_folders, "make_label_files", in_process.make_label_files)
     monkeypatch.setenv("BANA_RUNS", str(tmp_path / "runs"))
 
 
@@ -132,7 +132,7 @@ def test_finished_labels_are_kept(target, sees_colours, monkeypatch) -> None:
     lost.unlink()
     asked = []
     monkeypatch.setattr(
-        labelling,
+        label_folders,
         "make_label_files",
         lambda job, todo, crew: asked.append(todo) or in_process.make_label_files(job, todo, crew),
     )

@@ -16,7 +16,7 @@ import torch
 from tiny import make_profile, tiny
 
 from bana.crf.dense import CrfParameters
-from bana.experiment import classifying, labelling, segmenting, stages
+from bana.experiment import classifying, label_folders, labelling, segmenting, stages
 from bana.experiment.keeping import key_of
 from bana.experiment.profiles import PROFILES, Profile
 from bana.labels import UnaryOptions
@@ -166,7 +166,7 @@ def seen(monkeypatch) -> Watch:
     watch = Watch(monkeypatch)
     watch.of(classifying, "train_classifier")
     watch.of(segmenting, "train_segmenter")
-    watch.of(labelling, "make_label_files", in_process.make_label_files)
+    watch.of(label_folders, "make_label_files", in_process.make_label_files)
     watch.of(labelling, "pseudo_labels")
     watch.of(labelling, "eval_image")
     watch.of(segmenting, "eval_image")

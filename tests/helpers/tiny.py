@@ -8,7 +8,7 @@ import pytest
 from torch import nn
 
 from bana.crf.dense import CrfParameters
-from bana.experiment import labelling
+from bana.experiment import label_folders
 from bana.experiment.profiles import Profile, get_profile
 from bana.networks import backbones
 from bana.networks.backbones import Backbone
@@ -52,4 +52,4 @@ def make_profile(**changes) -> Profile:
 def be_quick(patch: pytest.MonkeyPatch) -> None:
     """Make the tiny backbone known, and labels in this process."""
     patch.setitem(backbones.BACKBONES, "tiny", tiny)
-    patch.setattr(labelling, "make_label_files", in_process.make_label_files)
+    patch.setattr(label_folders, "make_label_files", in_process.make_label_files)

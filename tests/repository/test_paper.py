@@ -14,7 +14,7 @@ import torch
 
 from bana.commands.main import main
 from bana.data.voc import read_mask
-from bana.experiment import labelling, profiles
+from bana.experiment import label_folders, profiles
 from bana.experiment.profiles import get_profile
 
 
@@ -24,7 +24,7 @@ def words(
 ) -> list[str]:
     """Options for a try of the paper's profile, made small."""
     monkeypatch.setenv("BANA_RUNS", str(tmp_path))
-    monkeypatch.setattr(labelling, "make_label_files", in_process.make_label_files)
+    monkeypatch.setattr(label_folders, "make_label_files", in_process.make_label_files)
     paper = get_profile("paper-vgg")
     small = replace(
         paper,
