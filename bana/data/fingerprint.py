@@ -1,7 +1,8 @@
 """What a data set holds, in a few digits: so that a result knows when its data has changed.
 
-Boxes, masks and lists are told by their content, photographs by size and time of change, since
-reading every one of them takes long. Where the data set lies does not matter.
+Boxes, masks and lists are told by their content; photographs, which hold nearly all the bytes, by
+size and time of change. Where the data set lies does not matter. `benchmarks/fingerprint.py` says
+what it takes on 10,000 images.
 """
 
 import hashlib

@@ -42,3 +42,10 @@ def test_benchmark_of_labelling(tmp_path: Path) -> None:
     record = run("labelling", tmp_path / "record.json")
     assert record["images"] == 6
     assert record["2 processes of 1 thread"]["images_a_second"] > 0
+
+
+def test_benchmark_of_the_fingerprint(tmp_path: Path) -> None:
+    record = run("fingerprint", tmp_path / "record.json")
+    assert record["images"] == 50
+    assert set(record["share_of_hashing_photographs"]) == {"boxes", "boxes_and_masks"}
+    assert all(share > 0 for share in record["share_of_hashing_photographs"].values())

@@ -1,0 +1,89 @@
+"""Time of the fingerprint by which results know that their data has changed.
+
+Run `python benchmarks/fingerprint.py --out results/fingerprint.json`; --quick tries it. A made data
+set of many images of VOC's size lies in a temporary folder and is warm in the system's cache. The
+fingerprint reads boxes, and masks where they count, and asks photographs for size and time; beside
+it stands the hash of every photograph's bytes, which it does without.
+"""
+
+import argparse
+import shutil
+import tempfile
+from functools import partial
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import torch
+from measure import environment, seconds_in_turn, write_record
+from PIL import Image
+
+from bana.data.fingerprint import fingerprint
+from bana.data.voc import VocDataset, write_mask
+from bana.data.voc_files import Annotation, write_annotation
+from bana.files.artefacts import file_hash
+
+HEIGHT, WIDTH = 375, 500
+
+
+def make_data(root: Path, images: int) -> VocDataset:
+    """A folder in VOC layout of equal images, each in files of its own."""
+    names = [f"{number:06d}" for number in range(images)]
+    for folder in ("JPEGImages", "Annotations", "SegmentationClass", "ImageSets/Segmentation"):
+        (root / folder).mkdir(parents=True)
+    (root / "ImageSets" / "Segmentation" / "train.txt").write_text("\n".join(names))
+    pixels = np.random.default_rng(0).normal(128, 25, (HEIGHT, WIDTH, 3)).clip(0, 255)
+    mask = torch.zeros(HEIGHT, WIDTH, dtype=torch.uint8)
+    mask[100:250, 100:300] = 12
+    first = names[0]
+    image = root / "JPEGImages" / f"{first}.jpg"
+    Image.fromarray(pixels.astype(np.uint8)).save(image, quality=75)
+    write_mask(root / "SegmentationClass" / f"{first}.png", mask)
+    objects = [("dog", [101.0, 101.0, 300.0, 250.0])]
+    write_annotation(root / "Annotations" / f"{first}.xml", Annotation(objects, [], None))
+    for path in (*root.glob("*/*.jpg"), *root.glob("*/*.png"), *root.glob("*/*.xml")):
+        for name in names[1:]:
+            shutil.copyfile(path, path.with_stem(name))
+    return VocDataset(root, "train")
+
+
+def hash_photographs(data: VocDataset) -> list[str]:
+    """What the fingerprint does without: every photograph's bytes."""
+    return [file_hash(data.image_path(name)) for name in data.ids]
+
+
+def main() -> None:
+    """Measure, print and, with --out, write the record."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="few images, to try the script")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--out", type=Path, help="JSON file to write")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        data = make_data(Path(name) / "voc", 50 if options.quick else 10_000)
+        methods = {
+            "boxes": partial(fingerprint, data, "photograph", "boxes"),
+            "boxes_and_masks": partial(fingerprint, data, "photograph", "boxes", "mask"),
+            "bytes_of_photographs": partial(hash_photographs, data),
+        }
+        photograph = data.image_path(data.ids[0]).stat().st_size
+        seconds = seconds_in_turn(methods, options.repeats)
+    every = seconds["bytes_of_photographs"]
+    record = {
+        "benchmark": "fingerprint of a data set",
+        "images": len(data),
+        "kilobytes_a_photograph": round(photograph / 1e3, 1),
+        **environment(),
+        "repeats": options.repeats,
+        "seconds_median": {name: median(taken) for name, taken in seconds.items()},
+        "share_of_hashing_photographs": {
+            name: median(one / whole for one, whole in zip(taken, every, strict=True))
+            for name, taken in seconds.items()
+            if name != "bytes_of_photographs"
+        },
+    }
+    write_record(record, options.out)
+
+
+if __name__ == "__main__":
+    main()
