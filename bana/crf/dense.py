@@ -22,6 +22,7 @@ CLIP = 1e-5
 NEGLIGIBLE = 1e-3
 TINY = 1e-20
 SUM_TOLERANCE = 1e-2
+EXPONENT_ERROR = 2**-6
 BAND = 32
 FUSED = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION]
 
@@ -225,6 +226,13 @@ def _attention_kernel(
     points = _bilateral_points(image, parameters).T.to(like)  # [HW, 5]
     points = points - points.mean(0)  # smaller exponents, less rounding
     half = points.square().sum(1, keepdim=True) / 2  # [HW, 1]
+    # The exponent -|a - b|² / 2 comes out of numbers of this size, and is off by their rounding.
+    error = float(half.amax()) * torch.finfo(half.dtype).eps
+    if not error <= EXPONENT_ERROR:  # nan where positions overflow
+        precision = "double" if half.dtype == torch.float64 else "single"
+        raise ValueError(
+            f"the kernel is too narrow for this image: its positions exceed {precision} precision"
+        )
     one, none = torch.ones_like(half), torch.zeros_like(half)
     queries = torch.cat([points, one, half], 1)  # a, 1, |a|² / 2
     keys = torch.cat([points, -half, none], 1)  # b, -|b|² / 2, 0

@@ -451,15 +451,16 @@ def patches(colours: list[tuple[int, int, int]], seed: int) -> tuple[torch.Tenso
 
 
 def assert_right_or_refused(image, probabilities, parameters):
-    """The lattice gives what all pairs give, up to its usual error, or says that it cannot."""
+    """Both filters give what all pairs give, up to their usual error, or say that they cannot."""
     expected = all_pairs(image, probabilities, parameters).float()
     effect = (expected - probabilities).abs().mean()
-    try:
-        result = dense(image, probabilities, parameters)
-    except ValueError as error:
-        assert "narrow" in str(error)
-    else:
-        assert (result - expected).abs().mean() < 0.4 * effect + 1e-4
+    for crf, error_of_effect in ((dense, 0.4), (exact, 0.02)):
+        try:
+            result = crf(image, probabilities, parameters)
+        except ValueError as error:
+            assert "narrow" in str(error)
+        else:
+            assert (result - expected).abs().mean() < error_of_effect * effect + 1e-4
 
 
 COLOUR = st.tuples(*[st.integers(0, 255)] * 3)
@@ -468,7 +469,7 @@ COLOUR = st.tuples(*[st.integers(0, 255)] * 3)
 @settings(max_examples=60, deadline=None)
 @given(
     colours=st.lists(COLOUR, min_size=1, max_size=4),
-    rgb=st.floats(-3, 1),
+    rgb=st.floats(-9, 1),
     xy=st.floats(1, 10),
     seed=st.integers(0, 99),
 )
@@ -499,6 +500,39 @@ def test_the_narrowest_kernel_that_is_not_refused_is_right(xy):
         result = dense(image, probabilities, narrow)
         effect = (expected - probabilities).abs().mean()
         assert (result - expected).abs().mean() < 0.25 * effect
+
+
+@pytest.mark.parametrize("rgb", [1e-6, 1e-7, 1e-9, 1e-40])
+def test_the_exact_filter_refuses_what_its_precision_does_not_hold(rgb):
+    image, probabilities = patches([(0, 0, 0), (255, 0, 90), (20, 255, 0), (0, 110, 255)], 0)
+    parameters = CrfParameters(1, 5, rgb, gaussian_weight=0, iterations=1)
+    for crf in (dense, exact):
+        with pytest.raises(ValueError, match="too narrow for this image"):
+            crf(image, probabilities, parameters)
+    with pytest.raises(ValueError, match="exceed single precision"):
+        exact_crf(image, probabilities, replace(parameters, bilateral_rgb=0.1), torch.float32)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_narrowest_kernel_that_the_exact_filter_takes_is_right(dtype):
+    image, probabilities = patches([(0, 0, 0), (255, 0, 90), (20, 255, 0), (0, 110, 255)], 0)
+    parameters = CrfParameters(1, 5, 1, gaussian_weight=0, iterations=1)
+    refused, accepted = 1e-9, 5.0
+    for _ in range(30):
+        middle = math.sqrt(refused * accepted)
+        try:
+            exact_crf(image, probabilities, replace(parameters, bilateral_rgb=middle), dtype)
+        except ValueError:
+            refused = middle
+        else:
+            accepted = middle
+    # The published deviations, from 3 up, must be possible in single precision too.
+    assert (0.1 < accepted < 1.5) if dtype == torch.float32 else (1e-6 < accepted < 1e-4)
+    narrow = replace(parameters, bilateral_rgb=accepted)
+    expected = all_pairs(image, probabilities, narrow).float()
+    result = exact_crf(image, probabilities, narrow, dtype).q
+    effect = (expected - probabilities).abs().mean()
+    assert (result - expected).abs().mean() < 0.02 * effect
 
 
 @pytest.mark.parametrize("colours", [[(128, 128, 128)], [(90, 200, 10), (90, 200, 11)]])
