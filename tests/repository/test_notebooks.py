@@ -8,6 +8,7 @@ import pytest
 from nbformat import NotebookNode
 
 from bana.course import runner
+from bana.course.claims import check_claims
 from bana.course.notebook_io import code_cells, find_notebooks, parameters, read_notebook
 from bana.files.paths import notebooks_dir, repo_root
 
@@ -78,6 +79,11 @@ def test_committed_outputs_are_of_one_good_run(path):
     assert [n for n, o in outputs(notebook) if o.get("name") == "stderr"] == []
     assert figures_without_alt(notebook) == []
     assert path.stat().st_size < 1_000_000
+
+
+@each_notebook
+def test_conclusions_hold_for_the_committed_run(path):
+    assert check_claims(read_notebook(path)) == []
 
 
 @each_notebook
