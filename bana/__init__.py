@@ -10,7 +10,7 @@ The paper, equation by equation:
     Eq. 10-14  noise_aware_loss      trusts a label as far as the network's own confidence
 
 They are in bap, cam, labels and losses. Two modules stand beside these: interpolation, by which
-labels are made from small maps, and baselines (boxes filled, GrabCut).
+labels are made from small maps, and baselines (boxes filled, with a CRF or not, and GrabCut).
 
 The rooms around them, from the ground up:
 
@@ -41,6 +41,7 @@ HOMES: dict[str, str] = {
     "noise_aware_loss": "losses",
     "reliable_pixels": "losses",
     "filled_boxes": "baselines",
+    "refined_boxes": "baselines",
     "grabcut": "baselines",
     "CrfParameters": "crf.dense",
     "dense_crf": "crf.dense",

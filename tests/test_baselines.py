@@ -1,8 +1,11 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from bana.baselines import filled_boxes, grabcut
+from bana.baselines import INSIDE, box_unary, filled_boxes, grabcut, refined_boxes
+from bana.crf.dense import LABEL_CRF, CrfParameters, dense_crf
 
 SIZE = (40, 50)
 
@@ -55,6 +58,88 @@ def test_no_boxes_give_background():
     none = torch.zeros(0, dtype=torch.int64)
     assert not filled_boxes(boxes_of(), none, *SIZE).any()
     assert not grabcut(image, boxes_of(), none).any()
+    assert not refined_boxes(image, boxes_of(), none).any()
+    unary, channels = box_unary(boxes_of(), none, *SIZE)
+    assert torch.equal(unary, torch.ones(1, *SIZE)) and channels.tolist() == [0]
+
+
+def unary_by_hand(boxes: torch.Tensor, classes: torch.Tensor, inside: float) -> torch.Tensor:
+    """The unary of boxes pixel by pixel, from what is said of it in words."""
+    kinds = [0, *sorted(set(classes.tolist()))]
+    unary = torch.zeros(len(kinds), *SIZE)
+    for i in range(SIZE[0]):
+        for j in range(SIZE[1]):
+            over = []  # the boxes that cover the pixel: area, the later first, class
+            for k, (x1, y1, x2, y2) in enumerate(boxes.tolist()):
+                if x1 <= j + 0.5 < x2 and y1 <= i + 0.5 < y2:
+                    over.append(((x2 - x1) * (y2 - y1), -k, int(classes[k])))
+            if not over:
+                unary[0, i, j] = 1
+                continue
+            winner = min(over)[2]
+            others = {0} | {kind for _, _, kind in over if kind != winner}
+            unary[kinds.index(winner), i, j] = inside
+            for kind in others:
+                unary[kinds.index(kind), i, j] = (1 - inside) / len(others)
+    return unary
+
+
+CORNER = st.tuples(st.integers(-4, 44), st.integers(-4, 34), st.integers(1, 60), st.integers(1, 60))
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    corners=st.lists(CORNER, max_size=5),
+    classes=st.lists(st.integers(1, 3) | st.just(254), min_size=5, max_size=5),
+    inside=st.floats(0.51, 0.99),
+)
+def test_unary_of_boxes_is_what_is_said_of_it(corners, classes, inside):
+    boxes = boxes_of(*((x, y, x + width, y + height) for x, y, width, height in corners))
+    classes = torch.tensor(classes[: len(corners)], dtype=torch.int64)
+    unary, channels = box_unary(boxes, classes, *SIZE, inside)
+    assert channels.tolist() == [0, *sorted(set(classes.tolist()))]
+    torch.testing.assert_close(unary, unary_by_hand(boxes, classes, inside))
+    torch.testing.assert_close(unary.sum(0), torch.ones(SIZE))
+    filled = filled_boxes(boxes, classes, *SIZE)
+    assert torch.equal(channels[unary.argmax(0)].byte(), filled), "at first the boxes are filled"
+
+
+def test_a_box_over_the_whole_image_leaves_a_share_to_background():
+    image, _ = scene()
+    unary, _ = box_unary(boxes_of((0, 0, 50, 40)), torch.tensor([3]), *SIZE)
+    assert torch.equal(unary[1], torch.full(SIZE, INSIDE)) and INSIDE == 0.6
+    torch.testing.assert_close(unary[0], torch.full(SIZE, 0.4))
+    # Nothing tells its pixels apart, so that the CRF leaves it whole.
+    labels = refined_boxes(image, boxes_of((0, 0, 50, 40)), torch.tensor([3]))
+    assert (labels == 3).all()
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2], [2, 0, 1]])
+@pytest.mark.parametrize("crf", [LABEL_CRF, CrfParameters(2, 20, 8, 1, 2, 3)])
+def test_refined_boxes_are_the_crf_of_their_unary(order, crf):
+    image, disc = scene()
+    boxes = boxes_of((14, 10, 35, 31), (2, 2, 30, 34), (20, 15, 48, 38))[order]
+    classes = torch.tensor([7, 8, 7])[order]
+    before = image.clone(), boxes.clone(), classes.clone()
+    labels = refined_boxes(image, boxes, classes, crf, 0.7)
+    scores = dense_crf(image, unary_by_hand(boxes, classes, 0.7), crf).q
+    for channel, kind in ((1, 7), (2, 8)):
+        mine = [box for box, c in zip(boxes, classes, strict=True) if c == kind]
+        inside = sum(filled_boxes(box[None], torch.tensor([1]), *SIZE) for box in mine) > 0
+        scores[channel] *= inside
+        assert not (labels == kind)[~inside].any(), "a label may only lie in boxes of its class"
+    assert labels.dtype == torch.uint8
+    assert torch.equal(labels, torch.tensor([0, 7, 8]).byte()[scores.argmax(0)])
+    assert all(torch.equal(*pair) for pair in zip(before, (image, boxes, classes), strict=True))
+
+
+def test_the_crf_brings_a_box_to_the_edges_of_a_disc():
+    image, disc = scene()
+    image = torch.where(disc, image[:, 20, 24, None, None], image[:, 0, 0, None, None])
+    box, classes = boxes_of((10, 6, 39, 35)), torch.tensor([7])
+    filled, refined = filled_boxes(box, classes, *SIZE), refined_boxes(image, box, classes)
+    assert torch.equal(refined == 7, disc), "its ground is joined to the certain background"
+    assert (filled == 7).sum() > 2 * disc.sum()
 
 
 def test_grabcut_finds_a_disc_that_a_box_does_not():
@@ -92,6 +177,24 @@ def test_grabcut_survives_an_image_of_one_colour():
     mask = grabcut(image, boxes_of((10, 10, 30, 30)), torch.tensor([3]))
     assert (mask[10:30, 10:30] == 3).any()
     assert (mask == 3).sum() <= 400
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"boxes": torch.zeros(2, 5)}, "boxes and classes"),
+        ({"classes": torch.tensor([255])}, "1..254"),
+        ({"boxes": boxes_of((0, 0, float("nan"), 5))}, "NaN"),
+        ({"image": torch.zeros(3, *SIZE)}, "uint8"),
+        ({"inside": 0.5}, "inside must be above .5"),
+        ({"inside": 1.0}, "inside must be above .5"),
+    ],
+)
+def test_wrong_arguments_of_refined_boxes_are_named(change, reason):
+    arguments = {"image": scene()[0], "boxes": boxes_of((1, 1, 9, 9)), "classes": torch.tensor([1])}
+    with pytest.raises(ValueError, match=reason):
+        refined_boxes(**(arguments | change))
 
 
 @pytest.mark.usefixtures("unchecked")

@@ -20,6 +20,7 @@ PROFILES = {
 }
 LABELS = {
     "boxes": "boxes filled",
+    "boxes-crf": "boxes filled, CRF",
     "grabcut": "GrabCut",
     "gap": "GAP, Y_crf",
     "bap-no-u0": "BAP, Y_crf without u_0",
@@ -85,11 +86,20 @@ def _with(records: dict[str, dict[str, Any]], *place: str) -> dict[str, dict[str
     return {n: r for n, r in records.items() if _value(r, *place) != "-"}
 
 
+def _measured(records: dict[str, dict[str, Any]], kind: str) -> dict[str, str]:
+    """The kinds of labels that one of the records has at least, with what they are called."""
+    return {
+        key: label for key, label in LABELS.items() if any(key in r[kind] for r in records.values())
+    }
+
+
 def _labels(records: dict[str, dict[str, Any]]) -> str:
     rows = []
-    for key, label in LABELS.items():
+    for key, label in _measured(records, "labels_val").items():
         cells = [
             f"{_value(r, 'labels_val', key, 'miou')} ({r['labels_val'][key]['coverage']:.0f})"
+            if key in r["labels_val"]
+            else "-"
             for r in records.values()
         ]
         rows.append([label, *cells])
@@ -116,7 +126,8 @@ def _networks(records: dict[str, dict[str, Any]], mode: str) -> str:
 
 def _boundaries(records: dict[str, dict[str, Any]]) -> str:
     records = _with(records, "labels_val", "bap", "boundary_miou")
-    places = {label: ("labels_val", key) for key, label in LABELS.items()}
+    measured = _measured(records, "labels_val")
+    places = {label: ("labels_val", key) for key, label in measured.items()}
     places |= {
         f"network: {label}, single scale": ("segmentation_val", key, "single")
         for key, label in LOSSES.items()
@@ -139,8 +150,7 @@ def _precision(records: dict[str, dict[str, Any]]) -> str:
                 for r in records.values()
             ),
         ]
-        for key, label in LABELS.items()
-        if not key.startswith("agreement")
+        for key, label in _measured(records, "instances_val").items()
     ]
     header = ["masks of boxes, COCO's AP / AP50 / AP75 %", *(f"`{n}`" for n in records)]
     return _table(header, rows) if records else ""

@@ -165,13 +165,14 @@ def _export(arguments: argparse.Namespace) -> int:
     from bana.data.voc import VocDataset
     from bana.evaluation import average_precision, scoring
     from bana.experiment import stages
+    from bana.experiment.labelling import VARIANTS
     from bana.experiment.tables import precision_lines
     from bana.experiment.transfer import transferred_labels
     from bana.files.artefacts import write_json
 
     profile, root = chosen_profile(arguments), arguments.data
     split, variant = arguments.split, arguments.variant
-    if arguments.labels == "Y_ret" and variant in ("boxes", "grabcut"):
+    if arguments.labels == "Y_ret" and VARIANTS[variant] is None:
         raise ValueError(f"labels {variant!r} have no Y_ret")
     if arguments.target:
         data = VocDataset(arguments.target, split)

@@ -13,7 +13,7 @@ from bana.commands.evaluate import add_evaluation_commands
 from bana.commands.train import add_changes, add_train_command, chosen_profile
 
 SPLITS = ("train", "val")
-VARIANTS = ("bap", "bap-no-u0", "gap", "boxes", "grabcut")
+VARIANTS = ("bap", "bap-no-u0", "gap", "boxes", "boxes-crf", "grabcut")
 LOSSES = ("nal", "crf", "ret", "ignore", "entropy", "bootstrap")
 EPILOGUE = """\
 profiles: sample (drawn, no download, minutes on two cores), voc-mini (photographs, light

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from bana.baselines import filled_boxes, grabcut
+from bana.baselines import filled_boxes, grabcut, refined_boxes
 from bana.crf.dense import CrfParameters
 from bana.data.boxes import box_masks
 from bana.data.transforms import eval_image
@@ -35,6 +35,7 @@ from bana.training.runs import RunError
 # unary; None for the baselines that need no classifier.
 VARIANTS: dict[str, tuple[str, dict[str, Any]] | None] = {
     "boxes": None,
+    "boxes-crf": None,
     "grabcut": None,
     "gap": ("gap", {"background": "none"}),
     "bap-no-u0": ("bap", {"background": "none"}),
@@ -48,20 +49,23 @@ class LabelSettings:
 
     Attributes:
         variant: a key of `VARIANTS`.
-        unary, crf: see `bana.labels.pseudo_labels`; None for the baselines, which have neither.
+        unary: see `bana.labels.pseudo_labels`; None for the baselines.
+        crf: of the pseudo labels and of "boxes-crf"; None for what has no CRF.
+        inside: of "boxes-crf" alone, see `bana.baselines.box_unary`.
         image_scale: the constant enlargement that the classifier was trained with.
     """
 
     variant: str
     unary: UnaryOptions | None = None
     crf: CrfParameters | None = None
+    inside: float | None = None
     image_scale: float = 1.0
 
 
 def label_settings(
-    variant: str, unary: UnaryOptions, crf: CrfParameters, image_scale: float
+    variant: str, unary: UnaryOptions, crf: CrfParameters, inside: float, image_scale: float
 ) -> LabelSettings:
-    """The settings of one kind of labels; those of the baselines depend on nothing else.
+    """The settings of one kind of labels: of those given, what it depends on.
 
     Raises:
         ValueError: if the variant is unknown.
@@ -69,9 +73,13 @@ def label_settings(
     if variant not in VARIANTS:
         raise ValueError(f"unknown labels {variant!r}: use one of {', '.join(VARIANTS)}")
     recipe = VARIANTS[variant]
+    if variant == "boxes-crf":
+        return LabelSettings(variant, crf=crf, inside=inside)
     if recipe is None:
         return LabelSettings(variant)
-    return LabelSettings(variant, replace(unary, **recipe[1]), crf, image_scale)
+    return LabelSettings(
+        variant, unary=replace(unary, **recipe[1]), crf=crf, image_scale=image_scale
+    )
 
 
 def image_labels(model: BoxClassifier, item: dict, settings: LabelSettings) -> PseudoLabels:
@@ -319,10 +327,8 @@ def _write_labels(job: LabelJob, item: dict, features: Tensor | None) -> None:
         with torch.no_grad():
             made = labels_from_features(job.model, item, features, job.settings)
         kinds["Y_ret"], kinds["Y_crf"] = made.y_ret.cpu(), made.y_crf.cpu()
-    elif job.settings.variant == "grabcut":
-        kinds["Y_crf"] = grabcut(image, boxes, item["labels"])
     else:
-        kinds["Y_crf"] = filled_boxes(boxes, item["labels"], *size)
+        kinds["Y_crf"] = _baseline(job.settings, image, boxes, item["labels"])
     if "crowds" in item:
         # Nobody counted the objects of a crowd: what no box claims there is no background either.
         crowd = box_masks(item["crowds"].as_subclass(Tensor), *size).any(0)
@@ -331,3 +337,12 @@ def _write_labels(job: LabelJob, item: dict, features: Tensor | None) -> None:
     # Y_crf last: its file tells that the image is finished.
     for kind, label in kinds.items():
         write_mask(job.folder / kind / f"{item['id']}.png", label)
+
+
+def _baseline(settings: LabelSettings, image: Tensor, boxes: Tensor, classes: Tensor) -> Tensor:
+    """The labels of one image that no classifier has a part in, uint8 [H, W]."""
+    if settings.variant == "grabcut":
+        return grabcut(image, boxes, classes)
+    if settings.crf is not None and settings.inside is not None:
+        return refined_boxes(image, boxes, classes, settings.crf, settings.inside)
+    return filled_boxes(boxes, classes, *image.shape[1:])

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 
+from bana.baselines import INSIDE
 from bana.crf.dense import DEEPLAB_V1_CRF, DEEPLAB_V2_CRF, LABEL_CRF, CrfParameters
 from bana.labels import UnaryOptions
 from bana.training.optimisation import Optimisation
@@ -30,7 +31,8 @@ class Profile:
         classifier, segmentation: the two trainings.
         classifier_drop: fraction of the classifier's iterations after which its rate falls to a
             tenth (the authors: 5,000 of 8,000).
-        unary, label_crf: how pseudo labels are made.
+        unary, label_crf: how pseudo labels are made; the CRF is also that of "boxes-crf".
+        box_inside: what "boxes-crf" gives the class of a box, see `bana.baselines.box_unary`.
         test_crf: CRF on the segmenter's prediction.
         losses: trainings of the segmenter, see `bana.training.segmentation.LOSSES`.
         train_limit, val_limit: images used of each split; None uses all.
@@ -61,6 +63,7 @@ class Profile:
     classifier_drop: float = 0.625
     unary: UnaryOptions = field(default_factory=UnaryOptions)
     label_crf: CrfParameters = LABEL_CRF
+    box_inside: float = INSIDE
     test_crf: CrfParameters = DEEPLAB_V1_CRF
     losses: tuple[str, ...] = ("crf", "ret", "ignore", "nal")
     train_limit: int | None = None

@@ -134,10 +134,9 @@ def labels(
 ) -> Path:
     """Folder with Y_crf/<id>.png and Y_ret/<id>.png of every image of a split.
 
-    Labels are made by several processes; what an interrupted run finished is kept. The baselines
-    "boxes" and "grabcut" have no Y_ret. An image that cannot be read is left out with a warning and
-    named in the manifest (see `bana.experiment.label_folders.manifest_path`); the next call tries
-    it again.
+    Labels are made by several processes; what an interrupted run finished is kept. Labels without
+    a classifier have no Y_ret. An image that cannot be read is left out with a warning and named in
+    the manifest (see `bana.experiment.label_folders.manifest_path`); the next call tries it again.
 
     Args:
         profile: settings.
@@ -346,7 +345,8 @@ def label_settings_of(profile: Profile, variant: str) -> LabelSettings:
     Raises:
         ValueError: if the variant is unknown.
     """
-    return label_settings(variant, profile.unary, profile.label_crf, profile.image_scale)
+    settings = profile.unary, profile.label_crf, profile.box_inside, profile.image_scale
+    return label_settings(variant, *settings)
 
 
 def classifier_settings(profile: Profile, pooling: str) -> ClassifierSettings:

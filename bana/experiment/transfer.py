@@ -56,7 +56,7 @@ def transferred_labels(
     """Folder with Y_crf and Y_ret of another data set's images, by the profile's classifier.
 
     What an interrupted run finished is kept; changed settings, weights or images have a folder of
-    their own. The baselines "boxes" and "grabcut" need no classifier and have no Y_ret.
+    their own. Labels without a classifier have no Y_ret.
 
     Args:
         profile: settings.

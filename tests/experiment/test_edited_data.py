@@ -119,7 +119,7 @@ def test_a_box_of_a_training_image(root: Path, happened: list[str]) -> None:
     make_everything(PROFILE, root)
     trained = {"classifier bap", "classifier gap", "segmenter crf"}
     assert trained | {"label scores", "AP"} <= set(happened)
-    boxes_alone = [words for words in happened if words.startswith("boxes")]
+    boxes_alone = [words for words in happened if words.startswith("boxes ")]
     assert boxes_alone == [f"boxes train {name}"], "filled boxes need no classifier"
 
 

@@ -17,7 +17,7 @@ from processes import watched
 from torch import Tensor, nn
 from torchvision import tv_tensors
 
-from bana.baselines import filled_boxes, grabcut
+from bana.baselines import filled_boxes, grabcut, refined_boxes
 from bana.crf.dense import CrfParameters
 from bana.data.boxes import box_masks
 from bana.data.sample.make import make_sample
@@ -88,7 +88,8 @@ def start(monkeypatch) -> Callable[[LabelJob], None]:
 
 
 def settings_of(profile: Profile, variant: str) -> LabelSettings:
-    return label_settings(variant, profile.unary, profile.label_crf, profile.image_scale)
+    settings = profile.unary, profile.label_crf, profile.box_inside, profile.image_scale
+    return label_settings(variant, *settings)
 
 
 def boxes_of(item: dict) -> tuple[Tensor, Tensor]:
@@ -172,7 +173,7 @@ def test_labels_lie_where_the_object_is(image_scale: float, profile) -> None:
     assert (likely & square).sum() / (likely | square).sum() > 0.8
 
 
-@pytest.mark.parametrize("variant", ["boxes", "grabcut"])
+@pytest.mark.parametrize("variant", sorted(set(VARIANTS) - set(CLASSIFIED)))
 def test_labels_without_a_classifier_are_refused(variant: str, profile, model, data) -> None:
     with pytest.raises(ValueError, match=f"{variant!r} are not made by a classifier"):
         image_labels(profile, model, data[0], variant)
@@ -193,6 +194,12 @@ def test_files_of_one_image(variant: str, profile, model, data, start, tmp_path)
         expected = {"Y_crf": made.y_crf, "Y_ret": made.y_ret}
     elif variant == "boxes":
         expected = {"Y_crf": filled_boxes(*boxes_of(item), *item["image"].shape[1:])}
+    elif variant == "boxes-crf":
+        image, inside = item["image"].as_subclass(Tensor), profile.box_inside
+        expected = {"Y_crf": refined_boxes(image, *boxes_of(item), profile.label_crf, inside)}
+        assert not torch.equal(
+            expected["Y_crf"], filled_boxes(*boxes_of(item), *item["image"].shape[1:])
+        )
     else:
         expected = {"Y_crf": grabcut(item["image"].as_subclass(Tensor), *boxes_of(item))}
     written = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.*")}
@@ -305,7 +312,7 @@ def test_finished_image_of_a_batch_is_left_alone(profile, model, data, start, tm
     assert labelled(data, tmp_path).ids == data.ids
 
 
-@pytest.mark.parametrize("variant", ["bap", "boxes"])
+@pytest.mark.parametrize("variant", ["bap", "boxes", "boxes-crf"])
 def test_crowds_outside_the_boxes_are_ignored(
     variant: str, profile, model, data, start, tmp_path, monkeypatch
 ) -> None:

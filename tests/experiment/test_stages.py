@@ -27,7 +27,7 @@ from bana.networks import backbones
 from bana.training.optimisation import Optimisation
 
 pytestmark = pytest.mark.usefixtures("quick")
-ROWS = {"boxes", "grabcut", "gap", "bap-no-u0", "bap", "bap-ret"}
+ROWS = {"boxes", "boxes-crf", "grabcut", "gap", "bap-no-u0", "bap", "bap-ret"}
 ROWS |= {"agreement-dropped", "agreement-wrong"}
 
 
@@ -198,7 +198,7 @@ def test_labels_of_a_split(done: Path, trained: list[str]) -> None:
     data = stages.dataset(profile, "val")
     for variant in stages.VARIANTS:
         folder = stages.labels(profile, "val", variant)
-        kinds = ["Y_crf"] if variant in ("boxes", "grabcut") else ["Y_crf", "Y_ret"]
+        kinds = ["Y_crf"] if stages.VARIANTS[variant] is None else ["Y_crf", "Y_ret"]
         assert sorted(path.name for path in folder.iterdir()) == [*kinds, "manifest.json"]
         for kind in kinds:
             assert sorted(p.stem for p in (folder / kind).iterdir()) == sorted(data.ids)
@@ -295,9 +295,9 @@ def test_changed_classifier_makes_its_labels_anew(done: Path, trained: list[str]
 
 
 def test_baselines_need_no_classifier(runs: Path, trained: list[str]) -> None:
-    stages.labels(make_profile(), "val", "boxes")
-    stages.labels(make_profile(), "val", "grabcut")
-    assert trained == ["boxes 2", "grabcut 2"]
+    for variant in ("boxes", "boxes-crf", "grabcut"):
+        stages.labels(make_profile(), "val", variant)
+    assert trained == ["boxes 2", "boxes-crf 2", "grabcut 2"]
     assert not list(runs.rglob("*.pt"))
 
 
@@ -359,7 +359,7 @@ def test_changed_labels_or_settings_train_the_segmenter_anew(
 
 def test_unknown_names_are_refused(done: Path) -> None:
     profile = make_profile()
-    with pytest.raises(ValueError, match="unknown labels 'wssl': use one of boxes, grabcut"):
+    with pytest.raises(ValueError, match="unknown labels 'wssl': use one of boxes, boxes-crf"):
         stages.labels(profile, "val", "wssl")
     with pytest.raises(ValueError, match="pooling must be one of"):
         stages.classifier(profile, "max")

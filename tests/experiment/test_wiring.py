@@ -67,7 +67,10 @@ ROWS = {
     "crop_scale": Row((0.9, 1.1), frozenset({"classifier", "labels", "segmenter"})),
     "classifier_drop": Row(0.3, frozenset({"classifier", "labels", "segmenter"})),
     "unary": Row(UnaryOptions(background_threshold=0.5), frozenset({"labels", "segmenter"})),
-    "label_crf": Row(CrfParameters(iterations=2), frozenset({"labels", "segmenter"})),
+    "label_crf": Row(
+        CrfParameters(iterations=2), frozenset({"labels", "segmenter", "refined boxes"})
+    ),
+    "box_inside": Row(0.7, frozenset({"refined boxes"})),
     "test_crf": Row(CrfParameters(iterations=2), frozenset({"test"})),
     "snapshots": Row((0.5,), STAGE_3),
     "test_scales": Row((0.5, 1.0), frozenset({"test"})),
@@ -92,17 +95,22 @@ def scenes(tmp_path_factory) -> Iterator[Path]:
 
 
 def keys(profile: Profile, root: Path) -> dict[str, str]:
-    """Keys of the classifier, of labels, of the segmenter's settings, and of what tests it."""
+    """Keys of the classifier, of labels, of the segmenter's settings, and of what tests it.
+
+    "labels" are those of BAP, "refined boxes" those that no classifier has a part in.
+    """
     data = stages.dataset(profile, "train", root)
     made = classifying.classifier_key(stages.classifier_settings(profile, "bap"), data)
     labels = stages._labels_key(profile, "bap", root)
+    refined = stages._labels_key(profile, "boxes-crf", root)
     segmenter = key_of(
         segmenting.trained_segmenter, stages.segmenter_settings(profile, "nal", root), labels
     )
     test = key_of(
         stages.scoring.score_segmenter, profile.test_crf, profile.image_scale, profile.test_scales
     )
-    return {"classifier": made, "labels": labels, "segmenter": segmenter, "test": test}
+    labels_of = {"labels": labels, "refined boxes": refined}
+    return {"classifier": made, **labels_of, "segmenter": segmenter, "test": test}
 
 
 def changed(name: str) -> Profile:
@@ -168,6 +176,7 @@ def seen(monkeypatch) -> Watch:
     watch.of(segmenting, "train_segmenter")
     watch.of(label_folders, "make_label_files", in_process.make_label_files)
     watch.of(labelling, "pseudo_labels")
+    watch.of(labelling, "refined_boxes")
     watch.of(labelling, "eval_image")
     watch.of(segmenting, "eval_image")
     watch.of(segmenting, "build_neck")
@@ -230,6 +239,13 @@ def test_label_settings_arrive(seen: Watch) -> None:
     ):
         assert words[5:] == (replace(unary, background=background), crf, 16 / 1.25)
     assert {words[1] for words, _ in seen.calls["eval_image"]} == {1.25}
+
+
+def test_settings_of_refined_boxes_arrive(seen: Watch) -> None:
+    crf = CrfParameters(iterations=2)
+    stages.labels(replace(BASE, label_crf=crf, box_inside=0.7, val_limit=1), "val", "boxes-crf")
+    assert seen.first("refined_boxes")[3:] == (crf, 0.7)
+    assert "train_classifier" not in seen.calls
 
 
 def test_labels_are_made_by_their_own_classifier(seen: Watch) -> None:

@@ -108,6 +108,15 @@ def test_an_older_record_beside_a_newer_one():
     assert rows["boundary IoU %, outlines alone"] == ["`voc-mini`"]
 
 
+def test_a_kind_of_labels_is_a_row_from_the_first_record_that_has_it():
+    old, new = _record(65.0, 50.0), _newer(60.0, 53.0)
+    assert "boxes filled, CRF" not in _rows(load_tool("readme").section({"sample": old}))
+    new["labels_val"]["boxes-crf"] = {"miou": 57.0, "boundary_miou": 20.0, "coverage": 100.0}
+    new["instances_val"]["boxes-crf"] = {"ap": 9.0, "ap50": 8.0, "ap75": 7.0}
+    rows = _rows(load_tool("readme").section({"voc-mini": new, "sample": old}))
+    assert rows["boxes filled, CRF"] == ["57.0 (100)", "-", "20.0", "9.0 / 8.0 / 7.0"]
+
+
 def test_several_seeds_are_mean_and_spread():
     record = combined_record([_newer(60.0, 53.0), _newer(64.0, 53.0, 1)], "voc-mini")
     text = load_tool("readme").section({"voc-mini": record})
