@@ -30,12 +30,14 @@ Value = float | bool
 
 # A number that stands by itself: "85.5", ".41", "-1.2", "1,280", but not the 0 of u_0 or val_0032.
 NUMBER = re.compile(r"(?<![\w.])[+\-−]?(?:\d+(?:,\d{3})*(?:\.\d+)?|\.\d+)(?!\w)")
-# Numbers that name something and measure nothing: "Eq. 7", "notebooks 02 to 04", "$N = 4$".
-NAMES = re.compile(
-    r"\b(?:Eq\.|Figure|Table|notebooks?|exercises?|seed)\s\d+(?:(?:-|–|, | and | to )\d+)*"
-    r"|\$\\?[A-Za-z]\w* = [\d.]+\$",
+# Numbers that name something and measure nothing: "Eq. 7", "notebooks 02 to 04", and those in
+# formulas that set a value or have a letter and no decimal point: "$\lambda = 0.1$", "$1 - A$".
+REFERENCE = re.compile(
+    r"\b(?:Eq\.|Figure|Table|notebooks?|exercises?|seed)\s\d+(?:(?:-|–|, | and | to )\d+)*",
     re.IGNORECASE,
 )
+FORMULA = re.compile(r"\$[^$]*\$")
+NAMING = re.compile(r"\$(?:\\?[A-Za-z]\w* = [\d.]+|[^.]*[A-Za-z][^.]*)\$")
 # Words that compare or count. Each must be part of a claim that is a comparison.
 COMPARING = (
     *("higher", "highest", "lower", "lowest", "above", "below", "exceeds", "equal", "equals"),
@@ -253,7 +255,15 @@ def _is_number(node: ast.AST) -> bool:
 
 def _numbers(text: str) -> Iterator[re.Match]:
     """Numbers of a text, but for those that only name something."""
-    return NUMBER.finditer(NAMES.sub(lambda match: " " * len(match[0]), text))
+    plain = REFERENCE.sub(_blank, text)
+    plain = FORMULA.sub(
+        lambda match: _blank(match) if NAMING.fullmatch(match[0]) else match[0], plain
+    )
+    return NUMBER.finditer(plain)
+
+
+def _blank(match: re.Match) -> str:
+    return " " * len(match[0])
 
 
 def _number(text: str) -> float:

@@ -49,6 +49,7 @@ def faults(text, rests_on, numbers=NUMBERS):
         ("Both are\nmore than 80 %.", {"are more than 80 %": "bap > 80 and gap > 80"}),
         ("See Eq. 7, Eq. 10-14, notebooks 02 to 04, Table 1, seed 0: 86 %.", {"86 %": "bap"}),
         (r"With $N = 4$ and $\gamma = 7$ the map $u_0$ of val_0032 has 86 %.", {"86 %": "bap"}),
+        ("The weight $1 - A$ with $\\lambda = 0.1$ has 86 %.", {"86 %": "bap"}),
         ("All of them.", {"All of them": "min(bap, gap) > abs(d)"}),
     ],
 )
@@ -69,6 +70,9 @@ def test_what_holds_is_not_complained_about(text, rests_on):
         ("It is 85.5.", {"85.5": "empty"}, "'empty' was noted as no number"),
         ("It is 85.5 and 3.", {"85.5": "bap"}, "the number 3 rests on no claim"),
         ("85.5 against 82.9", {"85.5 against 82.9": "bap"}, "has 1 values for 2 numbers"),
+        ("In $85.5$ of 100.", {"of": "bap > 1"}, "the number 85.5 rests on no claim"),
+        ("In $85$ of $B$.", {"of": "bap > 1"}, "the number 85 rests on no claim"),
+        ("$A$ is 85.5 of $B$.", {"of": "bap > 1"}, "the number 85.5 rests on no claim"),
         ("Far away, 85.5.", {"85.5": "bap", "near": "bap > 1"}, "'near' is not in the text"),
         ("85.5, 85.5", {"85.5": "bap"}, "'85.5' is 2 times in the text"),
         ("BAP: 86, higher.", {"86": "bap"}, "the word 'higher' rests on no comparison"),
