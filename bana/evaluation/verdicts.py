@@ -1,0 +1,145 @@
+"""One rule of verdict: a difference that is smaller than its interval is not told apart from zero.
+
+Scores of the same images are compared image by image: the bootstrap draws images (and seeds, where
+there are several) with replacement, the same for both sides, and the interval is the middle 95 % of
+the differences of mIoU that come out.
+"""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from bana.evaluation.miou import check_one_size
+from bana.losses import IGNORE
+
+NOT_TOLD_APART = "not told apart"
+
+
+class Difference(NamedTuple):
+    """A difference of two scores in points, with the ends of its 95 % interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+def verdict(difference: Difference) -> str:
+    """In words: "higher", "lower", or "not told apart" where the interval holds zero."""
+    if difference.low > 0:
+        return "higher"
+    return "lower" if difference.high < 0 else NOT_TOLD_APART
+
+
+def stated(difference: Difference) -> str:
+    """A difference as README, tables and notebooks print it: points, interval, verdict."""
+    mean, low, high = difference
+    text = f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]"
+    return f"{text}, {NOT_TOLD_APART}" if verdict(difference) == NOT_TOLD_APART else text
+
+
+def class_areas(labels: Tensor, mask: Tensor, n_classes: int, ignored: str = "dropped") -> Tensor:
+    """Intersection and union of labels and mask in one image, class by class.
+
+    Args:
+        labels, mask: integers [H, W], 0..L and 255; pixels that the mask marks 255 never count.
+        n_classes: L + 1.
+        ignored: what becomes of pixels that the labels mark 255, see `bana.evaluation.miou.Scorer`.
+
+    Returns:
+        int64 [L + 1, 2], in pixels. Summed over images and divided they are the classes' IoU.
+
+    Raises:
+        ValueError: if sizes differ.
+    """
+    check_one_size(labels, mask)
+    counted = mask != IGNORE
+    if ignored == "dropped":
+        counted = counted & (labels != IGNORE)
+    known = labels.long()[counted].clamp_max(n_classes)
+    pairs = mask.long()[counted] * (n_classes + 1) + known
+    table = pairs.bincount(minlength=n_classes * (n_classes + 1)).view(n_classes, n_classes + 1)
+    inside = table.diagonal()  # of the square part, where labels and mask are classes
+    union = table.sum(1) + table[:, :n_classes].sum(0) - inside
+    return torch.stack([inside, union], 1)
+
+
+def mean_iou(areas: Tensor) -> Tensor:
+    """mIoU in percent of summed areas [..., L + 1, 2]: the mean over classes that occur."""
+    inside, union = areas.double().unbind(-1)
+    return 100 * (inside / union).nanmean(-1)  # 0 / 0, a class that occurs nowhere, is nan
+
+
+def paired_difference(
+    first: Tensor, second: Tensor, resamples: int = 1000, seed: int = 0
+) -> Difference:
+    """Difference in mIoU, first less second, with its bootstrap interval.
+
+    Args:
+        first, second: areas of `class_areas`, [S, N, L + 1, 2]: the same S seeds and N images on
+            both sides. With one seed the interval knows of the images alone.
+        resamples: how often images and seeds are drawn.
+        seed: of the drawing.
+
+    Raises:
+        ValueError: if the shapes differ or nothing is there.
+    """
+    if first.shape != second.shape or first.ndim != 4 or not len(first) or not first.shape[1]:
+        raise ValueError(
+            f"areas must be [seeds, images, classes, 2] on both sides, got "
+            f"{tuple(first.shape)} and {tuple(second.shape)}"
+        )
+    seeds, images = first.shape[:2]
+    generator = torch.Generator().manual_seed(seed)
+    drawn = torch.randint(images, (resamples, images), generator=generator)
+    ones = torch.ones(drawn.shape, dtype=torch.float64)
+    times = torch.zeros_like(ones).scatter_add_(1, drawn, ones)  # [R, N]
+    one, other = (torch.einsum("rn,sncm->rscm", times, side.double()) for side in (first, second))
+    chosen = torch.randint(seeds, (resamples, seeds), generator=generator)
+    differences = (mean_iou(one) - mean_iou(other)).gather(1, chosen).mean(1)  # [R]
+    whole = mean_iou(first.sum(1)) - mean_iou(second.sum(1))
+    low, high = differences.quantile(torch.tensor([0.025, 0.975], dtype=torch.float64))
+    return Difference(float(whole.mean()), float(low), float(high))
+
+
+class Estimate(NamedTuple):
+    """A score with the ends of its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def estimate(
+    counts: Tensor, score: Callable[[Tensor], Tensor], resamples: int = 1000, seed: int = 0
+) -> Estimate | None:
+    """A score of counts that are summed over images, with its bootstrap interval.
+
+    Args:
+        counts: [N, ...], those of one image each.
+        score: gives [R] from R sums [R, ...], such as `mean_iou`; nan where a sum has none.
+        resamples: how often images are drawn.
+        seed: of the drawing.
+
+    Returns:
+        None where the data set has no score. Draws of images that have none are left out.
+
+    Raises:
+        ValueError: if there is no image.
+    """
+    images = len(counts)
+    if not images:
+        raise ValueError("there is no image to score")
+    whole = float(score(counts.sum(0, keepdim=True).double())[0])
+    if math.isnan(whole):
+        return None
+    generator = torch.Generator().manual_seed(seed)
+    drawn = torch.randint(images, (resamples, images), generator=generator)
+    times = torch.zeros(resamples, images, dtype=torch.float64)
+    times.scatter_add_(1, drawn, torch.ones_like(times))
+    sums = (times @ counts.flatten(1).double()).unflatten(1, counts.shape[1:])
+    ends = torch.tensor([0.025, 0.975], dtype=torch.float64)
+    low, high = score(sums).nanquantile(ends).tolist()
+    return Estimate(whole, low, high)
