@@ -5,10 +5,11 @@ no number of the README is typed by hand. A test checks that README.md is what t
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from bana.evaluation.verdicts import Difference, stated
 from bana.experiment.published import ORDERINGS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -35,15 +36,26 @@ LOSSES = {
     "ignore": "cross-entropy where both agree, the rest ignored",
     "nal": "noise-aware loss",
 }
+INSIDE = {
+    "within boxes: Y_crf right where Y_ret agrees (S)": "accuracy_reliable",
+    "within boxes: Y_crf right where it does not (~S)": "accuracy_unreliable",
+    "within boxes: share of ~S, recall of errors by chance": "unreliable_share",
+    "within boxes: errors that lie in ~S, recall": "recall",
+    "within boxes: error rate, precision by chance": "error_rate",
+    "within boxes: ~S that is an error, precision": "precision",
+}
 
 
-def section(records: dict[str, dict[str, Any]]) -> str:
-    """The results section, in Markdown, of the records by profile."""
+def section(
+    records: dict[str, dict[str, Any]], regimes: Mapping[str, dict[str, Any]] | None = None
+) -> str:
+    """The results section, in Markdown, of the records by profile, and of their regime cards."""
     names = [name for name in PROFILES if name in records]
     parts = [_intro(name, records[name]) for name in names]
     shown = {name: records[name] for name in names}
     parts += [_labels(shown), _networks(shown, "single"), _networks(shown, "multi")]
     parts += [_boundaries(shown), _precision(shown)]
+    parts.append(_regime({name: r for name in PROFILES if (r := (regimes or {}).get(name))}))
     parts += [_orderings(name, records[name]) for name in names]
     return "\n\n".join(part for part in parts if part)
 
@@ -156,6 +168,44 @@ def _precision(records: dict[str, dict[str, Any]]) -> str:
     return _table(header, rows) if records else ""
 
 
+def _regime(cards: dict[str, dict[str, Any]]) -> str:
+    """Whether the data sets lie where the method works; nothing without cards."""
+    rows = {
+        "images, boxes": lambda card: f"{card['images']}, {card['boxes']}",
+        "a box's pixels that its class covers, mean (quartiles)": _filling,
+    }
+    pairs = [(d["first"], d["second"]) for r in cards.values() for d in r["regime"]["differences"]]
+    for pair in dict.fromkeys(pairs):
+        name = f"{LABELS[pair[0]]}, over {LABELS[pair[1]]}"
+        rows[name] = lambda card, pair=pair: _difference(card, pair)
+    for name, key in INSIDE.items():
+        rows[name] = lambda card, key=key: _estimate(card["inside"]["all"][key])
+    lines = [[name, *(row(r["regime"]) for r in cards.values())] for name, row in rows.items()]
+    if any(r["sigma"] for r in cards.values()):
+        name = "a right label of ~S has a higher sigma than a wrong one (chance: 50)"
+        lines.append([name, *(_estimate((r["sigma"] or {}).get("auc")) for r in cards.values())])
+    records = ", ".join(f"[`{name}`](results/regime-{name}.json)" for name in cards)
+    header = ["regime card, % and points, 95 % intervals over images", *(f"`{n}`" for n in cards)]
+    return f"{_table(header, lines)}\n\nCards: {records}." if cards else ""
+
+
+def _filling(card: dict[str, Any]) -> str:
+    mean, quarters = card["filling"]["mean"], card["filling"]["quartiles"]
+    return f"{mean:.0f} ({', '.join(f'{q:.0f}' for q in quarters)})" if quarters else "-"
+
+
+def _difference(card: dict[str, Any], pair: tuple[str, str]) -> str:
+    for made in card["differences"]:
+        values = [made[key] for key in Difference._fields]
+        if (made["first"], made["second"]) == pair and None not in values:
+            return stated(Difference(*values))
+    return "-"
+
+
+def _estimate(made: dict[str, float] | None) -> str:
+    return "{value:.1f} [{low:.1f}, {high:.1f}]".format(**made) if made else "-"
+
+
 def _orderings(name: str, record: dict[str, Any]) -> str:
     """Which of the paper's orderings came out, with their margins in points."""
     scores = {row: s["miou"] for row, s in record["labels_val"].items()}
@@ -241,7 +291,9 @@ def with_section(readme: str, name: str, text: str) -> str:
 
 def written(readme: str) -> str:
     """The README with every section written anew."""
-    readme = with_section(readme, "results", section(read_records()))
+    cards = read_records(f"regime-{name}" for name in PROFILES)
+    cards = {name.removeprefix("regime-"): card for name, card in cards.items()}
+    readme = with_section(readme, "results", section(read_records(), cards))
     return with_section(readme, "speed", speed(read_records(("labels", "crf"))))
 
 

@@ -1,4 +1,4 @@
-"""The commands `bana evaluate`, `predict` and `export`: thin fronts of scores and result files.
+"""The commands `bana evaluate`, `regime`, `predict` and `export`: fronts of scores and results.
 
 Imports are inside the commands, so that `bana --help` answers at once.
 """
@@ -21,7 +21,7 @@ def add_evaluation_commands(
     losses: Sequence[str],
     variants: Sequence[str],
 ) -> None:
-    """Add `evaluate`, `predict` and `export` to `bana`.
+    """Add `evaluate`, `regime`, `predict` and `export` to `bana`.
 
     Args:
         command: makes a command from its name, what it does and a line of help.
@@ -40,6 +40,17 @@ def add_evaluation_commands(
         nargs="+",
         metavar="N",
         help="these seeds, several as mean and standard deviation (default: the profile's own)",
+    )
+    text = "say in numbers whether a data set is one in which the method works"
+    card = add_changes(with_profile(command("regime", _regime, text)))
+    card.add_argument("--split", choices=("train", "val"), default="val", help="(default: val)")
+    card.add_argument(
+        "--sigma",
+        action="store_true",
+        help="also how well the trained segmenter's confidence knows the wrong training labels",
+    )
+    card.add_argument(
+        "--out", type=Path, metavar="FILE", help="the record (default: results/regime-PROFILE.json)"
     )
     text = "write a network's label maps, for VOC's server or of any images"
     _predict_options(add_changes(with_profile(command("predict", _predict, text))), losses)
@@ -119,6 +130,32 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     record = json.loads(json.dumps(record), parse_constant=lambda _: None)
     text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
     out.write_text(text, encoding="utf-8", newline="\n")
+    print(f"record: {out}")
+    return 0
+
+
+def _regime(arguments: argparse.Namespace) -> int:
+    from bana.evaluation.prediction import fastest_device
+    from bana.experiment import regime, stages
+    from bana.experiment.tables import regime_lines
+    from bana.files.artefacts import source_commit, write_json
+    from bana.training.runs import environment
+
+    profile, split, root = chosen_profile(arguments), arguments.split, arguments.data
+    out = arguments.out or results_dir() / f"regime-{profile.name}.json"
+    given = f" --split {split}" * (split != "val") + " --sigma" * arguments.sigma
+    record = {
+        "command": f"bana regime --profile {profile.name}{given}",
+        "commit": source_commit(),
+        "environment": environment(fastest_device()),
+        **stages.about(profile, root),
+        "seed": profile.seed,
+        "split": split,
+        "regime": regime.regime_card(profile, split, root),
+        "sigma": regime.sigma_card(profile, root) if arguments.sigma else None,
+    }
+    print(regime_lines(record))
+    write_json(out, record)
     print(f"record: {out}")
     return 0
 

@@ -44,6 +44,8 @@ from bana.training.segmentation import LOSSES
 
 __all__ = [
     "VARIANTS",
+    "about",
+    "all_labels",
     "classifier",
     "data_root",
     "dataset",
@@ -233,7 +235,7 @@ def label_scores(
         {row: scores}, see `bana.evaluation.scoring`. "agreement-dropped" and "agreement-wrong" are
         the pixels where Y_crf and Y_ret agree, under both conventions for the others.
     """
-    folders, data, inputs = _labelled(profile, split, root, "mask")
+    folders, data, inputs = all_labels(profile, split, root, "mask")
     return kept_json(
         run_dir(profile.name) / f"label-scores-{split}.json",
         key_of(scoring.score_label_files, inputs),
@@ -253,7 +255,7 @@ def instance_scores(
     """
     if not average_precision.object_folder(dataset(profile, split, root)).is_dir():
         return {}
-    folders, data, inputs = _labelled(profile, split, root, "mask", "objects")
+    folders, data, inputs = all_labels(profile, split, root, "mask", "objects")
     return kept_json(
         run_dir(profile.name) / f"instance-scores-{split}.json",
         key_of(scoring.score_instances, inputs),
@@ -261,7 +263,7 @@ def instance_scores(
     )
 
 
-def _labelled(
+def all_labels(
     profile: Profile, split: str, root: str | Path | None, *parts: str
 ) -> tuple[dict[str, Path], voc.VocDataset, dict[str, Any]]:
     """Folders of all labels, the images that have them all, and what these depend on.
@@ -302,6 +304,26 @@ def segmentation_scores(
     return kept_json(run_dir(profile.name) / f"segmentation-scores-{loss}.json", key, make)
 
 
+def about(profile: Profile, root: str | Path | None = None) -> dict[str, Any]:
+    """What a record of a profile says of settings and data; plain JSON values.
+
+    Returns:
+        "profile": its settings; "data": what was scored, and whether it has instance masks.
+    """
+    data = {split: dataset(profile, split, root) for split in ("train", "val")}
+    # The weights' content says what was measured; where they lay is nobody's business.
+    used = {"weights": described(_weights(profile, profile.backbone))}
+    return {
+        "profile": asdict(profile) | used,
+        "data": {
+            "kind": "drawn sample" if profile.data == "sample" else "folder in VOC layout",
+            "classes": list(data["val"].classes),
+            "images": {split: len(images) for split, images in data.items()},
+            "instance_masks": average_precision.object_folder(data["val"]).is_dir(),
+        },
+    }
+
+
 def record(profile: Profile, root: str | Path | None = None) -> dict[str, Any]:
     """Everything measured under a profile, with what it was measured on; plain JSON values.
 
@@ -311,19 +333,8 @@ def record(profile: Profile, root: str | Path | None = None) -> dict[str, Any]:
         `segmentation_scores` by loss; "seconds": of each training and labelling. Scores are in
         percent. Records from before boundary IoU and average precision lack those.
     """
-    data = {split: dataset(profile, split, root) for split in ("train", "val")}
-    has_objects = average_precision.object_folder(data["val"]).is_dir()
     run = run_dir(profile.name)
-    # The weights' content says what was measured; where they lay is nobody's business.
-    used = {"weights": described(_weights(profile, profile.backbone))}
-    result = {
-        "profile": asdict(profile) | used,
-        "data": {
-            "kind": "drawn sample" if profile.data == "sample" else "folder in VOC layout",
-            "classes": list(data["val"].classes),
-            "images": {split: len(images) for split, images in data.items()},
-            "instance_masks": has_objects,
-        },
+    result = about(profile, root) | {
         "labels_val": label_scores(profile, "val", root),
         "instances_val": instance_scores(profile, "val", root),
         "segmentation_val": {

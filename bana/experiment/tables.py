@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from bana.evaluation.verdicts import Difference, stated
+
 AP_COLUMNS = {
     "ap": "AP",
     "ap50": "AP50",
@@ -48,6 +50,45 @@ def precision_lines(rows: Mapping[str, Any], spread: Mapping[str, Any] | None = 
         spread: their standard deviations over seeds.
     """
     return _table("masks of boxes, COCO's AP %", AP_COLUMNS, rows, spread)
+
+
+def regime_lines(record: Mapping[str, Any]) -> str:
+    """The regime card, in percent and points, with 95 % intervals over images.
+
+    Args:
+        record: of `bana regime`: "split", "regime" and "sigma", see `bana.evaluation.regime`.
+    """
+    card, sigma = record["regime"], record["sigma"]
+    filling = card["filling"]
+    lines = [f"regime of {card['images']} {record['split']} images, {card['boxes']} boxes"]
+    if filling["boxes"]:
+        quarters = ", ".join(f"{value:.0f}" for value in filling["quartiles"])
+        lines.append(f"  a box is filled to {filling['mean']:.1f} % (quartiles {quarters})")
+    lines += [f"  {kind:<30}mIoU {_estimated(made)}" for kind, made in card["miou"].items()]
+    for made in card["differences"]:
+        values = [made[key] for key in Difference._fields]
+        told = "-" if None in values else stated(Difference(*values))
+        lines.append(f"  {made['first'] + ' - ' + made['second']:<30}{told}")
+    for name, shares in card["inside"].items():
+        lines.append(f"within boxes, {name} pixels")
+        for key, made in shares.items():
+            if key != "pixels":
+                lines.append(f"  {key.replace('_', ' '):<30}{_estimated(made)}")
+    if sigma:
+        lines.append(f"sigma on ~S of {sigma['images']} training images")
+        lines.append(f"  {'AUC (chance: 50)':<30}{_estimated(sigma['auc'])}")
+        lines.append(f"  {'labels right':<30}{_estimated(sigma['right'])}")
+        for part in sigma["bins"]:
+            where = f"sigma {part['low']:.1f}-{part['high']:.1f}"
+            lines.append(
+                f"  {where:<30}{_estimated(part['right'])}, {_cell(part['share'], None)} %"
+            )
+    return "\n".join(lines)
+
+
+def _estimated(made: Mapping[str, float] | None) -> str:
+    """A score with its interval; "-" where there is none."""
+    return "{value:.1f} [{low:.1f}, {high:.1f}]".format(**made) if made else "-"
 
 
 def _one(networks: Mapping[str, Any] | None, measure: str) -> dict[str, Any] | None:

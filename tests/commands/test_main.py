@@ -11,7 +11,7 @@ from bana.commands import main as commands
 from bana.commands import train
 from bana.commands.main import main
 from bana.course import check
-from bana.experiment import stages
+from bana.experiment import regime, stages
 from bana.experiment.labelling import Crew
 from bana.networks.classifier import POOLINGS
 from bana.training.machine import PRECISIONS, Machine
@@ -144,7 +144,45 @@ def test_wrong_seeds_are_refused_before_anything_is_made(monkeypatch, capsys):
         assert reason in told and told.count("\n") == 1
 
 
-@pytest.mark.parametrize("command", ["evaluate", "predict", "export"])
+REGIME = {
+    "images": 3,
+    "boxes": 4,
+    "filling": {"boxes": 4, "mean": 61.5, "quartiles": [40.0, 60.0, 80.0]},
+    "miou": {"bap": {"value": 71.25, "low": 60.0, "high": 80.0}},
+    "differences": [{"first": "bap", "second": "gap", "mean": 2.0, "low": -1.0, "high": 5.0}],
+    "inside": {"all": {"pixels": 9, "recall": None}},
+}
+
+
+@pytest.mark.parametrize("sigma", [False, True])
+def test_regime_prints_the_card_and_writes_its_record(sigma, monkeypatch, tmp_path, capsys):
+    asked = []
+    estimated = {"value": 57.0, "low": 50.5, "high": 63.5}
+    bins = [{"low": 0.0, "high": 0.1, "share": 12.0, "right": None}]
+    judged = {"images": 5, "pixels": 7, "right": estimated, "auc": estimated, "bins": bins}
+    monkeypatch.setattr(
+        regime, "regime_card", lambda profile, *rest: asked.append((profile.name, *rest)) or REGIME
+    )
+    monkeypatch.setattr(regime, "sigma_card", lambda profile, root: judged)
+    out = tmp_path / "new" / "card.json"
+    words = ["regime", "--profile", "smoke", "--out", str(out), "--split", "train"]
+    assert main([*words, *["--sigma"] * sigma]) == 0
+    assert asked == [("smoke", "train", None)]
+    record = json.loads(out.read_text())
+    given = "bana regime --profile smoke --split train"
+    assert record["command"] == given + " --sigma" * sigma
+    assert record["regime"] == REGIME and record["sigma"] == (judged if sigma else None)
+    assert record["split"] == "train" and record["seed"] == 0
+    assert record["profile"]["name"] == "smoke" and record["data"]["images"]["val"] == 3
+    assert record["commit"] and record["environment"]["torch"]
+    told = " ".join(capsys.readouterr().out.split())
+    assert "regime of 3 train images, 4 boxes a box is filled to 61.5 %" in told
+    assert "bap mIoU 71.2 [60.0, 80.0]" in told and "recall -" in told
+    assert "bap - gap +2.0 [-1.0, +5.0], not told apart" in told
+    assert ("AUC (chance: 50) 57.0 [50.5, 63.5]" in told) == sigma
+
+
+@pytest.mark.parametrize("command", ["evaluate", "regime", "predict", "export"])
 def test_help_of_a_command_needs_no_torch(command):
     code = (
         "import sys, contextlib, bana.commands.main\n"

@@ -44,6 +44,20 @@ def test_benchmark_of_labelling(tmp_path: Path) -> None:
     assert record["2 processes of 1 thread"]["images_a_second"] > 0
 
 
+def test_benchmark_of_the_threshold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BANA_RUNS", str(tmp_path))
+    record = run("threshold", tmp_path / "record.json")
+    assert record["profile"] == "smoke" and len(record["images"]) == 3
+    rows = record["thresholds"]
+    assert list(rows) == ["none", "0", "0.6", "0.7", "0.75", "0.8", "0.85", "0.9", "0.99"]
+    assert record["profiles_threshold"] == "0.75" and "verdict" not in rows["0.75"]
+    ours = rows["0.75"]["miou"]["value"]
+    for row in rows.values():
+        assert row["miou"]["low"] <= row["miou"]["high"]
+        margin = row["miou"]["value"] - ours
+        assert row.get("less_the_profiles", {"mean": 0})["mean"] == pytest.approx(margin)
+
+
 def test_benchmark_of_the_fingerprint(tmp_path: Path) -> None:
     record = run("fingerprint", tmp_path / "record.json")
     assert record["images"] == 50

@@ -117,6 +117,59 @@ def test_a_kind_of_labels_is_a_row_from_the_first_record_that_has_it():
     assert rows["boxes filled, CRF"] == ["57.0 (100)", "-", "20.0", "9.0 / 8.0 / 7.0"]
 
 
+def _card(first: str, mean: float, sigma: dict | None = None) -> dict:
+    shares = ("accuracy_reliable", "accuracy_unreliable", "unreliable_share")
+    shares += ("recall", "error_rate", "precision")
+    inside = {key: {"value": 10.0 + n, "low": 9.0, "high": 30.0} for n, key in enumerate(shares)}
+    difference = {"first": first, "second": "gap", "mean": mean, "low": -0.25, "high": 9.0}
+    card = {
+        "images": 3,
+        "boxes": 4,
+        "filling": {"mean": 61.5, "quartiles": [40.0, 60.0, 80.0]},
+        "differences": [difference],
+        "inside": {"all": inside},
+    }
+    return {"regime": card, "sigma": sigma}
+
+
+def test_regime_cards_are_columns_of_one_table():
+    tool, records = load_tool("readme"), {"sample": _record(65.0, 53.0)}
+    without = tool.section(records)
+    assert "regime" not in without and tool.section(records, {}) == without
+    cards = {"sample": _card("bap", 4.0), "voc-mini": _card("bap-no-u0", 5.5)}
+    rows = _rows(tool.section(records, cards))
+    assert rows["regime card, % and points, 95 % intervals over images"] == [
+        "`voc-mini`",
+        "`sample`",
+    ]
+    assert rows["images, boxes"] == ["3, 4", "3, 4"]
+    assert rows["BAP, Y_crf, over GAP, Y_crf"] == ["-", "+4.0 [-0.2, +9.0], not told apart"]
+    assert rows["BAP, Y_crf without u_0, over GAP, Y_crf"][0].startswith("+5.5 [")
+    assert rows["within boxes: errors that lie in ~S, recall"][0] == "13.0 [9.0, 30.0]"
+    assert len(set(map(tuple, (rows[name] for name in tool.INSIDE)))) == len(tool.INSIDE) == 6
+    assert not any("sigma" in name for name in rows)
+
+
+def test_what_a_regime_card_lacks_is_a_dash():
+    tool = load_tool("readme")
+    cards = {"sample": _card("bap", 4.0, {"auc": {"value": 57.0, "low": 50.5, "high": 63.5}})}
+    cards["voc-mini"] = _card("bap", 5.0)
+    cards["voc-mini"]["regime"]["inside"]["all"]["precision"] = None
+    cards["voc-mini"]["regime"]["filling"] = {"mean": None, "quartiles": None}
+    cards["voc-mini"]["regime"]["differences"][0] |= {"mean": None, "low": None, "high": None}
+    rows = _rows(tool.section({"sample": _record(65.0, 53.0)}, cards))
+    for name, full in (
+        (
+            "a right label of ~S has a higher sigma than a wrong one (chance: 50)",
+            "57.0 [50.5, 63.5]",
+        ),
+        ("within boxes: ~S that is an error, precision", "15.0 [9.0, 30.0]"),
+        ("a box's pixels that its class covers, mean (quartiles)", "62 (40, 60, 80)"),
+        ("BAP, Y_crf, over GAP, Y_crf", "+4.0 [-0.2, +9.0], not told apart"),
+    ):
+        assert rows[name] == ["-", full]
+
+
 def test_several_seeds_are_mean_and_spread():
     record = combined_record([_newer(60.0, 53.0), _newer(64.0, 53.0, 1)], "voc-mini")
     text = load_tool("readme").section({"voc-mini": record})
