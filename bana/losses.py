@@ -95,7 +95,7 @@ def noise_aware_loss(
     temperature: float = 20.0,
     gamma: float = 7.0,
     lam: float = 0.1,
-    detach_confidence: bool = True,
+    detach_confidence: bool = False,
 ) -> NoiseAwareLoss:
     """Cross-entropy where both label maps agree, confidence-weighted elsewhere: Eq. 10-14.
 
@@ -105,8 +105,8 @@ def noise_aware_loss(
         temperature: tau of H = softmax(tau cos(phi, W)).
         gamma: exponent of Eq. 12, at least 1.
         lam: lambda of Eq. 14, weight of the unreliable region.
-        detach_confidence: treat sigma as a constant. The authors' code does not (False), which
-            lets the network lower the loss by lowering its confidence where the loss is high.
+        detach_confidence: treat sigma as a constant. The paper does not say; in the authors' code
+            it is none (False), so that the loss also falls where sigma does.
 
     Returns:
         total (Eq. 14), cross_entropy (Eq. 10), weighted (Eq. 13), in float32 or better, as half
@@ -198,6 +198,77 @@ def bootstrapped_loss(
     return _masked_mean(negative_log, reliable) + lam * _masked_mean(mixed, unreliable)
 
 
+def per_class_noise_aware_loss(
+    features: Float[Tensor, "N D h w"],
+    weight: Float[Tensor, "C D"],
+    y_crf: Integer[Tensor, "N H W"],
+    y_ret: Integer[Tensor, "N H W"],
+    temperature: float = 20.0,
+    gamma: float = 7.0,
+    lam: float = 0.1,
+) -> Float[Tensor, ""]:
+    """Eq. 14 with ~S as a replication of the paper computed it: a region of its own a class.
+
+    Negating "both labels say c" class by class puts every reliable pixel into the ~S of all
+    classes but its own, and every unreliable one into that of all classes, so that Eq. 13 pulls
+    pixels towards classes that neither label names. Sigma is that of Eq. 12, with its gradient.
+    Kept to be measured beside `noise_aware_loss`; not how the paper is meant.
+    """
+    _check_labels(features, y_crf, y_ret)
+    cosines = cosine_scores(features, weight, y_crf.shape[1:])  # [N, C, H, W]
+    reliable, unreliable = reliable_pixels(y_crf, y_ret)
+    cross_entropy = _masked_mean(_negative_log_likelihood(cosines, y_crf, temperature), reliable)
+    own = F.one_hot(y_crf.long().masked_fill(~reliable, 0), len(weight)).movedim(3, 1)
+    others = (reliable | unreliable)[:, None] & ~(own.bool() & reliable[:, None])  # ~S_c
+    weights = confidence_map(cosines, y_crf, gamma)[:, None] * others
+    negative_log = -(temperature * cosines).log_softmax(1)
+    return cross_entropy + lam * _weighted_mean(negative_log, weights)
+
+
+def generalised_cross_entropy_loss(
+    features: Float[Tensor, "N D h w"],
+    weight: Float[Tensor, "C D"],
+    labels: Integer[Tensor, "N H W"],
+    temperature: float = 20.0,
+    q: float = 0.7,
+) -> Float[Tensor, ""]:
+    """Mean of (1 - p^q) / q over all pixels that are not ignored; p is H at the label.
+
+    Zhang and Sabuncu (2018): between cross-entropy (q to 0) and the mean absolute error (q = 1),
+    which forgives wrong labels. It knows one label map and no ~S. Not in the paper.
+    """
+    _check_labels(features, labels)
+    cosines = cosine_scores(features, weight, labels.shape[1:])
+    likelihood = (-_negative_log_likelihood(cosines, labels, temperature)).exp()
+    return _masked_mean((1 - likelihood**q) / q, labels != IGNORE)
+
+
+def symmetric_cross_entropy_loss(
+    features: Float[Tensor, "N D h w"],
+    weight: Float[Tensor, "C D"],
+    labels: Integer[Tensor, "N H W"],
+    temperature: float = 20.0,
+    forward: float = 0.1,
+    reverse: float = 1.0,
+    log_zero: float = -4.0,
+) -> Float[Tensor, ""]:
+    """Cross-entropy plus its reverse, in which label and prediction change places.
+
+    Wang et al. (2019), who put ``log_zero`` for the logarithm of the zeros of a one-hot label. It
+    knows one label map and no ~S. Not in the paper.
+
+    Args:
+        features, weight, labels, temperature: as in `cross_entropy_loss`.
+        forward, reverse: weights of the two parts.
+        log_zero: below 0.
+    """
+    _check_labels(features, labels)
+    cosines = cosine_scores(features, weight, labels.shape[1:])
+    negative_log = _negative_log_likelihood(cosines, labels, temperature)
+    reversed_ = -log_zero * (1 - (-negative_log).exp())
+    return _masked_mean(forward * negative_log + reverse * reversed_, labels != IGNORE)
+
+
 def _negative_log_likelihood(
     cosines: Float[Tensor, "N C H W"], labels: Integer[Tensor, "N H W"], temperature: float
 ) -> Float[Tensor, "N H W"]:
@@ -212,7 +283,7 @@ def _masked_mean(values: Float[Tensor, "N H W"], mask: Bool[Tensor, "N H W"]) ->
 
 
 def _weighted_mean(
-    values: Float[Tensor, "N H W"], weights: Float[Tensor, "N H W"]
+    values: Float[Tensor, "*N H W"], weights: Float[Tensor, "*N H W"]
 ) -> Float[Tensor, ""]:
     return (values * weights).sum() / weights.sum().clamp_min(EPSILON)
 

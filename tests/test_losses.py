@@ -17,8 +17,11 @@ from bana.losses import (
     cosine_scores,
     cross_entropy_loss,
     entropy_regularised_loss,
+    generalised_cross_entropy_loss,
     noise_aware_loss,
+    per_class_noise_aware_loss,
     reliable_pixels,
+    symmetric_cross_entropy_loss,
 )
 
 C, D, SMALL, LARGE = 4, 5, (3, 4), (7, 10)
@@ -68,12 +71,15 @@ def test_equals_the_loops(seed: int, gamma: float, detach: bool) -> None:
 
 
 def test_defaults_are_the_authors() -> None:
+    """Sigma's gradient included, which theirs does not stop."""
     phi, weight, y_crf, y_ret = scene(1)
+    phi.requires_grad_()
     plain = noise_aware_loss(phi, weight, y_crf, y_ret)
     spelt = noise_aware_loss(
-        phi, weight, y_crf, y_ret, temperature=20, gamma=7, lam=0.1, detach_confidence=True
+        phi, weight, y_crf, y_ret, temperature=20, gamma=7, lam=0.1, detach_confidence=False
     )
     assert plain.total == spelt.total
+    assert plain.confidence.requires_grad
 
 
 def test_confidence_is_one_where_the_label_scores_highest_and_falls_with_gamma() -> None:
@@ -148,6 +154,9 @@ def test_everything_ignored_costs_nothing(dtype: torch.dtype, detach: bool) -> N
         cross_entropy_loss(phi, weight, y_crf),
         entropy_regularised_loss(phi, weight, y_crf, y_ret),
         bootstrapped_loss(phi, weight, y_crf, y_ret),
+        generalised_cross_entropy_loss(phi, weight, y_crf),
+        symmetric_cross_entropy_loss(phi, weight, y_crf),
+        per_class_noise_aware_loss(phi, weight, y_crf, y_ret),
     ]
     for value in (loss.total, loss.cross_entropy, loss.weighted, *baselines):
         assert value.item() == 0
@@ -185,12 +194,17 @@ def test_gradients() -> None:
     assert torch.autograd.gradcheck(
         lambda f, w: cross_entropy_loss(f, w, y_crf, 2.0), (phi, weight)
     )
+    for loss in (generalised_cross_entropy_loss, symmetric_cross_entropy_loss):
+        assert torch.autograd.gradcheck(lambda f, w: loss(f, w, y_crf, 2.0), (phi, weight))  # noqa: B023
+    assert torch.autograd.gradcheck(
+        lambda f, w: per_class_noise_aware_loss(f, w, y_crf, y_ret, 2.0), (phi, weight)
+    )
 
 
 def test_detached_confidence_is_a_constant() -> None:
     phi, weight, y_crf, y_ret = scene(8)
     phi.requires_grad_()
-    loss = noise_aware_loss(phi, weight, y_crf, y_ret)
+    loss = noise_aware_loss(phi, weight, y_crf, y_ret, detach_confidence=True)
     assert not loss.confidence.requires_grad
     _, unreliable = reliable_pixels(y_crf, y_ret)
     share = loss.confidence * unreliable
@@ -288,6 +302,58 @@ def test_every_setting_reaches_its_loss(
     assert noise_aware == pytest.approx(whole)
 
 
+@settings(deadline=None, max_examples=10)
+@given(
+    st.integers(0, 999), st.floats(0.5, 10), st.floats(0.1, 1), st.floats(0, 2), st.floats(-9, -1)
+)
+def test_losses_that_forgive_equal_the_loops(
+    seed: int, tau: float, q: float, share: float, log_zero: float
+) -> None:
+    phi, weight, y_crf, _ = scene(seed)
+    cosines = loop_cosines(phi, weight)
+    generalised, symmetric = [], []
+    for n, y, x in [tuple(p) for p in (y_crf != 255).nonzero().tolist()]:
+        log_h = reference.log_softmax(tau * cosines[n, :, y, x])
+        label = int(y_crf[n, y, x])
+        generalised.append((1 - math.exp(log_h[label]) ** q) / q)
+        reverse = -sum(math.exp(log_h[c]) * (0 if c == label else log_zero) for c in range(C))
+        symmetric.append(share * -log_h[label] + 0.7 * reverse)
+    made = generalised_cross_entropy_loss(phi, weight, y_crf, tau, q)
+    assert made.item() == pytest.approx(sum(generalised) / len(generalised))
+    made = symmetric_cross_entropy_loss(phi, weight, y_crf, tau, share, 0.7, log_zero)
+    assert made.item() == pytest.approx(sum(symmetric) / len(symmetric))
+
+
+def test_generalised_cross_entropy_lies_between_cross_entropy_and_absolute_error() -> None:
+    phi, weight, y_crf, _ = scene(13)
+    plain = cross_entropy_loss(phi, weight, y_crf)
+    almost = generalised_cross_entropy_loss(phi, weight, y_crf, q=1e-6)
+    torch.testing.assert_close(almost, plain, atol=0, rtol=1e-3)
+    error = generalised_cross_entropy_loss(phi, weight, y_crf, q=1.0)
+    reverse = symmetric_cross_entropy_loss(phi, weight, y_crf, forward=0, reverse=1, log_zero=-1)
+    torch.testing.assert_close(error, reverse)
+
+
+@settings(deadline=None, max_examples=10)
+@given(st.integers(0, 999), st.floats(0.5, 10), st.floats(1, 8), st.floats(0, 3))
+def test_regions_class_by_class_equal_the_loops(
+    seed: int, tau: float, gamma: float, lam: float
+) -> None:
+    phi, weight, y_crf, y_ret = scene(seed)
+    cosines = loop_cosines(phi, weight)
+    sigma = reference.confidence(cosines, y_crf, gamma)
+    upper = lower = 0.0
+    for n, y, x in [tuple(p) for p in ((y_crf != 255) & (y_ret != 255)).nonzero().tolist()]:
+        log_h = reference.log_softmax(tau * cosines[n, :, y, x])
+        for c in range(C):
+            if not (y_crf[n, y, x] == c and y_ret[n, y, x] == c):
+                upper -= sigma[n, y, x] * log_h[c]
+                lower += sigma[n, y, x]
+    expected = reference.cross_entropy(cosines, y_crf, y_ret, tau) + lam * upper / lower
+    made = per_class_noise_aware_loss(phi, weight, y_crf, y_ret, tau, gamma, lam)
+    assert made.item() == pytest.approx(expected)
+
+
 # Every loss of (phi, W, Y_crf, Y_ret), and the pixels that count in it, of (S, ~S, Y_crf).
 EVERY_LOSS = {
     "cross-entropy": (
@@ -310,9 +376,21 @@ EVERY_LOSS = {
         lambda phi, w, crf, ret: noise_aware_loss(phi, w, crf, ret, 2).total,
         lambda reliable, unreliable, crf: reliable | unreliable,
     ),
-    "noise-aware, sigma not constant": (
+    "generalised": (
+        lambda phi, w, crf, ret: generalised_cross_entropy_loss(phi, w, crf, 2),
+        lambda reliable, unreliable, crf: crf != 255,
+    ),
+    "symmetric": (
+        lambda phi, w, crf, ret: symmetric_cross_entropy_loss(phi, w, crf, 2),
+        lambda reliable, unreliable, crf: crf != 255,
+    ),
+    "noise-aware, class by class": (
+        lambda phi, w, crf, ret: per_class_noise_aware_loss(phi, w, crf, ret, 2),
+        lambda reliable, unreliable, crf: reliable | unreliable,
+    ),
+    "noise-aware, sigma constant": (
         lambda phi, w, crf, ret: (
-            noise_aware_loss(phi, w, crf, ret, 2, detach_confidence=False).total
+            noise_aware_loss(phi, w, crf, ret, 2, detach_confidence=True).total
         ),
         lambda reliable, unreliable, crf: reliable | unreliable,
     ),

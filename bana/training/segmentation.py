@@ -15,7 +15,10 @@ from bana.losses import (
     confidence_map,
     cross_entropy_loss,
     entropy_regularised_loss,
+    generalised_cross_entropy_loss,
     noise_aware_loss,
+    per_class_noise_aware_loss,
+    symmetric_cross_entropy_loss,
 )
 from bana.networks.segmenter import Segmenter
 from bana.training.engine import Engine, engine_of
@@ -23,7 +26,9 @@ from bana.training.optimisation import Optimisation, optimiser
 
 SegmentationLoss = Callable[[Tensor, Tensor, Tensor, Tensor, float], Tensor]
 
-# What the segmenter can be trained with: (phi, W, Y_crf, Y_ret, tau) -> scalar.
+# What the segmenter can be trained with: (phi, W, Y_crf, Y_ret, tau) -> scalar. "nal" is the loss
+# as the authors have it, with sigma's gradient; "nal-per-class" has ~S as a replication had it;
+# "truth" gets true masks in the place of both labels: the ceiling of what labels can bring.
 LOSSES: dict[str, SegmentationLoss] = {
     "crf": lambda phi, w, y_crf, y_ret, tau: cross_entropy_loss(phi, w, y_crf, tau),
     "ret": lambda phi, w, y_crf, y_ret, tau: cross_entropy_loss(phi, w, y_ret, tau),
@@ -32,7 +37,16 @@ LOSSES: dict[str, SegmentationLoss] = {
     ),
     "entropy": entropy_regularised_loss,
     "bootstrap": bootstrapped_loss,
+    "generalised": lambda phi, w, y_crf, y_ret, tau: generalised_cross_entropy_loss(
+        phi, w, y_crf, tau
+    ),
+    "symmetric": lambda phi, w, y_crf, y_ret, tau: symmetric_cross_entropy_loss(phi, w, y_crf, tau),
     "nal": lambda phi, w, y_crf, y_ret, tau: noise_aware_loss(phi, w, y_crf, y_ret, tau).total,
+    "nal-detached": lambda phi, w, y_crf, y_ret, tau: (
+        noise_aware_loss(phi, w, y_crf, y_ret, tau, detach_confidence=True).total
+    ),
+    "nal-per-class": per_class_noise_aware_loss,
+    "truth": lambda phi, w, y_crf, y_ret, tau: cross_entropy_loss(phi, w, y_crf, tau),
 }
 
 

@@ -50,7 +50,7 @@ def test_settings_that_no_profile_changes_are_the_papers() -> None:
     pooling = {"pooling": "bap", "grid_size": 4, "parts": 2, "min_background": 0.125}
     assert defaults(BoxClassifier) == pooling
     assert defaults(Segmenter) == {"temperature": 20.0}
-    loss = {"temperature": 20.0, "gamma": 7.0, "lam": 0.1, "detach_confidence": True}
+    loss = {"temperature": 20.0, "gamma": 7.0, "lam": 0.1, "detach_confidence": False}
     assert defaults(noise_aware_loss) == loss
     assert defaults(AtrousPyramid) == {"width": 256, "rates": (6, 12, 18, 24)}
     assert defaults(training_transform)["jitter"] == 0.5

@@ -92,7 +92,7 @@ def test_authors_let_the_loss_fall_by_lowering_sigma() -> None:
         return torch.autograd.grad(loss.weighted, own)[0]
 
     own = phi.clone().requires_grad_()
-    sigma = noise_aware_loss(phi, weight, y_crf, y_ret).confidence[0, 0]
+    sigma = noise_aware_loss(phi, weight, y_crf, y_ret).confidence[0, 0].detach()
     each = 20 * cosine_scores(own, weight, (1, 2))
     losses = F.cross_entropy(each, y_crf, reduction="none")[0, 0]
     (by_hand,) = torch.autograd.grad((sigma * losses).sum() / sigma.sum(), own)
