@@ -8,13 +8,15 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from bana.commands.bench import add_bench_command
 from bana.commands.data import add_data_commands
 from bana.commands.evaluate import add_evaluation_commands
 from bana.commands.train import add_changes, add_train_command, chosen_profile
 
 SPLITS = ("train", "val")
 VARIANTS = ("bap", "bap-no-u0", "gap", "boxes", "boxes-crf", "grabcut")
-LOSSES = ("nal", "crf", "ret", "ignore", "entropy", "bootstrap")
+LOSSES = ("nal", "nal-detached", "nal-per-class", "crf", "ret", "ignore", "entropy", "bootstrap")
+LOSSES += ("generalised", "symmetric", "truth")
 EPILOGUE = """\
 profiles: sample (drawn, no download, minutes on two cores), voc-mini (photographs, light
 backbone, two cores), paper-vgg and paper-resnet (the paper's settings, a GPU), smoke (tests).
@@ -146,6 +148,7 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     add_evaluation_commands(command, with_profile, LOSSES, VARIANTS)
+    add_bench_command(command, with_profile, LOSSES)
     return parser
 
 

@@ -17,7 +17,9 @@ from bana.data.fingerprint import fingerprint
 from bana.data.sample.make import make_sample
 from bana.evaluation import average_precision, prediction, scoring
 from bana.experiment import labelling
+from bana.experiment.bench import BenchSettings, bench
 from bana.experiment.classifying import ClassifierSettings, classifier_key, trained_classifier
+from bana.experiment.frozen import frozen_images, leading_directions
 from bana.experiment.keeping import described, key_of
 from bana.experiment.label_folders import label_folder
 from bana.experiment.labelling import (
@@ -32,13 +34,20 @@ from bana.experiment.labelling import (
 from bana.experiment.profiles import Profile
 from bana.experiment.segmenting import SegmenterSettings, trained_segmenter
 from bana.experiment.trained import BackboneSettings, CropSettings
-from bana.files.artefacts import kept_json, read_json, weights_hash
+from bana.files.artefacts import (
+    kept_json,
+    load_checkpoint,
+    read_json,
+    save_checkpoint,
+    weights_hash,
+)
 from bana.files.paths import run_dir, runs_root
 from bana.labels import PseudoLabels
 from bana.networks.classifier import BoxClassifier
 from bana.networks.segmenter import Segmenter
 from bana.networks.weights import WEIGHT_FILES, find_weights
 from bana.training.engine import Engine
+from bana.training.heads import FrozenImage
 from bana.training.machine import THIS_MACHINE, Machine
 from bana.training.segmentation import LOSSES
 
@@ -49,10 +58,13 @@ __all__ = [
     "classifier",
     "data_root",
     "dataset",
+    "frozen",
     "image_labels",
     "instance_scores",
     "label_scores",
     "labels",
+    "loss_bench",
+    "losses_to_train",
     "record",
     "segmentation_scores",
     "segmenter",
@@ -226,6 +238,19 @@ def strong_ids(profile: Profile, root: str | Path | None = None) -> frozenset[st
     return shared
 
 
+def _all_ids(profile: Profile, root: str | Path | None) -> frozenset[str]:
+    """Every training image: with their true masks the ceiling "truth" is trained."""
+    return frozenset(dataset(profile, "train", root).ids)
+
+
+def losses_to_train(profile: Profile, root: str | Path | None = None) -> tuple[str, ...]:
+    """The profile's losses; without "truth" where a training image has no mask to learn from."""
+    data = dataset(profile, "train", root)
+    if all(data.mask_path(name).is_file() for name in data.ids):
+        return profile.losses
+    return tuple(loss for loss in profile.losses if loss != "truth")
+
+
 def label_scores(
     profile: Profile, split: str = "val", root: str | Path | None = None
 ) -> dict[str, dict]:
@@ -304,6 +329,55 @@ def segmentation_scores(
     return kept_json(run_dir(profile.name) / f"segmentation-scores-{loss}.json", key, make)
 
 
+def frozen(
+    profile: Profile, directions: int = 256, root: str | Path | None = None
+) -> dict[str, Any]:
+    """The BAP classifier's features of all images with masks and labels, made once and kept.
+
+    Args:
+        profile: settings.
+        directions: of the features that are kept, the ones in which training images have most.
+        root: see `data_root`.
+
+    Returns:
+        "train", "val": a list of `FrozenImage` each; "share": of the training features' squared
+        length that the directions hold, in [0, 1]; "key": hash of all this.
+
+    Raises:
+        bana.data.voc.DataError: if an image has no mask.
+    """
+    splits = {split: dataset(profile, split, root) for split in ("train", "val")}
+    folders = {split: labels(profile, split, "bap", root) for split in splits}
+    splits = {split: labelled(data, folders[split]) for split, data in splits.items()}
+    seen = {s: fingerprint(data, "photograph", "boxes", "mask") for s, data in splits.items()}
+    key = key_of(frozen_images, _labels_key(profile, "bap", root), seen, directions)
+    path = run_dir(profile.name) / "bench" / "frozen.pt"
+    kept = load_checkpoint(path, key)
+    if kept is None:
+        model, scale = classifier(profile, "bap", root), profile.image_scale
+        basis, share = leading_directions(model, splits["train"], directions, scale)
+        made = {s: frozen_images(model, splits[s], folders[s], basis, scale) for s in splits}
+        kept = {s: [tuple(image) for image in images] for s, images in made.items()}
+        kept |= {"share": share}
+        save_checkpoint(path, key, kept)
+    images = {split: [FrozenImage(*image) for image in kept[split]] for split in splits}
+    return images | {"share": kept["share"], "key": key}
+
+
+def loss_bench(
+    profile: Profile, settings: BenchSettings, root: str | Path | None = None
+) -> dict[str, Any]:
+    """The losses compared on frozen features.
+
+    Returns:
+        As `bana.experiment.bench.bench`, and "share": of the features' squared length that is left.
+    """
+    images, n_classes = frozen(profile, root=root), len(dataset(profile, "val", root).classes)
+    keep = run_dir(profile.name) / "bench", images["key"]
+    compared = bench(images["train"], images["val"], n_classes, settings, keep)
+    return {"share": images["share"], **compared}
+
+
 def about(profile: Profile, root: str | Path | None = None) -> dict[str, Any]:
     """What a record of a profile says of settings and data; plain JSON values.
 
@@ -338,7 +412,8 @@ def record(profile: Profile, root: str | Path | None = None) -> dict[str, Any]:
         "labels_val": label_scores(profile, "val", root),
         "instances_val": instance_scores(profile, "val", root),
         "segmentation_val": {
-            loss: segmentation_scores(profile, loss, root) for loss in profile.losses
+            loss: segmentation_scores(profile, loss, root)
+            for loss in losses_to_train(profile, root)
         },
     }
     # Label folders of an interrupted run tell the time of its last part only.
@@ -380,7 +455,7 @@ def segmenter_settings(profile: Profile, loss: str, root: str | Path | None) -> 
         loss=loss,
         crops=crop_settings(profile),
         optimisation=profile.segmentation,
-        strong=strong_ids(profile, root),
+        strong=_all_ids(profile, root) if loss == "truth" else strong_ids(profile, root),
         snapshots=profile.snapshots,
         seed=profile.seed,
     )

@@ -52,6 +52,30 @@ def precision_lines(rows: Mapping[str, Any], spread: Mapping[str, Any] | None = 
     return _table("masks of boxes, COCO's AP %", AP_COLUMNS, rows, spread)
 
 
+def bench_lines(title: str, result: Mapping[str, Any]) -> str:
+    """A bench of losses: scores with their spread, differences, and what became of wrong labels.
+
+    Args:
+        title: task and head.
+        result: of `bana.experiment.stages.loss_bench`.
+    """
+    scores, seeds = result["miou"], len(next(iter(result["miou"].values()))["by_seed"])
+    rows = {loss: {"miou": row["mean"]} for loss, row in scores.items()}
+    spread = {loss: {"miou": row["spread"]} for loss, row in scores.items()}
+    for loss, row in rows.items():
+        for region, shares in result["mechanism"][loss].items():
+            row |= {f"{kind} {region}": share for kind, share in shares.items()}
+    columns = {"miou": "mIoU %"} | {
+        f"{kind} {region}": f"{kind} {region} %"
+        for kind in ("rescued", "spoiled")
+        for region in ("S", "~S")
+    }
+    lines = [_table(f"{title}: mean and deviation of {seeds} seeds", columns, rows, spread)]
+    for pair, difference in result["differences"].items():
+        lines.append(f"  {pair:<28}{stated(Difference(**difference))}")
+    return "\n".join(lines)
+
+
 def regime_lines(record: Mapping[str, Any]) -> str:
     """The regime card, in percent and points, with 95 % intervals over images.
 
@@ -109,7 +133,7 @@ def _table(
 ) -> str:
     lines = [title, f"  {'':<20}" + "".join(f"{text:>14}" for text in columns.values())]
     for row, values in rows.items():
-        apart = spread[row] if spread else {}
+        apart = (spread or {}).get(row, {})
         cells = (_cell(values.get(key), apart.get(key)) for key in columns)
         lines.append(f"  {row:<20}" + "".join(f"{cell:>14}" for cell in cells))
     return "\n".join(lines)

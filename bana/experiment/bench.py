@@ -1,0 +1,189 @@
+"""The bench of losses: many small trainings on frozen features that differ in the loss alone.
+
+A segmenter trained for minutes hardly tells labels apart, since even true masks do not make it
+better. A head on the classifier's frozen features trains in seconds, so that every loss can be
+trained under several seeds, and compared with others seed by seed and image by image.
+"""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from bana.evaluation.verdicts import class_areas, mean_iou, paired_difference
+from bana.experiment.keeping import key_of
+from bana.files.artefacts import load_checkpoint, save_checkpoint
+from bana.losses import IGNORE, reliable_pixels
+from bana.training.heads import FrozenImage, HeadSettings, predicted, train_head
+
+TASKS = ("object", "classes")
+# What is said of the losses: the first less the second, wherever both were trained.
+PAIRS = (
+    ("truth", "crf"),
+    ("crf", "ret"),
+    ("nal", "ignore"),
+    ("nal", "crf"),
+    ("nal", "ret"),
+    ("nal", "entropy"),
+    ("nal", "bootstrap"),
+    ("nal", "generalised"),
+    ("nal", "symmetric"),
+    ("nal", "nal-detached"),
+    ("nal", "nal-per-class"),
+    ("ignore", "crf"),
+)
+
+
+@dataclass(frozen=True)
+class BenchSettings:
+    """What one bench compares.
+
+    Attributes:
+        task: "object" tells objects from background, "classes" all classes from one another.
+        head: how heads are trained.
+        losses: keys of `bana.training.segmentation.LOSSES`.
+        seeds: of the heads; the classifier and its labels are the same for all.
+    """
+
+    task: str
+    head: HeadSettings
+    losses: tuple[str, ...]
+    seeds: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse an unknown task."""
+        if self.task not in TASKS:
+            raise ValueError(f"unknown task {self.task!r}: use {' or '.join(TASKS)}")
+
+
+def for_task(images: Sequence[FrozenImage], task: str) -> list[FrozenImage]:
+    """The images with their labels as a task has them: 0..L, or 0 and 1 for "object"."""
+    if task == "classes":
+        return list(images)
+    names = ("mask", "y_crf", "y_ret")
+    return [i._replace(**{name: _object(getattr(i, name)) for name in names}) for i in images]
+
+
+def _object(labels: Tensor) -> Tensor:
+    return torch.where(labels == IGNORE, IGNORE, (labels > 0).byte()).byte()
+
+
+def one_training(
+    train: Sequence[FrozenImage],
+    val: Sequence[FrozenImage],
+    loss: str,
+    n_classes: int,
+    head: HeadSettings,
+    seed: int,
+) -> dict[str, Tensor]:
+    """A head trained with one loss, measured on images that it did not see and on those it did.
+
+    Returns:
+        "areas": int64 [N, C, 2] on ``val``, see `bana.evaluation.verdicts.class_areas`;
+        "mechanism": int64 [2, 2, 2] on ``train``, see `label_mistakes`.
+    """
+    trained = train_head(train, loss, n_classes, head, seed)
+    pairs = zip(predicted(trained, val), val, strict=True)
+    areas = torch.stack([class_areas(labels, image.mask, n_classes) for labels, image in pairs])
+    mechanism = sum(
+        label_mistakes(labels, image)
+        for labels, image in zip(predicted(trained, train), train, strict=True)
+    )
+    return {"areas": areas, "mechanism": mechanism}
+
+
+def label_mistakes(labels: Tensor, image: FrozenImage) -> Tensor:
+    """What a network made of right and wrong labels in the boxes of an image it learned from.
+
+    Args:
+        labels: its prediction, of the size of the image's labels.
+        image: with Y_crf, which may be wrong, and the mask.
+
+    Returns:
+        int64 [2, 2, 2]: positions by region (S, ~S), whether Y_crf is right (no, yes), and whether
+        the prediction is (no, yes).
+    """
+    counted = image.inside & (image.mask != IGNORE)
+    label_right, own_right = image.y_crf == image.mask, labels == image.mask
+    counts = torch.zeros(2, 2, 2, dtype=torch.int64)
+    for region, where in enumerate(reliable_pixels(image.y_crf, image.y_ret)):
+        index = 2 * label_right.long() + own_right.long()
+        counts[region] = index[where & counted].bincount(minlength=4).view(2, 2)
+    return counts
+
+
+def bench(
+    train: Sequence[FrozenImage],
+    val: Sequence[FrozenImage],
+    n_classes: int,
+    settings: BenchSettings,
+    keep: tuple[Path, str],
+) -> dict[str, Any]:
+    """Every loss under every seed, with paired differences and what became of wrong labels.
+
+    Args:
+        train, val: with labels 0..L.
+        n_classes: L + 1.
+        settings: what is compared.
+        keep: a folder in which each training's result is kept, and the hash of the images, so that
+            an interrupted bench goes on.
+
+    Returns:
+        "miou": {loss: {"mean", "spread" (standard deviation over seeds), "by_seed"}} in percent;
+        "differences": {"nal - crf": {"mean", "low", "high"}} in points, see `paired_difference`;
+        "mechanism": {loss: {"S", "~S": {"rescued", "spoiled"}}}: of the positions in boxes whose
+        Y_crf is wrong the percentage that the network gets right, and of those whose Y_crf is
+        right the percentage that it gets wrong, on training images, over all seeds.
+    """
+    folder, data_key = keep
+    train, val = for_task(train, settings.task), for_task(val, settings.task)
+    count = 2 if settings.task == "object" else n_classes
+    areas: dict[str, list[Tensor]] = {loss: [] for loss in settings.losses}
+    mistakes = {loss: torch.zeros(2, 2, 2, dtype=torch.int64) for loss in settings.losses}
+    runs = [(seed, loss) for seed in settings.seeds for loss in settings.losses]
+    title = f"bench {settings.task}, {settings.head.kind}"
+    for seed, loss in tqdm(runs, desc=title, unit="training"):
+        key = key_of(one_training, data_key, settings.task, loss, settings.head, seed)
+        path = folder / f"{settings.task}-{settings.head.kind}-{loss}-{seed}.pt"
+        kept = load_checkpoint(path, key)
+        if kept is None:
+            kept = one_training(train, val, loss, count, settings.head, seed)
+            save_checkpoint(path, key, kept)
+        areas[loss].append(kept["areas"])
+        mistakes[loss] += kept["mechanism"]
+    return {
+        "miou": {loss: _over_seeds(each) for loss, each in areas.items()},
+        "differences": {
+            f"{first} - {second}": paired_difference(
+                torch.stack(areas[first]), torch.stack(areas[second])
+            )._asdict()
+            for first, second in PAIRS
+            if first in areas and second in areas
+        },
+        "mechanism": {loss: _shares(counts) for loss, counts in mistakes.items()},
+    }
+
+
+def _over_seeds(areas: Sequence[Tensor]) -> dict[str, Any]:
+    by_seed = [float(mean_iou(each.sum(0))) for each in areas]
+    spread = statistics.stdev(by_seed) if len(by_seed) > 1 else None
+    return {"mean": statistics.fmean(by_seed), "spread": spread, "by_seed": by_seed}
+
+
+def _shares(counts: Tensor) -> dict[str, dict[str, float | None]]:
+    return {
+        region: {
+            "rescued": _percent(counts[number, 0, 1], counts[number, 0].sum()),
+            "spoiled": _percent(counts[number, 1, 0], counts[number, 1].sum()),
+        }
+        for number, region in enumerate(("S", "~S"))
+    }
+
+
+def _percent(part: Tensor, whole: Tensor) -> float | None:
+    return 100 * int(part) / int(whole) if whole else None

@@ -1,0 +1,110 @@
+"""Training a head on frozen features: the same losses as stage 3's, in seconds."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from bana.losses import IGNORE, cosine_scores
+from bana.networks.heads import PixelHead
+from bana.training.segmentation import LOSSES
+
+# Labels lie this many times as densely as cells, in each direction: at stride 16 every 4 pixels.
+POSITIONS = 4
+
+
+class FrozenImage(NamedTuple):
+    """Features of one image and what is known of it, at `POSITIONS` positions a cell.
+
+    Attributes:
+        features: float16 [K, h, w].
+        mask, y_crf, y_ret: uint8 [POSITIONS (h - 1) + 1, POSITIONS (w - 1) + 1], 0..L and 255;
+            cell (i, j) lies at position (POSITIONS i, POSITIONS j).
+        inside: bool, of the same size: in a box.
+    """
+
+    features: Tensor
+    mask: Tensor
+    y_crf: Tensor
+    y_ret: Tensor
+    inside: Tensor
+
+
+@dataclass(frozen=True)
+class HeadSettings:
+    """How heads are trained: AdamW, its rate falling as (1 - t / T)^.9.
+
+    Attributes:
+        kind: see `bana.networks.heads.PixelHead`.
+        epochs, batch: of the training images.
+        learning_rate: at the start.
+    """
+
+    kind: str = "conv"
+    epochs: int = 2
+    batch: int = 8
+    learning_rate: float = 1e-3
+
+
+def train_head(
+    images: Sequence[FrozenImage], loss: str, n_classes: int, settings: HeadSettings, seed: int
+) -> PixelHead:
+    """A head trained on Y_crf and Y_ret, or on true masks where the loss is "truth".
+
+    Args:
+        images: to learn from.
+        loss: a key of `bana.training.segmentation.LOSSES`.
+        n_classes: C, background included.
+        settings: of the training.
+        seed: of weights and order; two losses under one seed start and go alike.
+
+    Raises:
+        ValueError: if the loss is unknown.
+    """
+    if loss not in LOSSES:
+        raise ValueError(f"unknown loss {loss!r}: use one of {', '.join(LOSSES)}")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        head = PixelHead(settings.kind, images[0].features.shape[0], n_classes).train()
+        order = [n for _ in range(settings.epochs) for n in torch.randperm(len(images)).tolist()]
+    steps = -(-len(order) // settings.batch)
+    optimiser = torch.optim.AdamW(head.parameters(), lr=settings.learning_rate)
+    schedule = torch.optim.lr_scheduler.PolynomialLR(optimiser, steps, power=0.9)
+    for chosen in _cut(order, settings.batch):
+        batch = [images[number] for number in chosen]
+        first, second = ("mask", "mask") if loss == "truth" else ("y_crf", "y_ret")
+        labels = [stacked([getattr(i, name) for i in batch], IGNORE) for name in (first, second)]
+        phi = head(stacked([image.features for image in batch], 0).float())
+        value = LOSSES[loss](phi, head.weight, *labels, head.temperature)
+        optimiser.zero_grad(set_to_none=True)
+        value.backward()
+        optimiser.step()
+        schedule.step()
+    return head.eval()
+
+
+@torch.no_grad()
+def predicted(head: PixelHead, images: Sequence[FrozenImage], batch: int = 8) -> Iterator[Tensor]:
+    """The head's favourite class at every label position of each image, uint8."""
+    for chosen in _cut(images, batch):
+        phi = head(stacked([image.features for image in chosen], 0).float())
+        size = tuple(POSITIONS * (cells - 1) + 1 for cells in phi.shape[2:])
+        favourites = cosine_scores(phi, head.weight, size).argmax(1).byte()
+        for image, labels in zip(chosen, favourites, strict=True):
+            height, width = image.mask.shape
+            yield labels[:height, :width]
+
+
+def stacked(maps: Sequence[Tensor], fill: int) -> Tensor:
+    """Maps [..., H, W] of several sizes as one tensor, filled at the bottom and the right."""
+    height, width = (max(each.shape[axis] for each in maps) for axis in (-2, -1))
+    result = maps[0].new_full((len(maps), *maps[0].shape[:-2], height, width), fill)
+    for place, each in zip(result, maps, strict=True):
+        place[..., : each.shape[-2], : each.shape[-1]] = each
+    return result
+
+
+def _cut(values: Sequence, size: int) -> Iterator[Sequence]:
+    return (values[start : start + size] for start in range(0, len(values), size))
