@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from bana.evaluation.miou import score_labels
+from bana.experiment import stages
+from bana.experiment.profiles import get_profile
 from bana.files.paths import repo_root
 
 
@@ -56,6 +59,22 @@ def test_benchmark_of_the_threshold(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         assert row["miou"]["low"] <= row["miou"]["high"]
         margin = row["miou"]["value"] - ours
         assert row.get("less_the_profiles", {"mean": 0})["mean"] == pytest.approx(margin)
+    scores = [rows[name]["miou"]["value"] for name in ("none", "0", "0.75")]
+    assert len(set(scores)) == 3, "these make labels of their own"
+    without = no_background(record["images"])
+    assert rows["none"]["miou"]["value"] == pytest.approx(without)
+
+
+def no_background(names: list[str]) -> float:
+    """mIoU of the labels without u_0, of the run's own classifier."""
+    profile = get_profile("smoke")
+    model, data = stages.classifier(profile), stages.dataset(profile, "train")
+    pairs = []
+    for name in names:
+        item = data[data.ids.index(name)]
+        made = stages.image_labels(profile, model, item, "bap-no-u0")
+        pairs.append((made.y_crf, data.mask(name)))
+    return score_labels(pairs, len(data.classes)).miou
 
 
 def test_benchmark_of_the_fingerprint(tmp_path: Path) -> None:
