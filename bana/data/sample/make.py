@@ -6,6 +6,10 @@ a current collector, a lid and spout or a watering rose. A classifier is content
 alone, which is why class activation maps of a plain classifier cover little else, and the grounds
 continue inside the boxes, where they can be recognised from outside: the two things that
 background-aware pooling is about.
+
+Colour alone shall not do, as it does not in photographs: objects take on the colours behind them
+to a degree, and light and shade dapple both. A CRF that knows the boxes but no features then finds
+little more than the boxes (`bana.data.sample.scene`).
 """
 
 import json
@@ -27,7 +31,7 @@ from bana.data.voc_files import Annotation, DataError, write_annotation, write_m
 SAMPLE_CLASSES: tuple[str, ...] = ("background", *DRAW)
 MANIFEST = "manifest.json"
 # Raised whenever the drawing changes, so that an older sample on disk is drawn anew.
-VERSION = 2
+VERSION = 3
 
 
 def make_sample(
