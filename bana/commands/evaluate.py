@@ -117,7 +117,10 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     out = arguments.out or results_dir() / f"{name}.json"
     out.parent.mkdir(parents=True, exist_ok=True)
     records = [stages.record(each, arguments.data) for each in profiles]
-    measured = combined_record(records, profile.name) if len(seeds) > 1 else records[0]
+    measured = records[0]
+    if len(seeds) > 1:
+        together = stages.differences(profiles, arguments.data)
+        measured = combined_record(records, profile.name) | {"differences": together}
     given = f" --seeds {' '.join(map(str, seeds))}" if arguments.seeds else ""
     record = {
         "command": f"bana evaluate --profile {profile.name}{given}",

@@ -2,7 +2,8 @@
 
 A row holds, in percent, "miou", "per_class" and "coverage" as `bana.evaluation.miou.Scores` has
 them, and "boundary_miou" and "boundary_per_class" as `bana.evaluation.boundary.BoundaryScores` has
-them. It is what JSON can hold: None where a class occurs nowhere.
+them; and "areas", an image at a time, of which intervals are made (see `row_areas`). It is what
+JSON can hold: None where a class occurs nowhere.
 
 Images are scored at their own size, never as training crops, and pixels that a mask marks 255 never
 count.
@@ -13,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 from tqdm import tqdm
 
@@ -23,6 +25,7 @@ from bana.evaluation.boundary import BoundaryScorer
 from bana.evaluation.instances import box_instances, coco_results
 from bana.evaluation.miou import Scorer
 from bana.evaluation.prediction import View, crf_workers, label_maps
+from bana.evaluation.verdicts import class_areas
 from bana.losses import agreement
 from bana.networks.segmenter import Segmenter
 
@@ -32,11 +35,15 @@ class RowScorer:
 
     def __init__(self, n_classes: int, ignored: str = "dropped") -> None:
         self._scorers = Scorer(n_classes, ignored), BoundaryScorer(n_classes, ignored)
+        self._convention = n_classes, ignored
+        self._areas: list[dict[str, list[int]]] = []
 
     def update(self, labels: Tensor, mask: Tensor) -> None:
         """Count one image: labels and mask, uint8 [H, W], 0..L and 255."""
         for scorer in self._scorers:
             scorer.update(labels, mask)
+        areas = class_areas(labels, mask, *self._convention).tolist()
+        self._areas.append({str(c): pair for c, pair in enumerate(areas) if pair[1]})
 
     def row(self) -> dict[str, Any]:
         """The scores of all images so far."""
@@ -47,7 +54,17 @@ class RowScorer:
             "coverage": regions.coverage,
             "boundary_miou": plain(boundaries.miou),
             "boundary_per_class": [plain(value) for value in boundaries.per_class],
+            "areas": self._areas,
         }
+
+
+def row_areas(row: Mapping[str, Any]) -> Tensor:
+    """A row's intersections and unions, int64 [N, L + 1, 2], as `class_areas` gives them."""
+    result = torch.zeros(len(row["areas"]), len(row["per_class"]), 2, dtype=torch.int64)
+    for image, areas in zip(result, row["areas"], strict=True):
+        for c, pair in areas.items():
+            image[int(c)] = torch.tensor(pair)
+    return result
 
 
 def plain(value: float) -> float | None:

@@ -34,7 +34,8 @@ class Profile:
         unary, label_crf: how pseudo labels are made; the CRF is also that of "boxes-crf".
         box_inside: what "boxes-crf" gives the class of a box, see `bana.baselines.box_unary`.
         test_crf: CRF on the segmenter's prediction.
-        losses: trainings of the segmenter, see `bana.training.segmentation.LOSSES`.
+        losses: trainings of the segmenter, see `bana.training.segmentation.LOSSES`; "truth" is left
+            out where training images have no masks.
         train_limit, val_limit: images used of each split; None uses all.
         snapshots: iterations at which the confidence map is kept, as fractions of the training.
         test_scales: sizes at which the multi-scale prediction sees an image, each mirrored too;
@@ -65,7 +66,7 @@ class Profile:
     label_crf: CrfParameters = LABEL_CRF
     box_inside: float = INSIDE
     test_crf: CrfParameters = DEEPLAB_V1_CRF
-    losses: tuple[str, ...] = ("crf", "ret", "ignore", "nal")
+    losses: tuple[str, ...] = ("crf", "ret", "ignore", "nal", "truth")
     train_limit: int | None = None
     val_limit: int | None = None
     snapshots: tuple[float, ...] = (0.1, 0.4, 1.0)
@@ -107,7 +108,7 @@ PAPER_VGG = Profile(
     output_stride=8,
     neck="none",
     train_splits=("train_aug", "train"),
-    losses=("crf", "ret", "ignore", "entropy", "bootstrap", "nal"),
+    losses=("crf", "ret", "ignore", "entropy", "bootstrap", "nal", "truth"),
     test_scales=(0.5, 0.75, 1.0, 1.5),
     loader_workers=8,
     label_workers=8,

@@ -6,6 +6,7 @@ makes it anew otherwise. A profile is taken apart here: what a stage uses goes i
 own, and nothing below takes a profile.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from bana.data import voc
 from bana.data.fingerprint import fingerprint
 from bana.data.sample.make import make_sample
 from bana.evaluation import average_precision, prediction, scoring
+from bana.evaluation.verdicts import paired_difference
 from bana.experiment import labelling
 from bana.experiment.bench import BenchSettings, bench
 from bana.experiment.classifying import ClassifierSettings, classifier_key, trained_classifier
@@ -32,6 +34,7 @@ from bana.experiment.labelling import (
     labelled,
 )
 from bana.experiment.profiles import Profile
+from bana.experiment.published import CONTROLS, ORDERINGS
 from bana.experiment.segmenting import SegmenterSettings, trained_segmenter
 from bana.experiment.trained import BackboneSettings, CropSettings
 from bana.files.artefacts import (
@@ -58,6 +61,7 @@ __all__ = [
     "classifier",
     "data_root",
     "dataset",
+    "differences",
     "frozen",
     "image_labels",
     "instance_scores",
@@ -398,23 +402,74 @@ def about(profile: Profile, root: str | Path | None = None) -> dict[str, Any]:
     }
 
 
+def differences(
+    profiles: Sequence[Profile], root: str | Path | None = None
+) -> dict[str, dict[str, dict[str, float]]]:
+    """How far apart rows of a record are, where the paper puts one above the other, on val.
+
+    Args:
+        profiles: one, or several that differ in the seed alone; images and seeds are drawn
+            together where there are several.
+        root: see `data_root`.
+
+    Returns:
+        "labels_val", "segmentation_val" (single scale): {"bap - gap": {"mean", "low", "high"}} in
+        points of mIoU, see `bana.evaluation.verdicts.paired_difference`; pairs are those of
+        `bana.experiment.published.ORDERINGS` and of the controls, as far as both rows are there.
+    """
+    scores = [
+        {
+            "labels_val": label_scores(profile, "val", root),
+            "segmentation_val": {
+                loss: segmentation_scores(profile, loss, root)["single"]
+                for loss in losses_to_train(profile, root)
+            },
+        }
+        for profile in profiles
+    ]
+    pairs = [*CONTROLS, *(pair for table in ORDERINGS.values() for pair in table)]
+    result: dict[str, dict[str, dict[str, float]]] = {}
+    for part, rows in scores[0].items():
+        areas = {
+            row: torch.stack([scoring.row_areas(each[part][row]) for each in scores])
+            for row in rows
+        }
+        result[part] = {
+            f"{first} - {second}": paired_difference(areas[first], areas[second])._asdict()
+            for first, second in pairs
+            if first in areas and second in areas
+        }
+    return result
+
+
+def _without_areas(scores: Mapping[str, Any]) -> dict[str, Any]:
+    """Rows as a record holds them: without what each image brought."""
+    return {
+        name: _without_areas(row) if isinstance(row, Mapping) else row
+        for name, row in scores.items()
+        if name != "areas"
+    }
+
+
 def record(profile: Profile, root: str | Path | None = None) -> dict[str, Any]:
     """Everything measured under a profile, with what it was measured on; plain JSON values.
 
     Returns:
         "profile": its settings; "data": what was scored, and whether it has instance masks;
         "labels_val": `label_scores`; "instances_val": `instance_scores`; "segmentation_val":
-        `segmentation_scores` by loss; "seconds": of each training and labelling. Scores are in
-        percent. Records from before boundary IoU and average precision lack those.
+        `segmentation_scores` by loss; "differences": `differences`; "seconds": of each training
+        and labelling. Scores are in percent. Older records lack boundary IoU, average precision or
+        differences.
     """
     run = run_dir(profile.name)
+    networks = {
+        loss: segmentation_scores(profile, loss, root) for loss in losses_to_train(profile, root)
+    }
     result = about(profile, root) | {
-        "labels_val": label_scores(profile, "val", root),
+        "labels_val": _without_areas(label_scores(profile, "val", root)),
         "instances_val": instance_scores(profile, "val", root),
-        "segmentation_val": {
-            loss: segmentation_scores(profile, loss, root)
-            for loss in losses_to_train(profile, root)
-        },
+        "segmentation_val": _without_areas(networks),
+        "differences": differences([profile], root),
     }
     # Label folders of an interrupted run tell the time of its last part only.
     result["seconds"] = {

@@ -7,13 +7,15 @@ from dataclasses import fields
 
 import pytest
 
+from bana.commands import bench, train
 from bana.commands import main as commands
-from bana.commands import train
 from bana.commands.main import main
 from bana.course import check
 from bana.experiment import regime, stages
+from bana.experiment.bench import TASKS
 from bana.experiment.labelling import Crew
 from bana.networks.classifier import POOLINGS
+from bana.networks.heads import KINDS
 from bana.training.machine import PRECISIONS, Machine
 from bana.training.segmentation import LOSSES
 
@@ -28,6 +30,7 @@ def test_help_needs_no_torch():
 
 def test_choices_are_those_of_the_package():
     assert set(commands.LOSSES) == set(LOSSES)
+    assert (bench.TASKS, bench.HEADS) == (TASKS, KINDS)
     assert set(commands.VARIANTS) == set(stages.VARIANTS)
     assert set(train.POOLINGS) == set(POOLINGS)
     assert set(train.PRECISIONS) == set(PRECISIONS)
@@ -119,6 +122,9 @@ def test_evaluate_takes_several_seeds(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(
         stages, "record", lambda profile, root: asked.append(profile) or _seed_record(profile, root)
     )
+    monkeypatch.setattr(
+        stages, "differences", lambda profiles, root: {"of": [each.seed for each in profiles]}
+    )
     out = tmp_path / "smoke.json"
     words = ["evaluate", "--profile", "smoke", "--out", str(out)]
     assert main([*words, "--seeds", "0", "1", "2"]) == 0
@@ -128,6 +134,7 @@ def test_evaluate_takes_several_seeds(monkeypatch, tmp_path, capsys):
     assert record["seeds"] == [0, 1, 2] and record["profile"]["name"] == "smoke"
     assert record["labels_val"]["bap"]["miou"] == 61
     assert record["spread"]["labels_val"]["bap"]["miou"] == 1
+    assert record["differences"] == {"of": [0, 1, 2]}
     told = capsys.readouterr().out
     assert "mean ± standard deviation of 3 seeds" in told
     assert "61.0 ± 1.0" in told and "30.0 ± 0.0" in told and "20.0 ± 0.0" in told
@@ -142,6 +149,43 @@ def test_wrong_seeds_are_refused_before_anything_is_made(monkeypatch, capsys):
         assert main(["evaluate", "--profile", "smoke", "--seeds", *words]) == 2
         told = capsys.readouterr().err
         assert reason in told and told.count("\n") == 1
+
+
+def test_bench_trains_what_is_asked_and_writes_a_record(monkeypatch, tmp_path, capsys) -> None:
+    asked = []
+
+    def loss_bench(profile, settings, root) -> dict:
+        asked.append(settings)
+        row = {"mean": 61.25, "spread": 0.5, "by_seed": [60.75, 61.75]}
+        shares = {"rescued": 12.5, "spoiled": None}
+        return {
+            "share": 0.75,
+            "miou": dict.fromkeys(settings.losses, row),
+            "differences": {"nal - crf": {"mean": 0.25, "low": -0.5, "high": 1.0}},
+            "mechanism": dict.fromkeys(settings.losses, {"S": shares, "~S": shares}),
+        }
+
+    monkeypatch.setattr(stages, "loss_bench", loss_bench)
+    monkeypatch.setattr(stages, "about", lambda profile, root: {"data": profile.name})
+    out = tmp_path / "bench.json"
+    words = ["bench", "losses", "--profile", "smoke", "--out", str(out), "--losses", "crf", "nal"]
+    words += ["--tasks", "object", "--heads", "conv", "linear", "--seeds", "3", "4"]
+    assert main([*words, "--epochs", "5"]) == 0
+    assert [(each.task, each.head.kind) for each in asked] == [
+        ("object", "conv"),
+        ("object", "linear"),
+    ]
+    for each in asked:
+        assert each.losses == ("crf", "nal") and each.seeds == (3, 4) and each.head.epochs == 5
+    record = json.loads(out.read_text())
+    assert record["command"] == "bana bench losses --profile smoke --epochs 5 --seeds 3 4"
+    assert record["data"] == "smoke" and record["seeds"] == [3, 4]
+    assert set(record["benches"]) == {"object, conv", "object, linear"}
+    assert record["benches"]["object, conv"]["miou"]["nal"]["mean"] == 61.25
+    told = capsys.readouterr().out
+    assert "61.2 ± 0.5" in told and "+0.2 [-0.5, +1.0], not told apart" in told
+    assert main([*words, "--seeds", "3", "3"]) == 2
+    assert "every seed counts once" in capsys.readouterr().err
 
 
 REGIME = {

@@ -15,6 +15,7 @@ from bana.evaluation.average_precision import voc_truth
 from bana.evaluation.boundary import score_boundaries
 from bana.evaluation.miou import score_labels
 from bana.evaluation.prediction import SINGLE, View, label_maps
+from bana.evaluation.verdicts import class_areas
 from bana.networks.backbones import Backbone
 from bana.networks.segmenter import Segmenter
 
@@ -103,6 +104,9 @@ def test_rows_of_label_files_are_scores_of_their_own_labels(
     assert (rows[row]["coverage"] < 99) == row.startswith("agreement")
     assert rows[row]["boundary_miou"] == pytest.approx(boundaries.miou)
     assert rows[row]["boundary_per_class"] == pytest.approx(boundaries.per_class)
+    areas = scoring.row_areas(json.loads(json.dumps(rows[row])))
+    for made, (one, mask) in zip(areas, pairs, strict=True):
+        assert torch.equal(made, class_areas(one, mask, N_CLASSES, ignored))
 
 
 def test_without_bap_there_is_neither_retrieval_nor_agreement(data, folders) -> None:
@@ -149,6 +153,8 @@ def test_networks_are_scored_in_every_mode(
         assert row["per_class"] == pytest.approx(scores.per_class)
         assert row["boundary_miou"] == pytest.approx(boundaries.miou)
         assert row["boundary_per_class"] == pytest.approx(boundaries.per_class)
+        expected = torch.stack([class_areas(*pair, 3) for pair in pairs])
+        assert torch.equal(scoring.row_areas(row), expected)
 
 
 def test_absent_classes_are_none() -> None:

@@ -68,6 +68,22 @@ def test_labels_do_not_matter_where_all_images_are_strong(job: Profile) -> None:
     assert not same(dict(crf), dict(ret))
 
 
+def test_the_ceiling_learns_from_true_masks_alone(job: Profile) -> None:
+    ceiling = stages.segmenter(job, "truth").state_dict()
+    full = stages.segmenter(replace(job, strong_split="train"), "crf").state_dict()
+    assert same(dict(ceiling), dict(full))
+
+
+def test_the_ceiling_is_left_out_where_a_mask_is_missing(job: Profile) -> None:
+    profile = replace(job, losses=("crf", "truth"))
+    assert stages.losses_to_train(profile) == ("crf", "truth")
+    data = stages.dataset(job, "train")
+    data.mask_path(data.ids[-1]).unlink()
+    assert stages.losses_to_train(profile) == ("crf",)
+    with pytest.raises(DataError):
+        stages.segmenter(profile, "truth")
+
+
 def test_the_command_line_reaches_it_and_the_key_knows(job: Profile, monkeypatch) -> None:
     happened: list[frozenset[str]] = []
     make = segmenting.batches

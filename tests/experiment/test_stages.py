@@ -17,6 +17,8 @@ from bana.crf.dense import CrfParameters
 from bana.data.transforms import eval_image
 from bana.data.voc import DataError, read_mask, write_mask
 from bana.evaluation import average_precision
+from bana.evaluation.scoring import row_areas
+from bana.evaluation.verdicts import paired_difference
 from bana.experiment import classifying, keeping, label_folders, labelling, segmenting, stages
 from bana.experiment.labelling import Crew
 from bana.experiment.profiles import get_profile
@@ -459,6 +461,36 @@ def test_record_has_every_row(finished: Path) -> None:
         "labels-bap-train",
     }
     assert all(seconds >= 0 for seconds in record["seconds"].values())
+
+
+def test_differences_are_those_of_the_rows_that_are_there(done: Path) -> None:
+    profile = make_profile()
+    made = stages.differences([profile])
+    labels = {"boxes-crf - boxes", "bap - boxes-crf", "grabcut - boxes", "gap - grabcut"}
+    labels |= {"bap-no-u0 - gap", "bap - bap-no-u0", "bap - gap", "bap - bap-ret"}
+    assert set(made["labels_val"]) == labels and set(made["segmentation_val"]) == {"nal - crf"}
+    rows = {
+        "labels_val": stages.label_scores(profile),
+        "segmentation_val": {
+            loss: stages.segmentation_scores(profile, loss)["single"] for loss in ("crf", "nal")
+        },
+    }
+    for part, pairs in made.items():
+        for pair, difference in pairs.items():
+            first, second = (rows[part][row] for row in pair.split(" - "))
+            assert difference["mean"] == pytest.approx(first["miou"] - second["miou"], abs=1e-4)
+            areas = [row_areas(row)[None] for row in (first, second)]
+            assert difference == paired_difference(*areas)._asdict()
+    record = json.loads((done / "record.json").read_text())
+    assert record["differences"] == made and "areas" not in json.dumps(record)
+
+
+def test_differences_of_several_seeds_draw_them_together(done: Path) -> None:
+    both = [make_profile(), make_profile(name="again", seed=1)]
+    made = stages.differences(both)["labels_val"]["bap - gap"]
+    rows = [stages.label_scores(profile) for profile in both]
+    areas = [torch.stack([row_areas(each[row]) for each in rows]) for row in ("bap", "gap")]
+    assert made == paired_difference(*areas)._asdict()
 
 
 def test_record_of_a_finished_run_makes_nothing(done: Path, trained: list[str]) -> None:
