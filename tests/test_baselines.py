@@ -133,6 +133,17 @@ def test_refined_boxes_are_the_crf_of_their_unary(order, crf):
     assert all(torch.equal(*pair) for pair in zip(before, (image, boxes, classes), strict=True))
 
 
+def test_a_class_stays_in_its_own_boxes_however_strong_the_crf():
+    image = torch.full((3, *SIZE), 90, dtype=torch.uint8)
+    boxes, classes = boxes_of((0, 0, 47, 40), (48, 10, 50, 14)), torch.tensor([7, 8])
+    crf = CrfParameters(bilateral_weight=60, bilateral_xy=40)
+    q = dense_crf(image, box_unary(boxes, classes, *SIZE)[0], crf).q
+    assert (q[:, 10:14, 48:].argmax(0) == 1).any(), "the large box must have flowed over"
+    labels = refined_boxes(image, boxes, classes, crf)
+    assert (labels == 7).any()
+    assert not (labels == 7)[:, 47:].any()
+
+
 def test_the_crf_brings_a_box_to_the_edges_of_a_disc():
     image, disc = scene()
     image = torch.where(disc, image[:, 20, 24, None, None], image[:, 0, 0, None, None])
