@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from bana.evaluation.verdicts import Difference, stated
+from bana.evaluation.verdicts import NOT_TOLD_APART, Difference, interval, stated, verdict
 from bana.experiment.published import ORDERINGS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -35,6 +35,16 @@ LOSSES = {
     "ret": "cross-entropy on Y_ret",
     "ignore": "cross-entropy where both agree, the rest ignored",
     "nal": "noise-aware loss",
+    "nal-detached": "noise-aware loss, sigma held constant",
+    "truth": "cross-entropy on true masks: the ceiling",
+}
+BENCH = LOSSES | {
+    "truth": "true masks",
+    "entropy": "entropy regularisation",
+    "bootstrap": "bootstrapping",
+    "generalised": "generalised cross-entropy",
+    "symmetric": "symmetric cross-entropy",
+    "nal-per-class": "noise-aware loss, ~S class by class",
 }
 INSIDE = {
     "within boxes: Y_crf right where Y_ret agrees (S)": "accuracy_reliable",
@@ -47,16 +57,19 @@ INSIDE = {
 
 
 def section(
-    records: dict[str, dict[str, Any]], regimes: Mapping[str, dict[str, Any]] | None = None
+    records: dict[str, dict[str, Any]],
+    regimes: Mapping[str, dict[str, Any]] | None = None,
+    benches: Mapping[str, dict[str, Any]] | None = None,
 ) -> str:
-    """The results section, in Markdown, of the records by profile, and of their regime cards."""
+    """The results section, in Markdown, of records, regime cards and benches by profile."""
     names = [name for name in PROFILES if name in records]
     parts = [_intro(name, records[name]) for name in names]
     shown = {name: records[name] for name in names}
-    parts += [_labels(shown), _networks(shown, "single"), _networks(shown, "multi")]
-    parts += [_boundaries(shown), _precision(shown)]
+    parts += [_labels(shown), _orderings(shown, "labels_val", LABELS)]
     parts.append(_regime({name: r for name in PROFILES if (r := (regimes or {}).get(name))}))
-    parts += [_orderings(name, records[name]) for name in names]
+    parts += [_networks(shown, "single"), _networks(shown, "multi")]
+    parts.append(_orderings(shown, "segmentation_val", LOSSES))
+    parts.append(_bench({name: r for name in PROFILES if (r := (benches or {}).get(name))}))
     return "\n\n".join(part for part in parts if part)
 
 
@@ -120,9 +133,10 @@ def _labels(records: dict[str, dict[str, Any]]) -> str:
 
 
 def _networks(records: dict[str, dict[str, Any]], mode: str) -> str:
-    records = _with(records, "segmentation_val", "nal", mode, "miou")
+    records = _with(records, "segmentation_val", "crf", mode, "miou")
     rows = []
-    for key, label in LOSSES.items():
+    trained = [key for key in LOSSES if _with(records, "segmentation_val", key, mode, "miou")]
+    for key, label in ((key, LOSSES[key]) for key in trained):
         cells = [
             " / ".join(
                 _value(record, "segmentation_val", key, test, "miou")
@@ -133,38 +147,6 @@ def _networks(records: dict[str, dict[str, Any]], mode: str) -> str:
         rows.append([label, *cells])
     how = {"single": "single scale", "multi": "multi-scale with flips"}[mode]
     header = [f"network trained with, mIoU % {how} / with CRF", *(f"`{n}`" for n in records)]
-    return _table(header, rows) if records else ""
-
-
-def _boundaries(records: dict[str, dict[str, Any]]) -> str:
-    records = _with(records, "labels_val", "bap", "boundary_miou")
-    measured = _measured(records, "labels_val")
-    places = {label: ("labels_val", key) for key, label in measured.items()}
-    places |= {
-        f"network: {label}, single scale": ("segmentation_val", key, "single")
-        for key, label in LOSSES.items()
-    }
-    rows = [
-        [label, *(_value(r, *place, "boundary_miou") for r in records.values())]
-        for label, place in places.items()
-    ]
-    header = ["boundary IoU %, outlines alone", *(f"`{n}`" for n in records)]
-    return _table(header, rows) if records else ""
-
-
-def _precision(records: dict[str, dict[str, Any]]) -> str:
-    records = _with(records, "instances_val", "bap", "ap")
-    rows = [
-        [
-            label,
-            *(
-                " / ".join(_value(r, "instances_val", key, m) for m in ("ap", "ap50", "ap75"))
-                for r in records.values()
-            ),
-        ]
-        for key, label in _measured(records, "instances_val").items()
-    ]
-    header = ["masks of boxes, COCO's AP / AP50 / AP75 %", *(f"`{n}`" for n in records)]
     return _table(header, rows) if records else ""
 
 
@@ -206,22 +188,45 @@ def _estimate(made: dict[str, float] | None) -> str:
     return "{value:.1f} [{low:.1f}, {high:.1f}]".format(**made) if made else "-"
 
 
-def _orderings(name: str, record: dict[str, Any]) -> str:
-    """Which of the paper's orderings came out, with their margins in points."""
-    scores = {row: s["miou"] for row, s in record["labels_val"].items()}
-    scores |= {loss: s["single"]["miou"] for loss, s in record["segmentation_val"].items()}
-    names = LABELS | LOSSES
-    verdicts: dict[bool, list[str]] = {True: [], False: []}
-    for better, worse in (pair for pairs in ORDERINGS.values() for pair in pairs):
-        if better in scores and worse in scores:
-            margin = scores[better] - scores[worse]
-            claim = f"{names[better]} over {names[worse]} ({margin:+.1f})"
-            verdicts[margin > 0].append(claim)
-    came_out, did_not = ("; ".join(verdicts[kind]) for kind in (True, False))
-    text = f"The paper's orderings on `{name}`, single scale. Came out: {came_out}."
-    if did_not:
-        text += f" Did not: {did_not}."
-    return text
+def _orderings(records: dict[str, dict[str, Any]], part: str, names: dict[str, str]) -> str:
+    """What the paper puts above what, and whether it lies there: by intervals over images."""
+    paragraphs = []
+    for name, record in records.items():
+        verdicts: dict[str, list[str]] = {"higher": [], "lower": [], NOT_TOLD_APART: []}
+        for better, worse in (pair for pairs in ORDERINGS.values() for pair in pairs):
+            made = record.get("differences", {}).get(part, {}).get(f"{better} - {worse}")
+            if made:
+                difference = Difference(**made)
+                claim = f"{names[better]} over {names[worse]} ({interval(difference)})"
+                verdicts[verdict(difference)].append(claim)
+        told = {"higher": "Came out", "lower": "Came out the other way"}
+        told[NOT_TOLD_APART] = "Not told apart"
+        sentences = [f"{told[kind]}: {'; '.join(made)}." for kind, made in verdicts.items() if made]
+        if sentences:
+            paragraphs.append(f"The paper's orderings on `{name}`. {' '.join(sentences)}")
+    return "\n\n".join(paragraphs)
+
+
+def _bench(benches: dict[str, dict[str, Any]]) -> str:
+    """Pairs of losses on frozen features, differences by profile, task and head."""
+    columns = {
+        f"`{name}`, {kind}": made
+        for name, record in benches.items()
+        for kind, made in record["benches"].items()
+    }
+    pairs = dict.fromkeys(pair for made in columns.values() for pair in made["differences"])
+    rows = []
+    for pair in pairs:
+        first, second = pair.split(" - ")
+        cells = [made["differences"].get(pair) for made in columns.values()]
+        cells = [stated(Difference(**cell)) if cell else "-" for cell in cells]
+        rows.append([f"{BENCH[first]}, over {BENCH[second]}", *cells])
+    records = "; ".join(
+        f"[`{name}`](results/bench-{name}.json), {len(record['seeds'])} seeds"
+        for name, record in benches.items()
+    )
+    header = ["losses on frozen features, points of mIoU [95 %]", *columns]
+    return f"{_table(header, rows)}\n\nBenches: {records}." if columns else ""
 
 
 def speed(records: dict[str, dict[str, Any]]) -> str:
@@ -293,7 +298,9 @@ def written(readme: str) -> str:
     """The README with every section written anew."""
     cards = read_records(f"regime-{name}" for name in PROFILES)
     cards = {name.removeprefix("regime-"): card for name, card in cards.items()}
-    readme = with_section(readme, "results", section(read_records(), cards))
+    benches = read_records(f"bench-{name}" for name in PROFILES)
+    benches = {name.removeprefix("bench-"): bench for name, bench in benches.items()}
+    readme = with_section(readme, "results", section(read_records(), cards, benches))
     return with_section(readme, "speed", speed(read_records(("labels", "crf"))))
 
 

@@ -34,6 +34,7 @@ __all__ = [
     "class_legend",
     "colour_mask",
     "draw_boxes",
+    "forest_plot",
     "heatmap",
     "image_grid",
     "label_palette",
@@ -285,6 +286,33 @@ def line_plot(
     ax.set(xlabel=x_label, ylabel=y_label, title=title)
     if len(series) > 1:
         ax.legend()
+
+
+def forest_plot(
+    ax: Axes, differences: Mapping[str, tuple[float, float, float]], x_label: str
+) -> None:
+    """Draw differences with their intervals, one below the other, beside a line at zero.
+
+    Args:
+        ax: where to draw.
+        differences: name -> (mean, low, high), such as `bana.evaluation.verdicts.Difference`; an
+            interval that holds zero is drawn hollow.
+        x_label: quantity and unit.
+
+    Raises:
+        ValueError: an axis without a label, or nothing to draw.
+    """
+    if not x_label or not differences:
+        raise ValueError("forest_plot needs differences and x_label: quantity and unit")
+    ax.axvline(0, color="black", linewidth=1)
+    colour = OKABE_ITO["blue"]
+    for row, (mean, low, high) in enumerate(differences.values()):
+        face = "white" if low <= 0 <= high else colour
+        ax.plot([low, high], [row, row], color=colour)
+        ax.plot(mean, row, "o", color=colour, markerfacecolor=face)
+    ax.set_yticks(range(len(differences)), list(differences))
+    ax.invert_yaxis()
+    ax.set_xlabel(x_label)
 
 
 def _png(fig: Figure) -> bytes:

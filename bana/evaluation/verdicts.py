@@ -35,9 +35,13 @@ def verdict(difference: Difference) -> str:
 
 def stated(difference: Difference) -> str:
     """A difference as README, tables and notebooks print it: points, interval, verdict."""
-    mean, low, high = difference
-    text = f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]"
+    text = interval(difference)
     return f"{text}, {NOT_TOLD_APART}" if verdict(difference) == NOT_TOLD_APART else text
+
+
+def interval(difference: Difference) -> str:
+    """A difference and its interval in points: "+1.2 [+0.3, +2.1]"."""
+    return "{:+.1f} [{:+.1f}, {:+.1f}]".format(*difference)
 
 
 def class_areas(labels: Tensor, mask: Tensor, n_classes: int, ignored: str = "dropped") -> Tensor:

@@ -381,6 +381,27 @@ def test_lines_are_the_series_that_their_names_say():
     assert alone.get_legend() is None
 
 
+def test_forest_plot_tells_apart_what_is_told_apart():
+    _, ax = plt.subplots()
+    differences = {"a - b": (1.0, 0.5, 1.5), "a - c": (0.25, -0.5, 1.0), "d - a": (-2, -3, -1)}
+    plotting.forest_plot(ax, differences, "mIoU (points)")
+    zero, *drawn = ax.lines
+    assert zero.get_xdata() == [0, 0]
+    faces = []
+    for row, (name, (mean, low, high)) in enumerate(differences.items()):
+        interval, point = drawn[2 * row : 2 * row + 2]
+        assert list(interval.get_xdata()) == [low, high]
+        assert list(interval.get_ydata()) == [row, row]
+        assert list(point.get_xdata()) == [mean] and list(point.get_ydata()) == [row]
+        assert ax.get_yticklabels()[row].get_text() == name
+        faces.append(point.get_markerfacecolor())
+    assert faces[1] == "white" and faces[0] == faces[2] != "white"
+    assert ax.yaxis_inverted() and ax.get_xlabel() == "mIoU (points)"
+    for wrong in (({}, "mIoU (points)"), (differences, "")):
+        with pytest.raises(ValueError, match="quantity and unit"):
+            plotting.forest_plot(ax, *wrong)
+
+
 def test_masks_are_coloured_class_by_class():
     palette = plotting.label_palette(3)
     mask = torch.tensor([[0, 1], [3, 255]], dtype=torch.uint8)
