@@ -44,10 +44,9 @@ def add_bench_command(
 def _losses(arguments: argparse.Namespace) -> int:
     from bana.evaluation.prediction import fastest_device
     from bana.experiment import stages
-    from bana.experiment.bench import BenchSettings
+    from bana.experiment.bench import BenchSettings, head_settings
     from bana.experiment.tables import bench_lines
     from bana.files.artefacts import source_commit, write_json
-    from bana.training.heads import HeadSettings
     from bana.training.runs import environment
 
     profile, seeds = chosen_profile(arguments), tuple(arguments.seeds)
@@ -57,7 +56,7 @@ def _losses(arguments: argparse.Namespace) -> int:
     for task in arguments.tasks:
         for head in arguments.heads:
             settings = BenchSettings(
-                task, HeadSettings(head, arguments.epochs), tuple(arguments.losses), seeds
+                task, head_settings(head, arguments.epochs), tuple(arguments.losses), seeds
             )
             benches[f"{task}, {head}"] = stages.loss_bench(profile, settings, arguments.data)
             print(bench_lines(f"{task}, {head}", benches[f"{task}, {head}"]))

@@ -42,10 +42,10 @@ class HeadSettings:
         learning_rate: at the start.
     """
 
-    kind: str = "conv"
-    epochs: int = 2
-    batch: int = 8
-    learning_rate: float = 1e-3
+    kind: str
+    epochs: int
+    batch: int
+    learning_rate: float
 
 
 def train_head(
