@@ -70,6 +70,7 @@ def section(
     parts += [_networks(shown, "single"), _networks(shown, "multi")]
     parts.append(_orderings(shown, "segmentation_val", LOSSES))
     parts.append(_bench({name: r for name in PROFILES if (r := (benches or {}).get(name))}))
+    parts.append(_head_room(shown, benches or {}))
     return "\n\n".join(part for part in parts if part)
 
 
@@ -227,6 +228,33 @@ def _bench(benches: dict[str, dict[str, Any]]) -> str:
     )
     header = ["losses on frozen features, points of mIoU [95 %]", *columns]
     return f"{_table(header, rows)}\n\nBenches: {records}." if columns else ""
+
+
+def _head_room(records: dict[str, dict[str, Any]], benches: Mapping[str, dict[str, Any]]) -> str:
+    """What no loss could show here, since true masks do not show more than pseudo labels."""
+    found = {}
+    for name, record in records.items():
+        made = record.get("differences", {}).get("segmentation_val", {}).get("truth - crf")
+        found |= {f"`{name}`, networks": made} if made else {}
+    for name, record in benches.items():
+        for kind, made in record["benches"].items():
+            if "truth - crf" in made["differences"]:
+                found[f"`{name}`, bench of {kind}"] = made["differences"]["truth - crf"]
+    if not found:
+        return ""
+    apart = {place: Difference(**made) for place, made in found.items()}
+    room = "; ".join(f"{place}: {stated(difference)}" for place, difference in apart.items())
+    text = (
+        f"**What could not be shown.** How much a loss can gain on labels is bounded by what true "
+        f"masks gain over Y_crf, in points: {room}."
+    )
+    full = [place for place, difference in apart.items() if verdict(difference) != "higher"]
+    if full:
+        text += (
+            f" Where true masks are not ahead ({'; '.join(full)}) there is no room in which losses "
+            f"could differ for the better, so that nothing is concluded about them there."
+        )
+    return text
 
 
 def speed(records: dict[str, dict[str, Any]]) -> str:

@@ -23,8 +23,7 @@ from bana.training.heads import FrozenImage, HeadSettings, predicted, train_head
 
 TASKS = ("object", "classes")
 # Chosen with cross-entropy on Y_crf by the masks of every fifth *training* image, held out: of .01,
-# .03, .1 (linear) and .0003, .001, .003, .01 (conv), on voc-mini and on the sample. Rates around
-# these are within a point.
+# .03, .1 (linear) and of .001, .003, .01 (conv), on voc-mini and on the sample.
 LEARNING_RATES = {"linear": 3e-2, "conv": 3e-3}
 # What is said of the losses: the first less the second, wherever both were trained.
 PAIRS = (

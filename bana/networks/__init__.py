@@ -1,1 +1,1 @@
-"""Networks: backbones with their weights, and the two heads of the method."""
+"""Networks: backbones with their weights, the two of the method, and heads on frozen features."""

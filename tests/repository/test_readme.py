@@ -102,6 +102,19 @@ def test_benches_are_columns_of_one_table():
     assert "losses on frozen" not in tool.section(records)
 
 
+def test_head_room_is_what_true_masks_bring():
+    tool, record = load_tool("readme"), _record(65.0, 53.0)
+    assert "could not be shown" not in tool.section({"sample": record})
+    record["differences"] = {"segmentation_val": _apart(truth_crf=(3.0, 1.0, 5.0))}
+    text = tool.section({"sample": record})
+    assert "`sample`, networks: +3.0 [+1.0, +5.0]." in text and "no room" not in text
+    made = _apart(truth_crf=(-1.0, -2.0, -0.5))
+    bench = {"seeds": [0, 1], "benches": {"object, conv": {"differences": made}}}
+    text = tool.section({"sample": record}, {}, {"voc-mini": bench})
+    assert "`voc-mini`, bench of object, conv: -1.0 [-2.0, -0.5]." in text
+    assert "not ahead (`voc-mini`, bench of object, conv)" in text
+
+
 def test_every_loss_has_a_name_in_the_readme():
     assert load_tool("readme").BENCH.keys() == LOSSES.keys()
 
