@@ -27,6 +27,7 @@ ACROSS_MODULES = {
 # Modules without a test file of their own: where they are tested, and why there.
 TESTED_ELSEWHERE = {
     "__main__": ("test_face.py", "it is started as a user starts it"),
+    "commands/bench": ("commands/test_main.py", "commands are tested by their words"),
     "commands/evaluate": ("commands/test_main.py", "commands are tested by their words"),
     "commands/train": ("commands/test_main.py", "commands are tested by their words"),
     "course/check": ("commands/test_main.py", "what `bana check` prints"),

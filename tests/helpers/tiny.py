@@ -35,7 +35,7 @@ def make_profile(**changes) -> Profile:
     settings = {
         "name": "tiny",
         "backbone": "tiny",
-        "crop": 65,
+        "crop": 97,
         "image_scale": 1.0,
         "frozen_stages": 0,
         "classifier": few,
