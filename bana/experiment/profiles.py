@@ -98,7 +98,7 @@ SAMPLE = Profile(
     test_crf=SAMPLE_TEST_CRF,
     losses=("crf", "nal", "truth"),
     classifier=Optimisation(iterations=110, batch=8, learning_rate=2e-3),
-    segmentation=Optimisation(iterations=100, batch=8, learning_rate=1e-3),
+    segmentation=Optimisation(iterations=60, batch=8, learning_rate=1e-3),
 )
 
 PAPER_VGG = Profile(
