@@ -245,14 +245,15 @@ def _head_room(records: dict[str, dict[str, Any]], benches: Mapping[str, dict[st
     apart = {place: Difference(**made) for place, made in found.items()}
     room = "; ".join(f"{place}: {stated(difference)}" for place, difference in apart.items())
     text = (
-        f"**What could not be shown.** How much a loss can gain on labels is bounded by what true "
-        f"masks gain over Y_crf, in points: {room}."
+        f"**What could not be shown.** What any loss can make of these labels has its ceiling in "
+        f"true masks. They gain over Y_crf, in points: {room}."
     )
     full = [place for place, difference in apart.items() if verdict(difference) != "higher"]
     if full:
         text += (
-            f" Where true masks are not ahead ({'; '.join(full)}) there is no room in which losses "
-            f"could differ for the better, so that nothing is concluded about them there."
+            f" Where true masks are not ahead ({'; '.join(full)}) no room above cross-entropy on "
+            f"Y_crf was measured: that a loss is not told apart from it there speaks neither for "
+            f"the loss nor against it."
         )
     return text
 
