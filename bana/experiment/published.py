@@ -154,6 +154,3 @@ ORDERINGS: dict[str, tuple[tuple[str, str], ...]] = {
     "Table 4": (("crf", "ret"), ("nal", "crf"), ("nal", "ret")),
 }
 """The orderings of rows that the paper reports on val, the better one first."""
-
-CONTROLS = (("boxes-crf", "boxes"), ("bap", "boxes-crf"), ("truth", "crf"))
-"""Comparisons that the paper does not make: what the CRF does alone, and the ceiling."""

@@ -34,7 +34,7 @@ from bana.experiment.labelling import (
     labelled,
 )
 from bana.experiment.profiles import Profile
-from bana.experiment.published import CONTROLS, ORDERINGS
+from bana.experiment.published import ORDERINGS
 from bana.experiment.segmenting import SegmenterSettings, trained_segmenter
 from bana.experiment.trained import BackboneSettings, CropSettings
 from bana.files.artefacts import (
@@ -73,6 +73,9 @@ __all__ = [
     "segmentation_scores",
     "segmenter",
 ]
+
+# Comparisons that the paper does not make: what the CRF does alone, and the ceiling.
+CONTROLS = (("boxes-crf", "boxes"), ("bap", "boxes-crf"), ("truth", "crf"))
 
 
 def data_root(profile: Profile, root: str | Path | None = None) -> Path:

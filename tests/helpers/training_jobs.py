@@ -57,7 +57,7 @@ def job_profile(iterations: int, batch: int = 2, backbone: str = "tiny") -> Prof
         name="job",
         backbone=backbone,
         frozen_stages=0,
-        crop=65,
+        crop=97,
         classifier=training,
         segmentation=training,
         train_limit=4,
