@@ -18,13 +18,7 @@ def add_bench_command(
     with_profile: Callable[[argparse.ArgumentParser], argparse.ArgumentParser],
     losses: tuple[str, ...],
 ) -> None:
-    """Add `bana bench losses`.
-
-    Args:
-        command: makes a command of its name, action and help.
-        with_profile: adds the options of every command that works under a profile.
-        losses: names to choose from.
-    """
+    """Add `bana bench losses`; arguments as of `bana.commands.train.add_train_command`."""
     bench = command("bench", _losses, "compare many trainings that differ in one thing")
     kinds = bench.add_subparsers(dest="bench", metavar="BENCH", required=True)
     text = "every loss, on frozen features of the box classifier, under several seeds"
@@ -43,7 +37,7 @@ def add_bench_command(
 
 def _losses(arguments: argparse.Namespace) -> int:
     from bana.evaluation.prediction import fastest_device
-    from bana.experiment import stages
+    from bana.experiment import benching, recording
     from bana.experiment.bench import BenchSettings, head_settings
     from bana.experiment.tables import bench_lines
     from bana.files.artefacts import source_commit, write_json
@@ -58,7 +52,7 @@ def _losses(arguments: argparse.Namespace) -> int:
             settings = BenchSettings(
                 task, head_settings(head, arguments.epochs), tuple(arguments.losses), seeds
             )
-            benches[f"{task}, {head}"] = stages.loss_bench(profile, settings, arguments.data)
+            benches[f"{task}, {head}"] = benching.loss_bench(profile, settings, arguments.data)
             print(bench_lines(f"{task}, {head}", benches[f"{task}, {head}"]))
     out = arguments.out or results_dir() / f"bench-{profile.name}.json"
     given = f" --epochs {arguments.epochs} --seeds {' '.join(map(str, seeds))}"
@@ -68,7 +62,7 @@ def _losses(arguments: argparse.Namespace) -> int:
             "command": f"bana bench losses --profile {profile.name}{given}",
             "commit": source_commit(),
             "environment": environment(fastest_device()),
-            **stages.about(profile, arguments.data),
+            **recording.about(profile, arguments.data),
             "seeds": list(seeds),
             "benches": benches,
         },

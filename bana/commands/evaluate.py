@@ -101,7 +101,7 @@ def _export_options(made: argparse.ArgumentParser, variants: Sequence[str]) -> N
 
 def _evaluate(arguments: argparse.Namespace) -> int:
     from bana.evaluation.prediction import fastest_device
-    from bana.experiment import stages
+    from bana.experiment import recording
     from bana.experiment.profiles import with_seed
     from bana.experiment.seeds import combined_record
     from bana.experiment.tables import record_tables
@@ -116,10 +116,10 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     name = profile.name if len(seeds) > 1 else profiles[0].name
     out = arguments.out or results_dir() / f"{name}.json"
     out.parent.mkdir(parents=True, exist_ok=True)
-    records = [stages.record(each, arguments.data) for each in profiles]
+    records = [recording.record(each, arguments.data) for each in profiles]
     measured = records[0]
     if len(seeds) > 1:
-        together = stages.differences(profiles, arguments.data)
+        together = recording.differences(profiles, arguments.data)
         measured = combined_record(records, profile.name) | {"differences": together}
     given = f" --seeds {' '.join(map(str, seeds))}" if arguments.seeds else ""
     record = {
@@ -139,7 +139,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
 def _regime(arguments: argparse.Namespace) -> int:
     from bana.evaluation.prediction import fastest_device
-    from bana.experiment import regime, stages
+    from bana.experiment import recording, regime
     from bana.experiment.tables import regime_lines
     from bana.files.artefacts import source_commit, write_json
     from bana.training.runs import environment
@@ -151,7 +151,7 @@ def _regime(arguments: argparse.Namespace) -> int:
         "command": f"bana regime --profile {profile.name}{given}",
         "commit": source_commit(),
         "environment": environment(fastest_device()),
-        **stages.about(profile, root),
+        **recording.about(profile, root),
         "seed": profile.seed,
         "split": split,
         "regime": regime.regime_card(profile, split, root),

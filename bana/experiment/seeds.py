@@ -11,7 +11,7 @@ def combined_record(records: Sequence[Mapping[str, Any]], name: str) -> dict[str
     """One record of several that differ in nothing but the seed.
 
     Args:
-        records: as `bana.experiment.stages.record` makes them, of at least two seeds.
+        records: as `bana.experiment.recording.record` makes them, of at least two seeds.
         name: of the profile that the seeds were put into.
 
     Returns:

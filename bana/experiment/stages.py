@@ -6,23 +6,17 @@ makes it anew otherwise. A profile is taken apart here: what a stage uses goes i
 own, and nothing below takes a profile.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from bana.data import voc
 from bana.data.fingerprint import fingerprint
 from bana.data.sample.make import make_sample
 from bana.evaluation import average_precision, prediction, scoring
-from bana.evaluation.verdicts import paired_difference
 from bana.experiment import labelling
-from bana.experiment.bench import BenchSettings, bench
 from bana.experiment.classifying import ClassifierSettings, classifier_key, trained_classifier
-from bana.experiment.frozen import frozen_images, leading_directions
-from bana.experiment.keeping import described, key_of
+from bana.experiment.keeping import key_of
 from bana.experiment.label_folders import label_folder
 from bana.experiment.labelling import (
     VARIANTS,
@@ -34,14 +28,10 @@ from bana.experiment.labelling import (
     labelled,
 )
 from bana.experiment.profiles import Profile
-from bana.experiment.published import ORDERINGS
 from bana.experiment.segmenting import SegmenterSettings, trained_segmenter
 from bana.experiment.trained import BackboneSettings, CropSettings
 from bana.files.artefacts import (
     kept_json,
-    load_checkpoint,
-    read_json,
-    save_checkpoint,
     weights_hash,
 )
 from bana.files.paths import run_dir, runs_root
@@ -50,32 +40,23 @@ from bana.networks.classifier import BoxClassifier
 from bana.networks.segmenter import Segmenter
 from bana.networks.weights import WEIGHT_FILES, find_weights
 from bana.training.engine import Engine
-from bana.training.heads import FrozenImage
 from bana.training.machine import THIS_MACHINE, Machine
 from bana.training.segmentation import LOSSES
 
 __all__ = [
     "VARIANTS",
-    "about",
     "all_labels",
     "classifier",
     "data_root",
     "dataset",
-    "differences",
-    "frozen",
     "image_labels",
     "instance_scores",
     "label_scores",
     "labels",
-    "loss_bench",
     "losses_to_train",
-    "record",
     "segmentation_scores",
     "segmenter",
 ]
-
-# Comparisons that the paper does not make: what the CRF does alone, and the ceiling.
-CONTROLS = (("boxes-crf", "boxes"), ("bap", "boxes-crf"), ("truth", "crf"))
 
 
 def data_root(profile: Profile, root: str | Path | None = None) -> Path:
@@ -177,7 +158,7 @@ def labels(
     check_devices(crew)
     folder = run_dir(profile.name) / "labels" / variant / split
     job = LabelJob(settings, data, None, folder)
-    key = _labels_key(profile, variant, root)
+    key = labels_key(profile, variant, root)
     label_folder(job, key, crew, shard, lambda: _classifier_of(profile, variant, root))
     return folder
 
@@ -223,7 +204,7 @@ def segmenter(
         run_dir(profile.name) / f"segmenter-{loss}.pt",
         segmenter_settings(profile, loss, root),
         dataset(profile, "train", root),
-        (_labels_key(profile, "bap", root), make_labels),
+        (labels_key(profile, "bap", root), make_labels),
         machine,
         profile.loader_workers,
     )
@@ -307,7 +288,7 @@ def all_labels(
     data = dataset(profile, split, root)
     for folder in folders.values():
         data = labelled(data, folder)
-    inputs = {variant: _labels_key(profile, variant, root) for variant in VARIANTS}
+    inputs = {variant: labels_key(profile, variant, root) for variant in VARIANTS}
     return folders, data, inputs | {"data": fingerprint(data, "photograph", "boxes", *parts)}
 
 
@@ -334,153 +315,6 @@ def segmentation_scores(
 
     key = key_of(scoring.score_segmenter, network, seen, settings)
     return kept_json(run_dir(profile.name) / f"segmentation-scores-{loss}.json", key, make)
-
-
-def frozen(
-    profile: Profile, directions: int = 256, root: str | Path | None = None
-) -> dict[str, Any]:
-    """The BAP classifier's features of all images with masks and labels, made once and kept.
-
-    Args:
-        profile: settings.
-        directions: of the features that are kept, the ones in which training images have most.
-        root: see `data_root`.
-
-    Returns:
-        "train", "val": a list of `FrozenImage` each; "share": of the training features' squared
-        length that the directions hold, in [0, 1]; "key": hash of all this.
-
-    Raises:
-        bana.data.voc.DataError: if an image has no mask.
-    """
-    splits = {split: dataset(profile, split, root) for split in ("train", "val")}
-    folders = {split: labels(profile, split, "bap", root) for split in splits}
-    splits = {split: labelled(data, folders[split]) for split, data in splits.items()}
-    seen = {s: fingerprint(data, "photograph", "boxes", "mask") for s, data in splits.items()}
-    key = key_of(frozen_images, _labels_key(profile, "bap", root), seen, directions)
-    path = run_dir(profile.name) / "bench" / "frozen.pt"
-    kept = load_checkpoint(path, key)
-    if kept is None:
-        model, scale = classifier(profile, "bap", root), profile.image_scale
-        basis, share = leading_directions(model, splits["train"], directions, scale)
-        made = {s: frozen_images(model, splits[s], folders[s], basis, scale) for s in splits}
-        kept = {s: [tuple(image) for image in images] for s, images in made.items()}
-        kept |= {"share": share}
-        save_checkpoint(path, key, kept)
-    images = {split: [FrozenImage(*image) for image in kept[split]] for split in splits}
-    return images | {"share": kept["share"], "key": key}
-
-
-def loss_bench(
-    profile: Profile, settings: BenchSettings, root: str | Path | None = None
-) -> dict[str, Any]:
-    """The losses compared on frozen features.
-
-    Returns:
-        As `bana.experiment.bench.bench`, and "share": of the features' squared length that is left.
-    """
-    images, n_classes = frozen(profile, root=root), len(dataset(profile, "val", root).classes)
-    keep = run_dir(profile.name) / "bench", images["key"]
-    compared = bench(images["train"], images["val"], n_classes, settings, keep)
-    return {"share": images["share"], **compared}
-
-
-def about(profile: Profile, root: str | Path | None = None) -> dict[str, Any]:
-    """What a record of a profile says of settings and data; plain JSON values.
-
-    Returns:
-        "profile": its settings; "data": what was scored, and whether it has instance masks.
-    """
-    data = {split: dataset(profile, split, root) for split in ("train", "val")}
-    # The weights' content says what was measured; where they lay is nobody's business.
-    used = {"weights": described(_weights(profile, profile.backbone))}
-    return {
-        "profile": asdict(profile) | used,
-        "data": {
-            "kind": "drawn sample" if profile.data == "sample" else "folder in VOC layout",
-            "classes": list(data["val"].classes),
-            "images": {split: len(images) for split, images in data.items()},
-            "instance_masks": average_precision.object_folder(data["val"]).is_dir(),
-        },
-    }
-
-
-def differences(
-    profiles: Sequence[Profile], root: str | Path | None = None
-) -> dict[str, dict[str, dict[str, float]]]:
-    """How far apart rows of a record are, where the paper puts one above the other, on val.
-
-    Args:
-        profiles: one, or several that differ in the seed alone; images and seeds are drawn
-            together where there are several.
-        root: see `data_root`.
-
-    Returns:
-        "labels_val", "segmentation_val" (single scale): {"bap - gap": {"mean", "low", "high"}} in
-        points of mIoU, see `bana.evaluation.verdicts.paired_difference`; pairs are those of
-        `bana.experiment.published.ORDERINGS` and of the controls, as far as both rows are there.
-    """
-    scores = [
-        {
-            "labels_val": label_scores(profile, "val", root),
-            "segmentation_val": {
-                loss: segmentation_scores(profile, loss, root)["single"]
-                for loss in losses_to_train(profile, root)
-            },
-        }
-        for profile in profiles
-    ]
-    pairs = [*CONTROLS, *(pair for table in ORDERINGS.values() for pair in table)]
-    result: dict[str, dict[str, dict[str, float]]] = {}
-    for part, rows in scores[0].items():
-        areas = {
-            row: torch.stack([scoring.row_areas(each[part][row]) for each in scores])
-            for row in rows
-        }
-        result[part] = {
-            f"{first} - {second}": paired_difference(areas[first], areas[second])._asdict()
-            for first, second in pairs
-            if first in areas and second in areas
-        }
-    return result
-
-
-def _without_areas(scores: Mapping[str, Any]) -> dict[str, Any]:
-    """Rows as a record holds them: without what each image brought."""
-    return {
-        name: _without_areas(row) if isinstance(row, Mapping) else row
-        for name, row in scores.items()
-        if name != "areas"
-    }
-
-
-def record(profile: Profile, root: str | Path | None = None) -> dict[str, Any]:
-    """Everything measured under a profile, with what it was measured on; plain JSON values.
-
-    Returns:
-        "profile": its settings; "data": what was scored, and whether it has instance masks;
-        "labels_val": `label_scores`; "instances_val": `instance_scores`; "segmentation_val":
-        `segmentation_scores` by loss; "differences": `differences`; "seconds": of each training
-        and labelling. Scores are in percent. Older records lack boundary IoU, average precision or
-        differences.
-    """
-    run = run_dir(profile.name)
-    networks = {
-        loss: segmentation_scores(profile, loss, root) for loss in losses_to_train(profile, root)
-    }
-    result = about(profile, root) | {
-        "labels_val": _without_areas(label_scores(profile, "val", root)),
-        "instances_val": instance_scores(profile, "val", root),
-        "segmentation_val": _without_areas(networks),
-        "differences": differences([profile], root),
-    }
-    # Label folders of an interrupted run tell the time of its last part only.
-    result["seconds"] = {
-        path.stem if path.suffix == ".pt" else "-".join(path.parts[-4:-1]): round(seconds, 1)
-        for path in sorted([*run.glob("*.pt"), *run.glob("labels/*/*/manifest.json")])
-        if (seconds := _seconds(path)) is not None
-    }
-    return result
 
 
 def label_settings_of(profile: Profile, variant: str) -> LabelSettings:
@@ -536,11 +370,11 @@ def backbone_settings(profile: Profile, name: str) -> BackboneSettings:
         profile.output_stride,
         profile.frozen_stages,
         profile.frozen_statistics,
-        _weights(profile, name),
+        weights_of(profile, name),
     )
 
 
-def _weights(profile: Profile, name: str) -> Path | None:
+def weights_of(profile: Profile, name: str) -> Path | None:
     """The weights file of one of the profile's backbones; None for the publisher's weights.
 
     Raises:
@@ -557,13 +391,8 @@ def _weights(profile: Profile, name: str) -> Path | None:
     return path
 
 
-def _labels_key(profile: Profile, variant: str, root: str | Path | None) -> str:
+def labels_key(profile: Profile, variant: str, root: str | Path | None) -> str:
     """Hash of what every label of a kind depends on; each image's files are watched apart."""
     data, recipe = dataset(profile, "train", root), VARIANTS[variant]
     learned = classifier_key(classifier_settings(profile, recipe[0]), data) if recipe else ""
     return key_of(label_folder, label_settings_of(profile, variant), learned, data.classes)
-
-
-def _seconds(path: Path) -> float | None:
-    kept = read_json(path) if path.suffix == ".json" else torch.load(path, weights_only=True)
-    return kept.get("seconds")

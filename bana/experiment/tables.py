@@ -19,7 +19,7 @@ def record_tables(record: Mapping[str, Any]) -> str:
     """The scores of labels, boxes' masks and networks, in percent.
 
     Args:
-        record: of `bana.experiment.stages.record`, or of several seeds from
+        record: of `bana.experiment.recording.record`, or of several seeds from
             `bana.experiment.seeds.combined_record`, whose scores are shown as mean ± standard
             deviation. What an older record lacks is left out.
     """
@@ -57,7 +57,7 @@ def bench_lines(title: str, result: Mapping[str, Any]) -> str:
 
     Args:
         title: task and head.
-        result: of `bana.experiment.stages.loss_bench`.
+        result: of `bana.experiment.benching.loss_bench`.
     """
     scores, seeds = result["miou"], len(next(iter(result["miou"].values()))["by_seed"])
     rows = {loss: {"miou": row["mean"]} for loss, row in scores.items()}

@@ -11,7 +11,7 @@ from bana.commands import bench, train
 from bana.commands import main as commands
 from bana.commands.main import main
 from bana.course import check
-from bana.experiment import regime, stages
+from bana.experiment import benching, recording, regime, stages
 from bana.experiment.bench import TASKS
 from bana.experiment.labelling import Crew
 from bana.networks.classifier import POOLINGS
@@ -96,7 +96,7 @@ def test_evaluate_prints_tables_and_writes_a_valid_record(monkeypatch, tmp_path,
         "labels_val": {"boxes": scores},
         "segmentation_val": {"nal": {"single": scores, "single-crf": scores}},
     }
-    monkeypatch.setattr(stages, "record", lambda profile, root: record)
+    monkeypatch.setattr(recording, "record", lambda profile, root: record)
     out = tmp_path / "new" / "smoke.json"
     assert main(["evaluate", "--profile", "smoke", "--out", str(out)]) == 0
     assert json.loads(out.read_text())["labels_val"]["boxes"]["per_class"] == [61.25, None]
@@ -120,10 +120,12 @@ def _seed_record(profile, root) -> dict:
 def test_evaluate_takes_several_seeds(monkeypatch, tmp_path, capsys):
     asked = []
     monkeypatch.setattr(
-        stages, "record", lambda profile, root: asked.append(profile) or _seed_record(profile, root)
+        recording,
+        "record",
+        lambda profile, root: asked.append(profile) or _seed_record(profile, root),
     )
     monkeypatch.setattr(
-        stages, "differences", lambda profiles, root: {"of": [each.seed for each in profiles]}
+        recording, "differences", lambda profiles, root: {"of": [each.seed for each in profiles]}
     )
     out = tmp_path / "smoke.json"
     words = ["evaluate", "--profile", "smoke", "--out", str(out)]
@@ -144,7 +146,7 @@ def test_evaluate_takes_several_seeds(monkeypatch, tmp_path, capsys):
 
 
 def test_wrong_seeds_are_refused_before_anything_is_made(monkeypatch, capsys):
-    monkeypatch.setattr(stages, "record", None)
+    monkeypatch.setattr(recording, "record", None)
     for words, reason in ((["1", "1"], "every seed counts once"), (["-3"], "at least 0")):
         assert main(["evaluate", "--profile", "smoke", "--seeds", *words]) == 2
         told = capsys.readouterr().err
@@ -165,8 +167,8 @@ def test_bench_trains_what_is_asked_and_writes_a_record(monkeypatch, tmp_path, c
             "mechanism": dict.fromkeys(settings.losses, {"S": shares, "~S": shares}),
         }
 
-    monkeypatch.setattr(stages, "loss_bench", loss_bench)
-    monkeypatch.setattr(stages, "about", lambda profile, root: {"data": profile.name})
+    monkeypatch.setattr(benching, "loss_bench", loss_bench)
+    monkeypatch.setattr(recording, "about", lambda profile, root: {"data": profile.name})
     out = tmp_path / "bench.json"
     words = ["bench", "losses", "--profile", "smoke", "--out", str(out), "--losses", "crf", "nal"]
     words += ["--tasks", "object", "--heads", "conv", "linear", "--seeds", "3", "4"]

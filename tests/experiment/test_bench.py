@@ -10,7 +10,7 @@ from torch import Tensor
 
 from bana.evaluation.verdicts import class_areas, mean_iou, paired_difference
 from bana.experiment import bench as benches
-from bana.experiment import stages
+from bana.experiment import benching, stages
 from bana.experiment.bench import BenchSettings, bench, for_task, label_mistakes, one_training
 from bana.training.heads import FrozenImage, HeadSettings, predicted, train_head
 
@@ -169,11 +169,11 @@ def test_the_stage_learns_from_train_and_scores_val(
     monkeypatch.setenv("BANA_RUNS", str(tmp_path))
     profile, seen = make_profile(), []
     settings = BenchSettings("classes", HEAD, ("crf", "nal"), (0,))
-    monkeypatch.setattr(stages, "bench", lambda *given: seen.append(given) or {"miou": {}})
-    result = stages.loss_bench(profile, settings)
+    monkeypatch.setattr(benching, "bench", lambda *given: seen.append(given) or {"miou": {}})
+    result = benching.loss_bench(profile, settings)
     train, val, n_classes, given, (folder, key) = seen[0]
     assert 0 < result["share"] <= 1 and n_classes == 9 and given is settings
-    assert folder == tmp_path / "tiny" / "bench" and key == stages.frozen(profile)["key"]
+    assert folder == tmp_path / "tiny" / "bench" and key == benching.frozen(profile)["key"]
     for split, images in (("train", train), ("val", val)):
         data = stages.dataset(profile, split)
         assert len(images) == len(data)

@@ -10,7 +10,7 @@ import torch
 from tiny import make_profile
 
 from bana.data.voc import VocDataset, read_mask, write_mask
-from bana.experiment import classifying, label_folders, segmenting, stages
+from bana.experiment import classifying, label_folders, recording, segmenting, stages
 from bana.experiment.profiles import Profile
 from bana.files.paths import run_dir
 
@@ -20,7 +20,7 @@ ALL = {"label scores", "AP", "network scores"}
 
 
 def make_everything(profile: Profile, root: Path) -> None:
-    stages.record(profile, root)
+    recording.record(profile, root)
     stages.labels(profile, "train", "boxes", root)
 
 

@@ -19,7 +19,15 @@ from bana.data.voc import DataError, read_mask, write_mask
 from bana.evaluation import average_precision
 from bana.evaluation.scoring import row_areas
 from bana.evaluation.verdicts import paired_difference
-from bana.experiment import classifying, keeping, label_folders, labelling, segmenting, stages
+from bana.experiment import (
+    classifying,
+    keeping,
+    label_folders,
+    labelling,
+    recording,
+    segmenting,
+    stages,
+)
 from bana.experiment.labelling import Crew
 from bana.experiment.profiles import get_profile
 from bana.files.paths import run_dir
@@ -39,7 +47,7 @@ def finished(tmp_path_factory, quick) -> Path:
     root = tmp_path_factory.mktemp("finished")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BANA_RUNS", str(root))
-        (root / "record.json").write_text(json.dumps(stages.record(make_profile())))
+        (root / "record.json").write_text(json.dumps(recording.record(make_profile())))
     return root
 
 
@@ -419,7 +427,7 @@ def test_average_precision_needs_instance_masks(done: Path) -> None:
     assert 0 <= filled["ap"] <= filled["ap50"] <= 100
     shutil.rmtree(average_precision.object_folder(data))
     assert stages.instance_scores(profile) == {}
-    record = stages.record(profile)
+    record = recording.record(profile)
     assert record["instances_val"] == {} and record["data"]["instance_masks"] is False
 
 
@@ -465,7 +473,7 @@ def test_record_has_every_row(finished: Path) -> None:
 
 def test_differences_are_those_of_the_rows_that_are_there(done: Path) -> None:
     profile = make_profile()
-    made = stages.differences([profile])
+    made = recording.differences([profile])
     labels = {"boxes-crf - boxes", "bap - boxes-crf", "grabcut - boxes", "gap - grabcut"}
     labels |= {"bap-no-u0 - gap", "bap - bap-no-u0", "bap - gap", "bap - bap-ret"}
     assert set(made["labels_val"]) == labels and set(made["segmentation_val"]) == {"nal - crf"}
@@ -487,14 +495,14 @@ def test_differences_are_those_of_the_rows_that_are_there(done: Path) -> None:
 
 def test_differences_of_several_seeds_draw_them_together(done: Path) -> None:
     both = [make_profile(), make_profile(name="again", seed=1)]
-    made = stages.differences(both)["labels_val"]["bap - gap"]
+    made = recording.differences(both)["labels_val"]["bap - gap"]
     rows = [stages.label_scores(profile) for profile in both]
     areas = [torch.stack([row_areas(each[row]) for each in rows]) for row in ("bap", "gap")]
     assert made == paired_difference(*areas)._asdict()
 
 
 def test_record_of_a_finished_run_makes_nothing(done: Path, trained: list[str]) -> None:
-    record = stages.record(make_profile())
+    record = recording.record(make_profile())
     assert trained == []
     assert json.dumps(record) == (done / "record.json").read_text()
 

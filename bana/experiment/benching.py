@@ -1,0 +1,65 @@
+"""The bench of losses under a profile: features frozen, kept, and handed to the bench."""
+
+from pathlib import Path
+from typing import Any
+
+from bana.data.fingerprint import fingerprint
+from bana.experiment import stages
+from bana.experiment.bench import BenchSettings, bench
+from bana.experiment.frozen import frozen_images, leading_directions
+from bana.experiment.keeping import key_of
+from bana.experiment.labelling import labelled
+from bana.experiment.profiles import Profile
+from bana.files.artefacts import load_checkpoint, save_checkpoint
+from bana.files.paths import run_dir
+from bana.training.heads import FrozenImage
+
+
+def frozen(
+    profile: Profile, directions: int = 256, root: str | Path | None = None
+) -> dict[str, Any]:
+    """The BAP classifier's features of all images with masks and labels, made once and kept.
+
+    Args:
+        profile: settings.
+        directions: of the features that are kept, the ones in which training images have most.
+        root: see `bana.experiment.stages.data_root`.
+
+    Returns:
+        "train", "val": a list of `FrozenImage` each; "share": of the training features' squared
+        length that the directions hold, in [0, 1]; "key": hash of all this.
+
+    Raises:
+        bana.data.voc.DataError: if an image has no mask.
+    """
+    splits = {split: stages.dataset(profile, split, root) for split in ("train", "val")}
+    folders = {split: stages.labels(profile, split, "bap", root) for split in splits}
+    splits = {split: labelled(data, folders[split]) for split, data in splits.items()}
+    seen = {s: fingerprint(data, "photograph", "boxes", "mask") for s, data in splits.items()}
+    key = key_of(frozen_images, stages.labels_key(profile, "bap", root), seen, directions)
+    path = run_dir(profile.name) / "bench" / "frozen.pt"
+    kept = load_checkpoint(path, key)
+    if kept is None:
+        model, scale = stages.classifier(profile, "bap", root), profile.image_scale
+        basis, share = leading_directions(model, splits["train"], directions, scale)
+        made = {s: frozen_images(model, splits[s], folders[s], basis, scale) for s in splits}
+        kept = {s: [tuple(image) for image in images] for s, images in made.items()}
+        kept |= {"share": share}
+        save_checkpoint(path, key, kept)
+    images = {split: [FrozenImage(*image) for image in kept[split]] for split in splits}
+    return images | {"share": kept["share"], "key": key}
+
+
+def loss_bench(
+    profile: Profile, settings: BenchSettings, root: str | Path | None = None
+) -> dict[str, Any]:
+    """The losses compared on frozen features.
+
+    Returns:
+        As `bana.experiment.bench.bench`, and "share": of the features' squared length that is left.
+    """
+    images = frozen(profile, root=root)
+    n_classes = len(stages.dataset(profile, "val", root).classes)
+    keep = run_dir(profile.name) / "bench", images["key"]
+    compared = bench(images["train"], images["val"], n_classes, settings, keep)
+    return {"share": images["share"], **compared}
