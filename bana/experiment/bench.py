@@ -19,6 +19,7 @@ from bana.evaluation.verdicts import class_areas, mean_iou, paired_difference
 from bana.experiment.keeping import key_of
 from bana.files.artefacts import load_checkpoint, save_checkpoint
 from bana.losses import IGNORE, reliable_pixels
+from bana.networks.heads import PixelHead
 from bana.training.heads import FrozenImage, HeadSettings, predicted, train_head
 
 TASKS = ("object", "classes")
@@ -95,7 +96,17 @@ def one_training(
         "areas": int64 [N, C, 2] on ``val``, see `bana.evaluation.verdicts.class_areas`;
         "mechanism": int64 [2, 2, 2] on ``train``, see `label_mistakes`.
     """
-    trained = train_head(train, loss, n_classes, head, seed)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # on maps this small threads wait for one another
+    try:
+        return _measured(train_head(train, loss, n_classes, head, seed), train, val, n_classes)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _measured(
+    trained: PixelHead, train: Sequence[FrozenImage], val: Sequence[FrozenImage], n_classes: int
+) -> dict[str, Tensor]:
     pairs = zip(predicted(trained, val), val, strict=True)
     areas = torch.stack([class_areas(labels, image.mask, n_classes) for labels, image in pairs])
     mechanism = sum(
