@@ -101,8 +101,8 @@ def keys(profile: Profile, root: Path) -> dict[str, str]:
     """
     data = stages.dataset(profile, "train", root)
     made = classifying.classifier_key(stages.classifier_settings(profile, "bap"), data)
-    labels = stages._labels_key(profile, "bap", root)
-    refined = stages._labels_key(profile, "boxes-crf", root)
+    labels = stages.labels_key(profile, "bap", root)
+    refined = stages.labels_key(profile, "boxes-crf", root)
     segmenter = key_of(
         segmenting.trained_segmenter, stages.segmenter_settings(profile, "nal", root), labels
     )

@@ -20,6 +20,7 @@ from training_jobs import job_profile, know_jobs, tiny
 
 from bana.commands.main import main
 from bana.experiment import classifying, stages, trained
+from bana.files.artefacts import read_json
 from bana.networks.classifier import BoxClassifier, box_loss
 from bana.networks.segmenter import Segmenter, build_neck
 from bana.training import classification, engine, runs
@@ -508,7 +509,7 @@ TRAIN = ["train", "classifier", "--profile", "job", "--accelerator", "cpu"]
 
 
 def test_too_little_memory_is_said_before_training(job, monkeypatch, capsys) -> None:
-    each = activation_bytes(tiny(0.5)(16, 0, None), 65)
+    each = activation_bytes(tiny(0.5)(16, 0, None), job.crop)
     weights = sum(p.numel() for p in tiny(0.5)(16, 0, None).parameters())
     monkeypatch.setattr(engine, "free_memory", lambda device: 12 * weights + 2 * each)
     assert main(TRAIN) == 2
@@ -600,13 +601,13 @@ def test_restart_begins_anew(job, monkeypatch, capsys) -> None:
 def test_a_run_says_what_it_was(job) -> None:
     stages.classifier(job, "bap", None, CPU)
     (folder,) = stages.run_dir("job").glob("classifier-bap-*")
-    settings = stages.read_json(folder / "settings.json")
+    settings = read_json(folder / "settings.json")
     assert settings["training"] == "classifier-bap"
     assert settings["settings"]["optimisation"]["iterations"] == job.classifier.iterations
     assert (
         settings["settings"]["pooling"] == "bap" and settings["machine"]["precision"] == "32-true"
     )
-    environment = stages.read_json(folder / "environment.json")
+    environment = read_json(folder / "environment.json")
     assert environment["torch"] == torch.__version__ and environment["device"].startswith("cpu")
     header = (folder / "metrics.csv").read_text().splitlines()[0].split(",")
     assert header[:4] == ["iteration", "loss", "accuracy", "learning_rate"]
