@@ -55,6 +55,8 @@ HOMES: dict[str, str] = {
     "score_labels": "evaluation.miou",
     "Profile": "experiment.profiles",
     "get_profile": "experiment.profiles",
+    "load_pretrained": "experiment.pretrained",
+    "masks": "experiment.pretrained",
 }
 """The module of each name that `bana` offers, below `bana`."""
 

@@ -43,7 +43,7 @@ def _publish(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from bana.course.check import check_environment, report
+    from bana.course.environment import check_environment, report
 
     answers = check_environment()
     print(report(answers))

@@ -1,1 +1,10 @@
-"""The course: notebooks that run, figures, and the look of them."""
+"""The course: notebooks that run, exercises that are checked, figures, and the look of them."""
+
+from typing import Any
+
+
+def check(name: str, answer: Any) -> bool:
+    """Try an answer to an exercise; see `bana.course.exercises.judging.check`."""
+    from bana.course.exercises.judging import check as tried
+
+    return tried(name, answer)

@@ -10,7 +10,7 @@ import pytest
 from bana.commands import bench, train
 from bana.commands import main as commands
 from bana.commands.main import main
-from bana.course import check
+from bana.course import environment
 from bana.experiment import benching, recording, regime, stages
 from bana.experiment.bench import TASKS
 from bana.experiment.labelling import Crew
@@ -240,8 +240,8 @@ def test_help_of_a_command_needs_no_torch(command):
 
 
 def test_check_says_what_to_do(monkeypatch, capsys):
-    assert [answer.found for answer in check.check_environment() if not answer.found] == []
-    monkeypatch.setattr(check, "MEMORY_GB", 1e6)
+    assert [answer.found for answer in environment.check_environment() if not answer.found] == []
+    monkeypatch.setattr(environment, "MEMORY_GB", 1e6)
     assert main(["check"]) == 1
     lines = capsys.readouterr().out.splitlines()
     found = next(i for i, line in enumerate(lines) if line.startswith("FIX  memory"))

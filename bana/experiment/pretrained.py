@@ -1,0 +1,265 @@
+"""Shipped weights: a box classifier that was trained from boxes alone, and labels made with it.
+
+`bana/pretrained/` holds one classifier a name: `<name>.safetensors`, its tensors in 16 bits;
+`<name>.json`, how it was trained, how its labels are made and what they score; `<name>.md`, the
+model card. `tools/pretrained.py` makes the three.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms.v2 import functional as F
+
+from bana.crf.dense import CrfParameters
+from bana.data.boxes import class_masks
+from bana.data.class_names import common_name
+from bana.experiment.transfer import transfer_weight
+from bana.files.artefacts import file_hash, write_json
+from bana.labels import PseudoLabels, UnaryOptions, pseudo_labels
+from bana.networks.backbones import build_backbone
+from bana.networks.classifier import BoxClassifier
+
+FOLDER = Path(__file__).resolve().parents[1] / "pretrained"
+FORMAT = 1
+SIDE = 500
+"""Longer side, in pixels, of the photographs that the classifiers were trained on: VOC's."""
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A shipped box classifier and how its labels are made.
+
+    Attributes:
+        classifier: on the CPU, in evaluation mode, float32.
+        classes: names of the rows of its weight, background first.
+        unary, crf: of the pseudo labels, see `bana.labels.pseudo_labels`.
+        about: all that its JSON file says: training, data, scores.
+    """
+
+    classifier: BoxClassifier
+    classes: tuple[str, ...]
+    unary: UnaryOptions
+    crf: CrfParameters
+    about: dict[str, Any]
+
+
+def load_pretrained(name: str = "voc-mini", folder: Path = FOLDER) -> Pretrained:
+    """A classifier that comes with the package; nothing is downloaded.
+
+    Args:
+        name: "voc-mini" knows VOC's 20 classes; it was trained on 800 photographs with their boxes.
+        folder: where the files lie.
+
+    Raises:
+        ValueError: if there is no classifier of that name, or its files are damaged or of another
+            version of the package.
+    """
+    path = folder / f"{name}.json"
+    if not path.is_file():
+        there = ", ".join(sorted(each.stem for each in folder.glob("*.json"))) or "none"
+        raise ValueError(f"no pretrained classifier {name!r}: there is {there}")
+    try:
+        about = json.loads(path.read_text(encoding="utf-8"))
+        found = about["format"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is damaged: install the package again") from error
+    if found != FORMAT:
+        raise ValueError(f"{path} has format {found}, this version of the package reads {FORMAT}")
+    backbone = build_backbone(about["backbone"]["name"], about["backbone"]["output_stride"])
+    model = BoxClassifier(backbone, len(about["classes"]) - 1, about["pooling"])
+    model.load_state_dict(_tensors(folder / f"{name}.safetensors", about["hash"]))
+    return Pretrained(
+        model.eval(),
+        tuple(about["classes"]),
+        UnaryOptions(**about["unary"]),
+        CrfParameters(**about["crf"]),
+        about,
+    )
+
+
+def _tensors(path: Path, expected: str) -> dict[str, Tensor]:
+    """A state dict, its 16-bit numbers as float32; refuses a file that is not the one described."""
+    try:
+        damaged = file_hash(path) != expected
+        state = {} if damaged else load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise ValueError(f"weights {path} cannot be read ({error}): install again") from error
+    if damaged:
+        raise ValueError(f"weights {path} are not those of their description: install again")
+    return {name: v.float() if v.is_floating_point() else v for name, v in state.items()}
+
+
+def save_pretrained(
+    name: str,
+    model: BoxClassifier,
+    classes: Sequence[str],
+    unary: UnaryOptions,
+    crf: CrfParameters,
+    about: Mapping[str, Any],
+    folder: Path = FOLDER,
+) -> None:
+    """Write a classifier as `load_pretrained` reads it, its floating-point numbers in 16 bits.
+
+    Args:
+        name: what it will be called.
+        model: on the CPU, its images not enlarged in training.
+        classes: names of the rows of its weight, background first.
+        unary, crf: what its labels are to be made with.
+        about: "backbone", with "name" and "output_stride", and whatever else is worth telling;
+            plain JSON values.
+        folder: where to; made where it is missing.
+
+    Raises:
+        ValueError: if a number does not fit 16 bits.
+    """
+    state = {}
+    for key, value in model.state_dict().items():
+        state[key] = value.half() if value.is_floating_point() else value
+        if not state[key].isfinite().all():
+            raise ValueError(f"{key} holds numbers that 16 bits cannot hold")
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.safetensors"
+    save_file({key: value.contiguous() for key, value in state.items()}, path)
+    described = {
+        "format": FORMAT,
+        "hash": file_hash(path),
+        "pooling": model.pooling,
+        "classes": list(classes),
+        "unary": asdict(unary),
+        "crf": asdict(crf),
+    }
+    write_json(folder / f"{name}.json", described | dict(about))
+
+
+def masks(
+    image: Tensor,
+    boxes: Tensor,
+    classes: Sequence[str] | Tensor,
+    model: Pretrained | None = None,
+    side: int = SIDE,
+) -> PseudoLabels:
+    """Masks of an image from its boxes, by a classifier that comes with the package: Eq. 5-9.
+
+    The image is brought to the size of the photographs that the classifier was trained on, and
+    what is made of it is brought back: labels as they are, attention and unary bilinearly.
+
+    Args:
+        image: RGB as stored, uint8 [3, H, W].
+        boxes: [K, 4]: x1, y1, x2, y2 in pixels, half-open; parts outside the image are cut off.
+        classes: K names, or numbers [K] of the classifier's classes, 1..L. A class that it does not
+            know takes u_c = 1 - u_0 and is numbered L + 1, L + 2, ... in order of appearance.
+            Spelling counts little: "motorcycle" is VOC's "motorbike".
+        model: of `load_pretrained`; None loads "voc-mini", every time anew.
+        side: longer side, in pixels, at which the labels are made.
+
+    Returns:
+        PseudoLabels of the size of the image, on the classifier's device.
+
+    Raises:
+        ValueError: if shapes or types do not fit, a class has no name or no row, or a box is not
+            finite, has no whole pixel in the image or lies within its first pixel.
+    """
+    model = model or load_pretrained()
+    height, width = _size_of(image)
+    boxes = _boxes_inside(torch.as_tensor(boxes, dtype=torch.float32), height, width)
+    numbers, names = _numbered(classes, model.classes)
+    if len(numbers) != len(boxes):
+        raise ValueError(f"{len(boxes)} boxes and {len(numbers)} classes: one class a box")
+    weight = transfer_weight(model.classifier.weight, model.classes, names)
+    scale = side / max(height, width)
+    size = [max(1, round(length * scale)) for length in (height, width)]
+    factors = boxes.new_tensor([size[1] / width, size[0] / height] * 2)
+    device = weight.device
+    with torch.no_grad():
+        seen = F.resize(image.as_subclass(Tensor), size, antialias=True).to(device)
+        backbone = model.classifier.backbone
+        made = pseudo_labels(
+            backbone(seen[None])[0],
+            weight,
+            seen,
+            (boxes * factors).to(device),
+            numbers.to(device),
+            model.unary,
+            model.crf,
+            backbone.stride,
+        )
+    return _brought_back(made, boxes.to(device), numbers.to(device), height, width)
+
+
+def _size_of(image: Tensor) -> tuple[int, int]:
+    if image.dtype != torch.uint8 or image.ndim != 3 or image.shape[0] != 3:
+        raise ValueError(f"image must be uint8 [3, H, W], got {image.dtype} {tuple(image.shape)}")
+    return image.shape[1], image.shape[2]
+
+
+def _boxes_inside(boxes: Tensor, height: int, width: int) -> Tensor:
+    """Boxes cut off at the image's border; refuses those of which nothing is left."""
+    if boxes.ndim != 2 or boxes.shape[1] != 4:
+        raise ValueError(f"boxes must be [K, 4], got {tuple(boxes.shape)}")
+    cut = boxes.clamp_min(0).minimum(boxes.new_tensor([width, height, width, height]))
+    for box, rest in zip(boxes, cut, strict=True):
+        if not box.isfinite().all() or (rest[2:] - rest[:2] < 1).any():
+            raise ValueError(
+                f"box {_short(box)} has no whole pixel in an image of {width} x {height}: boxes "
+                f"are x1, y1, x2, y2 in pixels, not widths and heights"
+            )
+        if box.max() <= 1:
+            raise ValueError(f"box {_short(box)} is in fractions of the image: pixels are wanted")
+    return cut
+
+
+def _short(box: Tensor) -> str:
+    return f"[{', '.join(f'{value:g}' for value in box.tolist())}]"
+
+
+def _numbered(
+    classes: Sequence[str] | Tensor, known: Sequence[str]
+) -> tuple[Tensor, tuple[str, ...]]:
+    """Numbers int64 [K] of the boxes' classes, and names by number, background first."""
+    if isinstance(classes, Tensor):
+        rows = classes.long()
+        if len(rows) and not 1 <= int(rows.min()) <= int(rows.max()) < len(known):
+            raise ValueError(f"classes must be 1..{len(known) - 1}, got {rows.tolist()}")
+        return rows, tuple(known)
+    names = {common_name(name): number for number, name in enumerate(known)}
+    wanted = [common_name(name) for name in classes]
+    if "" in wanted or "background" in wanted:
+        raise ValueError(f"a box's class must have a name, other than background: {list(classes)}")
+    for name in wanted:
+        names.setdefault(name, len(names))
+    new = [name for name, number in names.items() if number >= len(known)]
+    return torch.tensor([names[name] for name in wanted], dtype=torch.int64), (*known, *new)
+
+
+def _brought_back(
+    made: PseudoLabels, boxes: Tensor, numbers: Tensor, height: int, width: int
+) -> PseudoLabels:
+    """Labels at the size of the image; on the way no class leaves its boxes by a rounded pixel."""
+    size = [height, width]
+    inside = class_masks(boxes, numbers, made.classes[1:], height, width)  # B_c, [C, H, W]
+    covered = inside.any(0)
+
+    def labels(each: Tensor) -> Tensor:
+        large = F.resize(each[None], size, InterpolationMode.NEAREST_EXACT)  # [1, H, W]
+        allowed = (inside & (large == made.classes[1:, None, None])).any(0)
+        return large[0] * allowed
+
+    attention = F.resize(made.attention[None], size, antialias=True)[0]
+    unary = F.resize(made.unary, size, antialias=True)
+    certain = torch.zeros_like(unary)
+    certain[0] = 1
+    return PseudoLabels(
+        labels(made.y_crf),
+        labels(made.y_ret),
+        torch.where(covered, attention, torch.ones_like(attention)),
+        torch.where(covered, unary, certain),
+        made.classes,
+    )
