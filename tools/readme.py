@@ -1,7 +1,8 @@
-"""Writes the sections of README.md that hold numbers, from the records in results/.
+"""Writes the numbers of README.md and docs/results.md, from the records in results/.
 
-`bana evaluate` and the benchmarks make records; this turns them into sentences and tables, so that
-no number of the README is typed by hand. A test checks that README.md is what this writes.
+`bana evaluate`, `bana regime`, `bana bench` and the benchmarks make records; this turns them into
+sentences and tables, so that no number of the two is typed by hand. A test checks that both are
+what this writes.
 """
 
 import json
@@ -14,6 +15,7 @@ from bana.experiment.published import ORDERINGS
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
+RESULTS = ROOT / "docs" / "results.md"
 BEGIN, END = "<!-- {}: written by tools/readme.py -->", "<!-- end of {} -->"
 PROFILES = {
     "voc-mini": "photographs: a stratified part of VOC 2012's segmentation *val* set, cut into",
@@ -74,6 +76,89 @@ def section(
     return "\n\n".join(part for part in parts if part)
 
 
+SHORT = ("boxes", "boxes-crf", "gap", "bap", "bap-ret")
+"""The kinds of labels that the README shows."""
+
+
+def extract(
+    records: dict[str, dict[str, Any]],
+    regimes: Mapping[str, dict[str, Any]],
+    benches: Mapping[str, dict[str, Any]],
+) -> str:
+    """The results as the README tells them: one table, and a sentence for each question."""
+    shown = {name: records[name] for name in PROFILES if name in records}
+    rows = [
+        [LABELS[key], *(_value(r, "labels_val", key, "miou") for r in shown.values())]
+        for key in SHORT
+    ]
+    for key in ("crf", "nal", "truth"):
+        cells = [_value(r, "segmentation_val", key, "single", "miou") for r in shown.values()]
+        rows.append([f"network, {LOSSES[key]}", *cells])
+    table = _table(["mIoU %, validation images", *(f"`{name}`" for name in shown)], rows)
+    return "\n\n".join(
+        [
+            table,
+            _first_question(regimes),
+            _second_question(regimes),
+            _third_question(shown, benches),
+        ]
+    )
+
+
+def _first_question(regimes: Mapping[str, dict[str, Any]]) -> str:
+    """Does pooling with the attention pay?"""
+    told = [
+        f"`{name}` {_difference(card['regime'], ('bap', 'gap'))}; GAP over the filled box with a "
+        f"CRF {_difference(card['regime'], ('gap', 'boxes-crf'))}"
+        for name, card in regimes.items()
+    ]
+    return (
+        f"**Does background-aware pooling help?** Labels of BAP over those of GAP, in points of "
+        f"mIoU: {'. '.join(told)}."
+    )
+
+
+def _second_question(regimes: Mapping[str, dict[str, Any]]) -> str:
+    """Do two labels tell where they are wrong?"""
+    told = []
+    for name, card in regimes.items():
+        inside = card["regime"]["inside"]["all"]
+        right = [_estimate(inside[f"accuracy_{part}"]) for part in ("reliable", "unreliable")]
+        told.append(f"`{name}` {right[0]} % and {right[1]} %")
+    return (
+        f"**Do the two labels tell where they are wrong?** Of the pixels in boxes Y_crf is right "
+        f"where Y_ret agrees, and where it does not: {'; '.join(told)}."
+    )
+
+
+def _third_question(
+    records: dict[str, dict[str, Any]], benches: Mapping[str, dict[str, Any]]
+) -> str:
+    """Does the noise-aware loss pay, and is there room in which it could?"""
+    measured = {
+        f"heads on frozen features, `{name}`, {kind.removesuffix(', linear')}": made["differences"]
+        for name, record in benches.items()
+        for kind, made in record["benches"].items()
+    }
+    for name, record in records.items():
+        networks = record.get("differences", {}).get("segmentation_val")
+        measured |= {f"networks, `{name}`": networks} if networks else {}
+    loss, room = (
+        "; ".join(
+            f"{place}: {stated(Difference(**made[pair]))}"
+            for place, made in measured.items()
+            if pair in made
+        )
+        for pair in ("nal - crf", "truth - crf")
+    )
+    return (
+        f"**Does the noise-aware loss help?** Over cross-entropy on Y_crf, in points of mIoU: "
+        f"{loss}. **What could not be shown:** true masks mark the room that a better use of the "
+        f"labels has. Over Y_crf they bring: {room}. Where they are not ahead there is no room: "
+        f"that a loss is not told apart from cross-entropy then speaks neither for it nor against."
+    )
+
+
 def _intro(name: str, record: dict[str, Any]) -> str:
     images, profile = record["data"]["images"], record["profile"]
     minutes = sum(record["seconds"].values()) / 60
@@ -87,7 +172,7 @@ def _intro(name: str, record: dict[str, Any]) -> str:
         f"{profile['classifier']['iterations']} and {profile['segmentation']['iterations']} "
         f"iterations, {seeds}; {minutes:.0f} minutes of training and labelling{each} on "
         f"{record['environment']['cores']} cores "
-        f"([record](results/{name}.json), commit {record['commit']})."
+        f"([record](../results/{name}.json), commit {record['commit']})."
     )
 
 
@@ -167,7 +252,7 @@ def _regime(cards: dict[str, dict[str, Any]]) -> str:
     if any(r["sigma"] for r in cards.values()):
         name = "a right label of ~S has a higher sigma than a wrong one (chance: 50)"
         lines.append([name, *(_estimate((r["sigma"] or {}).get("auc")) for r in cards.values())])
-    records = ", ".join(f"[`{name}`](results/regime-{name}.json)" for name in cards)
+    records = ", ".join(f"[`{name}`](../results/regime-{name}.json)" for name in cards)
     header = ["regime card, % and points, 95 % intervals over images", *(f"`{n}`" for n in cards)]
     return f"{_table(header, lines)}\n\nCards: {records}." if cards else ""
 
@@ -223,7 +308,7 @@ def _bench(benches: dict[str, dict[str, Any]]) -> str:
         cells = [stated(Difference(**cell)) if cell else "-" for cell in cells]
         rows.append([f"{BENCH[first]}, over {BENCH[second]}", *cells])
     records = "; ".join(
-        f"[`{name}`](results/bench-{name}.json), {len(record['seeds'])} seeds"
+        f"[`{name}`](../results/bench-{name}.json), {len(record['seeds'])} seeds"
         for name, record in benches.items()
     )
     header = ["losses on frozen features, points of mIoU [95 %]", *columns]
@@ -267,7 +352,7 @@ def speed(records: dict[str, dict[str, Any]]) -> str:
         f"CRF, against the same from enlarged features: {labels['speed_up_median']:.0f} times "
         f"faster, {labels['memory_ratio']:.0%} of the peak memory, {unlike:.2%} of the labels "
         f"equal, unaries within {labels['largest_difference_of_unaries']:.0e} "
-        f"([record](results/labels.json))."
+        f"([record](../results/labels.json))."
     )
     problems = sorted({(row["labels"], row["plausible"]) for row in crf["one_thread"]})
     columns = {"one thread": "one_thread", "two processes at once": "two_processes"}
@@ -290,7 +375,7 @@ def speed(records: dict[str, dict[str, Any]]) -> str:
             _table(header, rows),
             f"Each range is over {len(pictures)} photographs of 375 x 500 pixels and the three "
             f"published parameter sets, medians of {crf['repeats']} rounds "
-            f"([record](results/crf.json)). Beside the exact filter, on pieces of {size} pixels "
+            f"([record](../results/crf.json)). Beside the exact filter, on pieces of {size} pixels "
             f"with 4 vague labels, {means['dense']:.2%} of the lattice's labels are the exact "
             f"ones and {means['pydensecrf']:.2%} of pydensecrf's; the lattice is closer in "
             f"{closer} of {len(crf['accuracy'])} cases. Both filter through a permutohedral "
@@ -315,24 +400,38 @@ def read_records(names: Iterable[str] = tuple(PROFILES)) -> dict[str, dict[str, 
     return {n: json.loads(p.read_text(encoding="utf-8")) for n, p in paths.items() if p.is_file()}
 
 
-def with_section(readme: str, name: str, text: str) -> str:
-    """The README with one of its sections replaced."""
+def with_section(page: str, name: str, text: str) -> str:
+    """A page with one of its sections replaced."""
     begin, end = BEGIN.format(name), END.format(name)
-    before, rest = readme.split(begin)
+    before, rest = page.split(begin)
     after = rest.split(end)[1]
     return f"{before}{begin}\n\n{text}\n\n{end}{after}"
 
 
-def written(readme: str) -> str:
-    """The README with every section written anew."""
-    cards = read_records(f"regime-{name}" for name in PROFILES)
-    cards = {name.removeprefix("regime-"): card for name, card in cards.items()}
-    benches = read_records(f"bench-{name}" for name in PROFILES)
-    benches = {name.removeprefix("bench-"): bench for name, bench in benches.items()}
-    readme = with_section(readme, "results", section(read_records(), cards, benches))
-    return with_section(readme, "speed", speed(read_records(("labels", "crf"))))
+def written(page: str, sections: Mapping[str, str]) -> str:
+    """A page with every section written anew."""
+    for name, text in sections.items():
+        page = with_section(page, name, text)
+    return page
+
+
+def pages() -> dict[Path, str]:
+    """Both pages as the records want them."""
+    cards, benches = (
+        {n: r for n in PROFILES if (r := read_records([f"{kind}-{n}"]).get(f"{kind}-{n}"))}
+        for kind in ("regime", "bench")
+    )
+    found = read_records(), cards, benches
+    wanted = {
+        README: {"results": extract(*found)},
+        RESULTS: {"results": section(*found), "speed": speed(read_records(("labels", "crf")))},
+    }
+    return {
+        path: written(path.read_text(encoding="utf-8"), sections)
+        for path, sections in wanted.items()
+    }
 
 
 if __name__ == "__main__":
-    made = written(README.read_text(encoding="utf-8"))
-    README.write_text(made, encoding="utf-8", newline="\n")
+    for path, text in pages().items():
+        path.write_text(text, encoding="utf-8", newline="\n")

@@ -136,6 +136,32 @@ def overlay(
     return np.where(labels[..., None] == 0, rgb, np.rint(mixed)).astype(np.uint8)
 
 
+def cut_out(
+    image: ArrayLike, kept: ArrayLike, marked: ArrayLike | None = None
+) -> NDArray[np.uint8]:
+    """The photograph where a mask holds, dark and grey elsewhere.
+
+    Args:
+        image: uint8 [3, H, W] tensor or [H, W, 3] array, RGB.
+        kept: [H, W]; what is not 0 stays as it is.
+        marked: [H, W]; what is not 0 is painted orange.
+
+    Returns:
+        uint8 [H, W, 3].
+
+    Raises:
+        ValueError: image and mask differ in size.
+    """
+    rgb, mask = to_rgb(image), as_plane(kept, "kept")
+    if rgb.shape[:2] != mask.shape:
+        raise ValueError(f"image is {rgb.shape[:2]}, mask {mask.shape} (height, width)")
+    dark = np.rint(0.25 * rgb.mean(axis=2, keepdims=True))
+    result = np.where(mask[..., None] != 0, rgb, dark).astype(np.uint8)
+    if marked is not None:
+        result[as_plane(marked, "marked") != 0] = _rgb(OKABE_ITO["orange"])
+    return result
+
+
 def mark_unreliable(
     y_crf: ArrayLike, y_ret: ArrayLike, palette: NDArray[np.uint8]
 ) -> NDArray[np.uint8]:

@@ -23,6 +23,7 @@ from bana.course.colours import (
     ArrayLike,
     as_plane,
     colour_mask,
+    cut_out,
     label_palette,
     mark_unreliable,
     overlay,
@@ -33,6 +34,7 @@ from bana.data.voc import IGNORE
 __all__ = [
     "class_legend",
     "colour_mask",
+    "cut_out",
     "draw_boxes",
     "forest_plot",
     "heatmap",

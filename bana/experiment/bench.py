@@ -21,6 +21,7 @@ from bana.files.artefacts import load_checkpoint, save_checkpoint
 from bana.losses import IGNORE, reliable_pixels
 from bana.networks.heads import PixelHead
 from bana.training.heads import FrozenImage, HeadSettings, predicted, train_head
+from bana.training.segmentation import LOSSES, SegmentationLoss
 
 TASKS = ("object", "classes")
 # Chosen with cross-entropy on Y_crf by the masks of every fifth *training* image, held out: of .01,
@@ -82,6 +83,19 @@ def _object(labels: Tensor) -> Tensor:
     return torch.where(labels == IGNORE, IGNORE, (labels > 0).byte()).byte()
 
 
+def taught(images: Sequence[FrozenImage], loss: str) -> list[FrozenImage]:
+    """The images as a loss sees them: with true masks in the place of both labels for "truth".
+
+    Raises:
+        ValueError: if the loss is unknown.
+    """
+    if loss not in LOSSES:
+        raise ValueError(f"unknown loss {loss!r}: use one of {', '.join(LOSSES)}")
+    if loss != "truth":
+        return list(images)
+    return [image._replace(y_crf=image.mask, y_ret=image.mask) for image in images]
+
+
 def one_training(
     train: Sequence[FrozenImage],
     val: Sequence[FrozenImage],
@@ -92,14 +106,33 @@ def one_training(
 ) -> dict[str, Tensor]:
     """A head trained with one loss, measured on images that it did not see and on those it did.
 
+    Args:
+        train, val: with the labels of a task.
+        loss: a key of `bana.training.segmentation.LOSSES`.
+        n_classes: C, background included.
+        head: how it is trained.
+        seed: of the head.
+
     Returns:
         "areas": int64 [N, C, 2] on ``val``, see `bana.evaluation.verdicts.class_areas`;
         "mechanism": int64 [2, 2, 2] on ``train``, see `label_mistakes`.
     """
+    trained = trained_alone(taught(train, loss), LOSSES[loss], n_classes, head, seed)
+    return _measured(trained, train, val, n_classes)
+
+
+def trained_alone(
+    images: Sequence[FrozenImage],
+    loss: SegmentationLoss,
+    n_classes: int,
+    head: HeadSettings,
+    seed: int,
+) -> PixelHead:
+    """A head trained by one thread: on maps this small threads wait for one another."""
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # on maps this small threads wait for one another
+    torch.set_num_threads(1)
     try:
-        return _measured(train_head(train, loss, n_classes, head, seed), train, val, n_classes)
+        return train_head(images, loss, n_classes, head, seed)
     finally:
         torch.set_num_threads(threads)
 
@@ -107,13 +140,17 @@ def one_training(
 def _measured(
     trained: PixelHead, train: Sequence[FrozenImage], val: Sequence[FrozenImage], n_classes: int
 ) -> dict[str, Tensor]:
-    pairs = zip(predicted(trained, val), val, strict=True)
-    areas = torch.stack([class_areas(labels, image.mask, n_classes) for labels, image in pairs])
     mechanism = sum(
         label_mistakes(labels, image)
         for labels, image in zip(predicted(trained, train), train, strict=True)
     )
-    return {"areas": areas, "mechanism": mechanism}
+    return {"areas": head_areas(trained, val, n_classes), "mechanism": mechanism}
+
+
+def head_areas(head: PixelHead, images: Sequence[FrozenImage], n_classes: int) -> Tensor:
+    """Areas of a head's predictions on images, int64 [N, C, 2], see `class_areas`."""
+    pairs = zip(predicted(head, images), images, strict=True)
+    return torch.stack([class_areas(labels, image.mask, n_classes) for labels, image in pairs])
 
 
 def label_mistakes(labels: Tensor, image: FrozenImage) -> Tensor:

@@ -1,4 +1,4 @@
-"""The bench of losses under a profile: features frozen, kept, and handed to the bench."""
+"""The benches of losses under a profile: features frozen, kept, and handed to the bench."""
 
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from bana.experiment.bench import BenchSettings, bench
 from bana.experiment.frozen import frozen_images, leading_directions
 from bana.experiment.keeping import key_of
 from bana.experiment.labelling import labelled
+from bana.experiment.noise import NoiseSettings, noise_map
 from bana.experiment.profiles import Profile
 from bana.files.artefacts import load_checkpoint, save_checkpoint
 from bana.files.paths import run_dir
@@ -63,3 +64,12 @@ def loss_bench(
     keep = run_dir(profile.name) / "bench", images["key"]
     compared = bench(images["train"], images["val"], n_classes, settings, keep)
     return {"share": images["share"], **compared}
+
+
+def loss_noise_map(
+    profile: Profile, settings: NoiseSettings, root: str | Path | None = None
+) -> list[dict[str, Any]]:
+    """The map of label noise on frozen features; as `bana.experiment.noise.noise_map`."""
+    images = frozen(profile, root=root)
+    keep = run_dir(profile.name) / "bench", images["key"]
+    return noise_map(images["train"], images["val"], settings, keep)

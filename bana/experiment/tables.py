@@ -1,6 +1,6 @@
 """A record's scores as tables of plain text."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bana.evaluation.verdicts import Difference, stated
@@ -73,6 +73,27 @@ def bench_lines(title: str, result: Mapping[str, Any]) -> str:
     lines = [_table(f"{title}: mean and deviation of {seeds} seeds", columns, rows, spread)]
     for pair, difference in result["differences"].items():
         lines.append(f"  {pair:<28}{stated(Difference(**difference))}")
+    return "\n".join(lines)
+
+
+def noise_lines(entries: Sequence[Mapping[str, Any]]) -> str:
+    """A map of label noise: what each weighing brings over cross-entropy and over ignoring ~S.
+
+    Args:
+        entries: of `bana.experiment.noise.noise_map`.
+    """
+    lines = []
+    for entry in entries:
+        lines.append(
+            f"{entry['noise']} spilled by {entry['reach']}: {entry['wrong']:.1f} % of labels in "
+            f"boxes wrong, {entry['unreliable']:.1f} % in ~S, which holds {entry['recall']:.1f} % "
+            f"of the wrong ones"
+        )
+        for other in ("crf", "ignore"):
+            lines += [
+                f"  {f'{weighing} - {other}':<28}{stated(Difference(**made))}"
+                for weighing, made in entry[f"over {other}"].items()
+            ]
     return "\n".join(lines)
 
 

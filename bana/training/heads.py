@@ -9,7 +9,7 @@ from torch import Tensor
 
 from bana.losses import IGNORE, cosine_scores
 from bana.networks.heads import PixelHead
-from bana.training.segmentation import LOSSES
+from bana.training.segmentation import SegmentationLoss
 
 # Labels lie this many times as densely as cells, in each direction: at stride 16 every 4 pixels.
 POSITIONS = 4
@@ -49,22 +49,21 @@ class HeadSettings:
 
 
 def train_head(
-    images: Sequence[FrozenImage], loss: str, n_classes: int, settings: HeadSettings, seed: int
+    images: Sequence[FrozenImage],
+    loss: SegmentationLoss,
+    n_classes: int,
+    settings: HeadSettings,
+    seed: int,
 ) -> PixelHead:
-    """A head trained on Y_crf and Y_ret, or on true masks where the loss is "truth".
+    """A head trained on the Y_crf and Y_ret of images.
 
     Args:
-        images: to learn from.
-        loss: a key of `bana.training.segmentation.LOSSES`.
+        images: to learn from; their masks are not looked at.
+        loss: such as a value of `bana.training.segmentation.LOSSES`.
         n_classes: C, background included.
         settings: of the training.
         seed: of weights and order; two losses under one seed start and go alike.
-
-    Raises:
-        ValueError: if the loss is unknown.
     """
-    if loss not in LOSSES:
-        raise ValueError(f"unknown loss {loss!r}: use one of {', '.join(LOSSES)}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         head = PixelHead(settings.kind, images[0].features.shape[0], n_classes).train()
@@ -74,10 +73,9 @@ def train_head(
     schedule = torch.optim.lr_scheduler.PolynomialLR(optimiser, steps, power=0.9)
     for chosen in _cut(order, settings.batch):
         batch = [images[number] for number in chosen]
-        first, second = ("mask", "mask") if loss == "truth" else ("y_crf", "y_ret")
-        labels = [stacked([getattr(i, name) for i in batch], IGNORE) for name in (first, second)]
+        labels = [stacked([getattr(i, n) for i in batch], IGNORE) for n in ("y_crf", "y_ret")]
         phi = head(stacked([image.features for image in batch], 0).float())
-        value = LOSSES[loss](phi, head.weight, *labels, head.temperature)
+        value = loss(phi, head.weight, *labels, head.temperature)
         optimiser.zero_grad(set_to_none=True)
         value.backward()
         optimiser.step()

@@ -190,6 +190,36 @@ def test_bench_trains_what_is_asked_and_writes_a_record(monkeypatch, tmp_path, c
     assert "every seed counts once" in capsys.readouterr().err
 
 
+def test_bench_noise_maps_what_is_asked(monkeypatch, tmp_path, capsys) -> None:
+    asked = []
+
+    def noise_map(profile, settings, root) -> list:
+        asked.append((settings, root))
+        over = {"lambda .1": {"mean": 0.25, "low": -0.5, "high": 1.0}}
+        about = {"wrong": 12.5, "unreliable": 20.0, "recall": 61.0, "precision": 38.0}
+        miou = {"crf": [60.75, 61.75]}
+        return [
+            {"noise": "both", "reach": 3, "miou": miou, "over crf": over, "over ignore": over}
+            | about
+        ]
+
+    monkeypatch.setattr(benching, "loss_noise_map", noise_map)
+    monkeypatch.setattr(recording, "about", lambda profile, root: {"data": profile.name})
+    out = tmp_path / "noise.json"
+    words = ["bench", "noise", "--profile", "smoke", "--out", str(out), "--head", "conv"]
+    words += ["--reaches", "0", "3", "--seeds", "3", "4", "--epochs", "1", "--data", str(tmp_path)]
+    assert main(words) == 0
+    [(settings, root)] = asked
+    assert (settings.reaches, settings.seeds, root) == ((0, 3), (3, 4), tmp_path)
+    assert (settings.head.kind, settings.head.epochs) == ("conv", 1)
+    record = json.loads(out.read_text())
+    assert record["command"] == "bana bench noise --profile smoke --epochs 1 --seeds 3 4"
+    assert record["map"][0]["recall"] == 61.0 and record["head"] == "conv"
+    told = capsys.readouterr().out
+    assert "both spilled by 3: 12.5 % of labels in boxes wrong, 20.0 % in ~S" in told
+    assert "lambda .1 - ignore" in told and "+0.2 [-0.5, +1.0], not told apart" in told
+
+
 REGIME = {
     "images": 3,
     "boxes": 4,

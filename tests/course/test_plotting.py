@@ -77,6 +77,19 @@ def test_palette_refuses_impossible_numbers(classes):
         plotting.label_palette(classes)
 
 
+def test_cut_out_keeps_what_is_kept_and_marks_over_both():
+    image = torch.tensor([[[200, 100, 90, 30]], [[100, 100, 60, 30]], [[0, 100, 30, 30]]])
+    image = image.to(torch.uint8)  # [3, 1, 4]
+    kept, marked = torch.tensor([[2, 0, 0, 1]]), torch.tensor([[0, 0, 1, 1]])
+    drawn = plotting.cut_out(image, kept, marked)
+    orange = [0xE6, 0x9F, 0x00]
+    assert drawn[0].tolist() == [[200, 100, 0], [25, 25, 25], orange, orange]
+    assert plotting.cut_out(image, kept)[0, 2].tolist() == [15, 15, 15]
+    assert image[0, 0, 2] == 90
+    with pytest.raises(ValueError, match="height, width"):
+        plotting.cut_out(image, kept[:, :3])
+
+
 def test_overlay_keeps_background_and_mixes_objects():
     image = torch.full((3, 2, 2), 100, dtype=torch.uint8)
     mask = torch.tensor([[0, 1], [255, 0]], dtype=torch.uint8)

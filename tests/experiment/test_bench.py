@@ -11,8 +11,16 @@ from torch import Tensor
 from bana.evaluation.verdicts import class_areas, mean_iou, paired_difference
 from bana.experiment import bench as benches
 from bana.experiment import benching, stages
-from bana.experiment.bench import BenchSettings, bench, for_task, label_mistakes, one_training
+from bana.experiment.bench import (
+    BenchSettings,
+    bench,
+    for_task,
+    label_mistakes,
+    one_training,
+    taught,
+)
 from bana.training.heads import FrozenImage, HeadSettings, predicted, train_head
+from bana.training.segmentation import LOSSES as LOSS_OF
 
 HEAD = HeadSettings("linear", epochs=4, batch=2, learning_rate=0.05)
 LOSSES = ("truth", "crf", "ret", "ignore", "nal")
@@ -49,7 +57,8 @@ def test_every_number_by_hand(tmp_path: Path, task: str) -> None:
     train, val, count = for_task(TRAIN, task), for_task(VAL, task), 3 if task == "classes" else 2
     areas: dict[str, list[Tensor]] = {}
     for loss in LOSSES:
-        heads = [train_head(train, loss, count, HEAD, seed) for seed in (0, 1, 2)]
+        learned = taught(train, loss)
+        heads = [train_head(learned, LOSS_OF[loss], count, HEAD, seed) for seed in (0, 1, 2)]
         areas[loss] = [
             torch.stack(
                 [
@@ -87,6 +96,17 @@ def test_every_number_by_hand(tmp_path: Path, task: str) -> None:
         first, second = pair.split(" - ")
         expected = paired_difference(torch.stack(areas[first]), torch.stack(areas[second]))
         assert difference == expected._asdict()
+
+
+def test_true_masks_are_taught_by_truth_alone() -> None:
+    for loss in LOSSES:
+        for made, given in zip(taught(TRAIN, loss), TRAIN, strict=True):
+            names = ("mask", "mask") if loss == "truth" else ("y_crf", "y_ret")
+            assert torch.equal(made.y_crf, getattr(given, names[0]))
+            assert torch.equal(made.y_ret, getattr(given, names[1]))
+            assert torch.equal(made.mask, given.mask)
+    with pytest.raises(ValueError, match="unknown loss 'hinge': use one of crf"):
+        taught(TRAIN, "hinge")
 
 
 def test_right_and_wrong_labels_are_counted_one_by_one() -> None:

@@ -1,4 +1,4 @@
-"""The README's results are what tools/readme.py writes from the records."""
+"""The numbers of README.md and docs/results.md are what tools/readme.py writes from the records."""
 
 import copy
 
@@ -29,10 +29,9 @@ def _record(bap: float, nal: float) -> dict:
     }
 
 
-def test_readme_is_what_the_records_say():
-    tool = load_tool("readme")
-    readme = tool.README.read_text(encoding="utf-8")
-    assert readme == tool.written(readme), "run `python tools/readme.py`"
+def test_both_pages_are_what_the_records_say():
+    for path, text in load_tool("readme").pages().items():
+        assert path.read_text(encoding="utf-8") == text, "run `python tools/readme.py`"
 
 
 def test_speed_follows_the_records():
@@ -98,7 +97,7 @@ def test_benches_are_columns_of_one_table():
         untold,
     ]
     assert rows["true masks, over cross-entropy on Y_crf"][1] == "-"
-    assert "[`sample`](results/bench-sample.json), 3 seeds" in text
+    assert "[`sample`](../results/bench-sample.json), 3 seeds" in text
     assert "losses on frozen" not in tool.section(records)
 
 
@@ -113,6 +112,30 @@ def test_head_room_is_what_true_masks_bring():
     text = tool.section({"sample": record}, {}, {"voc-mini": bench})
     assert "`voc-mini`, bench of object, conv: -1.0 [-2.0, -0.5]." in text
     assert "not ahead (`voc-mini`, bench of object, conv)" in text
+
+
+def test_the_readme_answers_each_question_from_the_records():
+    tool, record = load_tool("readme"), _record(65.0, 53.0)
+    card = _card("bap", 4.5)
+    other = card["regime"]["differences"][0] | {"first": "gap", "second": "boxes-crf", "mean": 7.5}
+    card["regime"]["differences"].append(other)
+    made = _apart(nal_crf=(-0.25, -0.75, 1.25), truth_crf=(3.0, 1.0, 5.0))
+    bench = {"seeds": [0, 1, 2], "benches": {"object, linear": {"differences": made}}}
+    text = tool.extract({"sample": record}, {"sample": card}, {"sample": bench})
+    assert _rows(text)["BAP, Y_crf"] == ["65.0"]
+    assert _rows(text)["network, noise-aware loss"] == ["53.0"]
+    assert _rows(text)["boxes filled, CRF"] == ["-"]
+    first, second, third = text.split("\n\n")[1:]
+    assert "`sample` +4.5 [-0.2, +9.0], not told apart; GAP over the filled box" in first
+    assert first.endswith("with a CRF +7.5 [-0.2, +9.0], not told apart.")
+    assert "`sample` 10.0 [9.0, 30.0] % and 11.0 [9.0, 30.0] %" in second
+    place = "heads on frozen features, `sample`, object"
+    assert f"{place}: -0.2 [-0.8, +1.2], not told apart. **What" in third
+    assert f"{place}: +3.0 [+1.0, +5.0]. Where they are" in third
+    assert "networks" not in third
+    record["differences"] = {"segmentation_val": _apart(nal_crf=(2.0, 1.0, 3.0))}
+    text = tool.extract({"sample": record}, {"sample": card}, {"sample": bench})
+    assert "networks, `sample`: +2.0 [+1.0, +3.0]" in text
 
 
 def test_every_loss_has_a_name_in_the_readme():
