@@ -148,7 +148,7 @@ def noise_map(
 
     Returns:
         One entry a kind of noise and reach: "noise", "reach", what `label_noise` says of it,
-        "miou": {contender: one percent a seed}, and "over crf", "over ignore": {weighing:
+        "miou": {contender: one percent a seed}, and "over crf", "over ignore": {contender:
         {"mean", "low", "high"}} in points, see `paired_difference`.
     """
     train, val = for_task(train, "object"), for_task(val, "object")
@@ -175,7 +175,8 @@ def noise_map(
 
 
 def _over(areas: Mapping[str, Tensor], other: str) -> dict[str, dict[str, float]]:
-    return {n: paired_difference(areas[n], areas[other])._asdict() for n in WEIGHINGS}
+    rest = (name for name in areas if name != other)
+    return {name: paired_difference(areas[name], areas[other])._asdict() for name in rest}
 
 
 def _kept_areas(

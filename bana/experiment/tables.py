@@ -77,7 +77,7 @@ def bench_lines(title: str, result: Mapping[str, Any]) -> str:
 
 
 def noise_lines(entries: Sequence[Mapping[str, Any]]) -> str:
-    """A map of label noise: what each weighing brings over cross-entropy and over ignoring ~S.
+    """A map of label noise: what each loss brings over cross-entropy and over ignoring ~S.
 
     Args:
         entries: of `bana.experiment.noise.noise_map`.
@@ -91,8 +91,8 @@ def noise_lines(entries: Sequence[Mapping[str, Any]]) -> str:
         )
         for other in ("crf", "ignore"):
             lines += [
-                f"  {f'{weighing} - {other}':<28}{stated(Difference(**made))}"
-                for weighing, made in entry[f"over {other}"].items()
+                f"  {f'{loss} - {other}':<28}{stated(Difference(**made))}"
+                for loss, made in entry[f"over {other}"].items()
             ]
     return "\n".join(lines)
 

@@ -41,9 +41,8 @@ def tried(name: str, source: str, path: Path) -> bool:
     imports = next(c.source for c in code_cells(read_notebook(path)) if "\nimport" in c.source)
     names: dict = {}
     exec(imports, names)
-    stub = written(path)[name][0]
-    call = re.search(rf'check\("{name}", (\w+)\)', stub)
-    assert call, f"{name}: the stub ends in check({name!r}, answer)"
+    call = re.search(rf'^_ = check\("{name}", (\w+)\)$', written(path)[name][0], re.MULTILINE)
+    assert call, f"{name}: the stub ends in _ = check({name!r}, answer)"
     exec(source.replace(call[0], ""), names)
     return judging.check(name, names[call[1]])
 
