@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as F
@@ -127,7 +127,7 @@ def save_pretrained(
             raise ValueError(f"{key} holds numbers that 16 bits cannot hold")
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.safetensors"
-    save_file({key: value.contiguous() for key, value in state.items()}, path)
+    path.write_bytes(save({key: value.contiguous() for key, value in state.items()}))
     described = {
         "format": FORMAT,
         "hash": file_hash(path),

@@ -59,14 +59,11 @@ def test_code_cells_are_short(path):
 
 
 @each_notebook
-def test_ends_with_summary_and_exercises_with_hidden_solutions(path):
+def test_ends_with_summary_exercises_questions_and_reading(path):
     cells = read_notebook(path).cells
     text = "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
     headings = re.findall(r"^## (.+)$", text, flags=re.MULTILINE)
-    assert headings[-2:] == ["Summary", "Exercises"]
-    exercises = text.split("\n## Exercises")[-1]
-    solutions = re.findall(r"<details>\s*<summary>.+?</summary>.+?</details>", exercises, re.DOTALL)
-    assert 3 <= len(solutions) <= 6
+    assert headings[-4:] == ["Summary", "Exercises", "Five questions", "Further reading"]
     assert cells[-1].cell_type == "markdown"
 
 

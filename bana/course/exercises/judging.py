@@ -1,7 +1,8 @@
 """How an answer is judged: it is tried, and what comes back is a hint and never the solution."""
 
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
@@ -137,6 +138,43 @@ def compare(found: Any, expected: Any, given: str, tolerance: float = 1e-4) -> N
     same = torch.isclose(value, wanted, rtol=tolerance, atol=tolerance, equal_nan=True)
     if not same.all():
         raise Hint(_differing(value, wanted, same, given))
+
+
+def recognise(found: Any, expected: Any, mistakes: Mapping[str, Any]) -> None:
+    """Raise the hint of the first known mistake whose result an answer has.
+
+    Args:
+        found: what the answer returned.
+        expected: the right result; a mistake that gives the same here is no mistake here.
+        mistakes: what each of them gives, by its hint.
+
+    Raises:
+        Hint: it is one of them.
+    """
+    for hint, result in mistakes.items():
+        if _same(found, result) and not _same(expected, result):
+            raise Hint(hint)
+
+
+def _same(found: Any, result: Any) -> bool:
+    try:
+        compare(found, result, "this")
+    except (Hint, NotImplementedError):
+        return False
+    return True
+
+
+@contextmanager
+def helped(advice: str) -> Iterator[None]:
+    """Add a sentence to whatever `compare` finds wrong inside the block.
+
+    Raises:
+        Hint: what was found wrong, and the advice.
+    """
+    try:
+        yield
+    except Hint as found:
+        raise Hint(f"{found} {advice}") from None
 
 
 def _differing(value: Tensor, wanted: Tensor, same: Tensor, given: str) -> str:

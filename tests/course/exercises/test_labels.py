@@ -1,0 +1,183 @@
+"""Exercises of notebook 05: typical wrong answers get their hints, a right one passes."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from bana.course import check
+from bana.course.exercises.judging import Hint
+from bana.course.exercises.labels import recognise
+
+
+def background_map(cosine, inside, fraction):
+    kept = cosine >= fraction * cosine.max()
+    return torch.where(inside, cosine * kept, 1.0)
+
+
+def after_the_ones(cosine, inside, fraction):
+    attention = torch.where(inside, cosine, 1.0)
+    return attention * (attention >= fraction * attention.max())
+
+
+def in_the_boxes_alone(cosine, inside, fraction):
+    kept = cosine >= fraction * cosine[inside].max()
+    return torch.where(inside, cosine * kept, 1.0)
+
+
+def whether_alone(cosine, inside, fraction):
+    return torch.where(inside, (cosine >= fraction * cosine.max()).float(), 1.0)
+
+
+def without_the_outside(cosine, inside, fraction):
+    return cosine * (cosine >= fraction * cosine.max())
+
+
+def cosine_from_products(ff, fg, gg, fq, gq, a):
+    square = (1 - a) ** 2 * ff + 2 * a * (1 - a) * fg + a**2 * gg
+    return ((1 - a) * fq + a * gq) / square.sqrt().clamp_min(1e-12)
+
+
+def of_two_cosines(ff, fg, gg, fq, gq, a):
+    return (1 - a) * fq / ff.sqrt() + a * gq / gg.sqrt()
+
+
+def over_two_lengths(ff, fg, gg, fq, gq, a):
+    return ((1 - a) * fq + a * gq) / ((1 - a) * ff.sqrt() + a * gg.sqrt())
+
+
+def over_two_squares(ff, fg, gg, fq, gq, a):
+    return ((1 - a) * fq + a * gq) / ((1 - a) * ff + a * gg).sqrt()
+
+
+def mixed_once(ff, fg, gg, fq, gq, a):
+    return ((1 - a) * fq + a * gq) / ((1 - a) ** 2 * ff + a * (1 - a) * fg + a**2 * gg).sqrt()
+
+
+def without_mixed(ff, fg, gg, fq, gq, a):
+    return ((1 - a) * fq + a * gq) / ((1 - a) ** 2 * ff + a**2 * gg).sqrt()
+
+
+def divided_by_nothing(ff, fg, gg, fq, gq, a):
+    square = (1 - a) ** 2 * ff + 2 * a * (1 - a) * fg + a**2 * gg
+    return ((1 - a) * fq + a * gq) / square.sqrt()
+
+
+def prototypes(features, labels, weight):
+    rows = [
+        features[:, labels == c].mean(1) if (labels == c).any() else weight[c]
+        for c in range(len(weight))
+    ]
+    return torch.stack(rows)
+
+
+def retrieve(features, labels, weight):
+    q = F.normalize(prototypes(features, labels, weight), dim=1)
+    return (q @ F.normalize(features, dim=0)).argmax(0)
+
+
+def mean_of_nothing(features, labels, weight):
+    q = torch.stack([features[:, labels == c].mean(1) for c in range(len(weight))])
+    return (F.normalize(q, dim=1) @ F.normalize(features, dim=0)).argmax(0)
+
+
+def vanished_for_good(features, labels, weight):
+    q = torch.stack([features[:, labels == c].sum(1) for c in range(len(weight))])
+    return (F.normalize(q, dim=1) @ F.normalize(features, dim=0)).argmax(0)
+
+
+def by_dot_product(features, labels, weight):
+    return (prototypes(features, labels, weight) @ features).argmax(0)
+
+
+def by_distance(features, labels, weight):
+    return torch.cdist(features.T, prototypes(features, labels, weight)).argmin(1)
+
+
+def of_unit_features(features, labels, weight):
+    return retrieve(F.normalize(features, dim=0), labels, weight)
+
+
+def by_the_classifier(features, labels, weight):
+    return (F.normalize(weight, dim=1) @ F.normalize(features, dim=0)).argmax(0)
+
+
+def mean_field(probabilities, kernel, rounds):
+    log_p = probabilities.clamp_min(1e-5).log()
+    q = log_p.softmax(1)
+    for _ in range(rounds):
+        q = (log_p + kernel @ q).softmax(1)
+    return q
+
+
+def repelled(probabilities, kernel, rounds):
+    return mean_field(probabilities, -kernel, rounds)
+
+
+def over_the_pixels(probabilities, kernel, rounds):
+    log_p = probabilities.clamp_min(1e-5).log()
+    q = log_p.softmax(1)
+    for _ in range(rounds):
+        q = (log_p + kernel @ q).softmax(0)
+    return q
+
+
+def accumulated(probabilities, kernel, rounds):
+    q = probabilities.clamp_min(1e-5).log().softmax(1)
+    for _ in range(rounds):
+        q = (q.log() + kernel @ q).softmax(1)
+    return q
+
+
+def not_clipped(probabilities, kernel, rounds):
+    log_p, q = probabilities.log(), probabilities
+    for _ in range(rounds):
+        q = (log_p + kernel @ q).softmax(1)
+    return q
+
+
+RIGHT = {
+    "05-1": background_map,
+    "05-2": cosine_from_products,
+    "05-3": retrieve,
+    "05-4": mean_field,
+}
+WRONG = [
+    ("05-1", after_the_ones, "set to 1 outside the boxes before"),
+    ("05-1", in_the_boxes_alone, "not in the boxes alone"),
+    ("05-1", whether_alone, "how much, not only whether"),
+    ("05-1", without_the_outside, "outside the boxes, where background is certain"),
+    ("05-2", of_two_cosines, "interpolation of two cosines"),
+    ("05-2", over_two_lengths, "interpolate the two lengths"),
+    ("05-2", over_two_squares, "Multiply out"),
+    ("05-2", mixed_once, "as often as it should be"),
+    ("05-2", without_mixed, "mixed term. Is it there?"),
+    ("05-2", divided_by_nothing, "divided by 0"),
+    ("05-3", mean_of_nothing, "What stands in for its prototype"),
+    ("05-3", vanished_for_good, "it can come back"),
+    ("05-3", by_dot_product, "dot products"),
+    ("05-3", by_distance, "distances"),
+    ("05-3", of_unit_features, "the length 1 first"),
+    ("05-3", by_the_classifier, "means of features over Y_crf"),
+    ("05-4", repelled, "push each other away"),
+    ("05-4", over_the_pixels, "over the labels of one pixel"),
+    ("05-4", accumulated, "begins with the unary again"),
+    ("05-4", not_clipped, "minus infinity"),
+]
+
+
+@pytest.mark.parametrize(("name", "answer"), RIGHT.items(), ids=RIGHT)
+def test_a_right_answer_passes(name: str, answer, capsys) -> None:
+    assert check(name, answer), capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("name", "answer", "said"), WRONG, ids=lambda part: str(part)[:40])
+def test_a_wrong_answer_gets_its_hint(name: str, answer, said: str, capsys) -> None:
+    assert not check(name, answer)
+    assert said in capsys.readouterr().out
+
+
+def test_a_mistake_that_does_no_harm_is_not_told() -> None:
+    recognise(1.0, 1.0, {"too large": 1.0})
+    recognise(None, 1.0, {"too large": 2.0})
+    with pytest.raises(Hint, match="too large"):
+        recognise(2.0, 1.0, {"too small": 0.5, "too large": 2.0})
