@@ -63,7 +63,11 @@ MODULES = {name for name in names_of(PACKAGE, "*.py") if not name.endswith("__in
 
 def test_six_modules_of_the_paper_and_the_rooms() -> None:
     found = {path.name for path in PACKAGE.iterdir() if path.name != "__pycache__"}
-    assert found == ROOMS | {f"{name}.py" for name in PAPER | {"__init__", "__main__"}}
+    files = {f"{name}.py" for name in PAPER | {"__init__", "__main__"}}
+    assert found == ROOMS | files | {"pretrained"}
+    # The weights that come along: no code lies beside them.
+    endings = {path.suffix for path in (PACKAGE / "pretrained").iterdir()}
+    assert endings == {".safetensors", ".json", ".md"}
     for room in ROOMS:
         docstring = ast.get_docstring(ast.parse((PACKAGE / room / "__init__.py").read_bytes()))
         assert docstring, f"bana/{room}/__init__.py says what the room is for"

@@ -1,10 +1,12 @@
 """Weights that come with the package: what is in them, how they are read, masks made with them."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from load_tool import load_tool
 from torch import Tensor
 
 from bana.crf.dense import CrfParameters
@@ -65,6 +67,12 @@ def test_what_is_shipped_says_where_it_comes_from(shipped: Pretrained) -> None:
     scores = about["scores"]
     assert scores["bap - boxes-crf"]["low"] > 0
     assert scores["boxes"]["value"] < scores["boxes-crf"]["value"] < scores["bap"]["value"]
+
+
+def test_the_card_says_what_the_description_says(shipped: Pretrained) -> None:
+    weights = pretrained.FOLDER / "voc-mini.safetensors"
+    text = load_tool("pretrained").card("voc-mini", shipped.about, weights.stat().st_size / 1e6)
+    assert (pretrained.FOLDER / "voc-mini.md").read_text(encoding="utf-8") == text
 
 
 def test_what_was_saved_is_read(saved: tuple[Path, BoxClassifier]) -> None:
@@ -176,7 +184,9 @@ def test_new_classes_are_numbered_as_they_come(shipped: Pretrained, image: Tenso
 @pytest.mark.parametrize("side", [60, 120, 250])
 def test_labels_have_the_size_of_the_image(side: int, shipped: Pretrained, image: Tensor) -> None:
     boxes = torch.tensor([[33.4, 18.2, 85.9, 71.3], [88.0, 30.0, 400.0, 300.0]])
-    made = masks(image, boxes, ["person", "dog"], shipped, side=side)
+    # Labels nearly all of a box, so that the boxes' borders are what is seen.
+    eager = replace(shipped, unary=UnaryOptions(background="none"), crf=CrfParameters(iterations=0))
+    made = masks(image, boxes, ["person", "dog"], eager, side=side)
     assert made.y_crf.shape == made.y_ret.shape == made.attention.shape == (90, 120)
     assert made.unary.shape == (3, 90, 120)
     torch.testing.assert_close(made.unary.sum(0), torch.ones(90, 120))
@@ -188,7 +198,7 @@ def test_labels_have_the_size_of_the_image(side: int, shipped: Pretrained, image
         assert set(label[dog].tolist()) <= {0, 12}
         assert not label[~(person | dog)].any()
     assert (made.attention[~(person | dog)] == 1).all()
-    assert (made.y_crf[person] == 15).any()
+    assert (made.y_crf[person] == 15).any() and (made.y_crf[dog] == 12).any()
 
 
 def test_no_box_is_no_mask(shipped: Pretrained, image: Tensor) -> None:
