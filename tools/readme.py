@@ -48,6 +48,7 @@ BENCH = LOSSES | {
     "symmetric": "symmetric cross-entropy",
     "nal-per-class": "noise-aware loss, ~S class by class",
 }
+SPILLS = {"Y_crf": "Y_crf alone", "both": "both labels"}
 INSIDE = {
     "within boxes: Y_crf right where Y_ret agrees (S)": "accuracy_reliable",
     "within boxes: Y_crf right where it does not (~S)": "accuracy_unreliable",
@@ -62,8 +63,9 @@ def section(
     records: dict[str, dict[str, Any]],
     regimes: Mapping[str, dict[str, Any]] | None = None,
     benches: Mapping[str, dict[str, Any]] | None = None,
+    maps: Mapping[str, dict[str, Any]] | None = None,
 ) -> str:
-    """The results section, in Markdown, of records, regime cards and benches by profile."""
+    """The results section, in Markdown, of records, cards, benches and maps by profile."""
     names = [name for name in PROFILES if name in records]
     parts = [_intro(name, records[name]) for name in names]
     shown = {name: records[name] for name in names}
@@ -72,6 +74,7 @@ def section(
     parts += [_networks(shown, "single"), _networks(shown, "multi")]
     parts.append(_orderings(shown, "segmentation_val", LOSSES))
     parts.append(_bench({name: r for name in PROFILES if (r := (benches or {}).get(name))}))
+    parts.append(_noise({name: r for name in PROFILES if (r := (maps or {}).get(name))}))
     parts.append(_head_room(shown, benches or {}))
     return "\n\n".join(part for part in parts if part)
 
@@ -84,6 +87,7 @@ def extract(
     records: dict[str, dict[str, Any]],
     regimes: Mapping[str, dict[str, Any]],
     benches: Mapping[str, dict[str, Any]],
+    maps: Mapping[str, dict[str, Any]],
 ) -> str:
     """The results as the README tells them: one table, and a sentence for each question."""
     shown = {name: records[name] for name in PROFILES if name in records}
@@ -100,7 +104,7 @@ def extract(
             table,
             _first_question(regimes),
             _second_question(regimes),
-            _third_question(shown, benches),
+            _third_question(shown, benches) + _noisier(maps),
         ]
     )
 
@@ -156,6 +160,24 @@ def _third_question(
         f"{loss}. **What could not be shown:** true masks mark the room that a better use of the "
         f"labels has. Over Y_crf they bring: {room}. Where they are not ahead there is no room: "
         f"that a loss is not told apart from cross-entropy then speaks neither for it nor against."
+    )
+
+
+def _noisier(maps: Mapping[str, dict[str, Any]]) -> str:
+    """What the loss brings where labels are made much worse, in a sentence."""
+    told = []
+    for name, record in maps.items():
+        for noise in ("Y_crf", "both"):
+            worst = max((e for e in record["map"] if e["noise"] == noise), key=lambda e: e["reach"])
+            gaps = [stated(Difference(**worst["over crf"][key])) for key in ("lambda .1", "ignore")]
+            told.append(f"`{name}`, {SPILLS[noise]} {gaps[0]} and {gaps[1]}")
+    if not told:
+        return ""
+    reach = 4 * max(entry["reach"] for record in maps.values() for entry in record["map"])
+    return (
+        f" **With worse labels**, grown by up to {reach} pixels within their boxes, the loss brings "
+        f"over cross-entropy, and leaving out all that is doubtful brings, on frozen features: "
+        f"{'; '.join(told)}."
     )
 
 
@@ -315,6 +337,33 @@ def _bench(benches: dict[str, dict[str, Any]]) -> str:
     return f"{_table(header, rows)}\n\nBenches: {records}." if columns else ""
 
 
+def _noise(maps: Mapping[str, dict[str, Any]]) -> str:
+    """Labels made worse in steps, and what two ways to treat ~S bring; nothing without maps."""
+    rows: dict[str, list[str]] = {}
+    for record in maps.values():
+        for entry in record["map"]:
+            row = rows.setdefault(f"{SPILLS[entry['noise']]}, {4 * entry['reach']} pixels", [])
+            gaps = [entry["over crf"][key] for key in ("lambda .1", "ignore")]
+            gaps.append(entry["over ignore"]["lambda .1"])
+            row.append(f"{entry['wrong']:.0f} / {entry['recall']:.0f}")
+            row.extend(stated(Difference(**gap)) for gap in gaps)
+    columns = (
+        "wrong in boxes / of these in ~S, %",
+        "noise-aware",
+        "ignoring ~S",
+        "the first less the second",
+    )
+    header = [f"`{name}`: {column}" for name in maps for column in columns]
+    records = ", ".join(f"[`{name}`](../results/noise-{name}.json)" for name in maps)
+    table = _table(["labels that spill", *header], [[name, *cells] for name, cells in rows.items()])
+    return (
+        f"{table}\n\nLinear heads on frozen features, object against background; points of mIoU "
+        f"over cross-entropy on Y_crf. Maps, with other lambdas and gammas: {records}."
+        if maps
+        else ""
+    )
+
+
 def _head_room(records: dict[str, dict[str, Any]], benches: Mapping[str, dict[str, Any]]) -> str:
     """What no loss could show here, since true masks do not show more than pseudo labels."""
     found = {}
@@ -417,11 +466,15 @@ def written(page: str, sections: Mapping[str, str]) -> str:
 
 def pages() -> dict[Path, str]:
     """Both pages as the records want them."""
-    cards, benches = (
-        {n: r for n in PROFILES if (r := read_records([f"{kind}-{n}"]).get(f"{kind}-{n}"))}
-        for kind in ("regime", "bench")
+    cards, benches, maps = (
+        {
+            name: record
+            for name in PROFILES
+            if (record := read_records([f"{kind}-{name}"]).get(f"{kind}-{name}"))
+        }
+        for kind in ("regime", "bench", "noise")
     )
-    found = read_records(), cards, benches
+    found = read_records(), cards, benches, maps
     wanted = {
         README: {"results": extract(*found)},
         RESULTS: {"results": section(*found), "speed": speed(read_records(("labels", "crf")))},

@@ -121,7 +121,7 @@ def test_the_readme_answers_each_question_from_the_records():
     card["regime"]["differences"].append(other)
     made = _apart(nal_crf=(-0.25, -0.75, 1.25), truth_crf=(3.0, 1.0, 5.0))
     bench = {"seeds": [0, 1, 2], "benches": {"object, linear": {"differences": made}}}
-    text = tool.extract({"sample": record}, {"sample": card}, {"sample": bench})
+    text = tool.extract({"sample": record}, {"sample": card}, {"sample": bench}, {})
     assert _rows(text)["BAP, Y_crf"] == ["65.0"]
     assert _rows(text)["network, noise-aware loss"] == ["53.0"]
     assert _rows(text)["boxes filled, CRF"] == ["-"]
@@ -134,8 +134,35 @@ def test_the_readme_answers_each_question_from_the_records():
     assert f"{place}: +3.0 [+1.0, +5.0]. Where they are" in third
     assert "networks" not in third
     record["differences"] = {"segmentation_val": _apart(nal_crf=(2.0, 1.0, 3.0))}
-    text = tool.extract({"sample": record}, {"sample": card}, {"sample": bench})
+    text = tool.extract({"sample": record}, {"sample": card}, {"sample": bench}, {})
     assert "networks, `sample`: +2.0 [+1.0, +3.0]" in text
+
+
+def _map(noise: str, reach: int, nal: float) -> dict:
+    gap = {"mean": nal, "low": nal - 1.0, "high": nal + 1.0}
+    other = {"mean": 8.0, "low": 7.0, "high": 9.0}
+    about = {"noise": noise, "reach": reach, "wrong": 20.5, "recall": 61.0}
+    return about | {
+        "over crf": {"lambda .1": gap, "ignore": other},
+        "over ignore": {"lambda .1": gap},
+    }
+
+
+def test_maps_of_noise_are_rows_by_spill():
+    tool, records = load_tool("readme"), {"sample": _record(65.0, 53.0)}
+    sample = {"map": [_map("Y_crf", 0, 0.25), _map("Y_crf", 2, 4.5), _map("both", 2, -3.0)]}
+    other = {"map": [_map("Y_crf", 0, 2.0), _map("Y_crf", 2, 2.5), _map("both", 2, 1.5)]}
+    rows = _rows(tool.section(records, {}, {}, {"sample": sample, "voc-mini": other}))
+    assert rows["Y_crf alone, 8 pixels"] == [
+        *("20 / 61", "+2.5 [+1.5, +3.5]", "+8.0 [+7.0, +9.0]", "+2.5 [+1.5, +3.5]"),
+        *("20 / 61", "+4.5 [+3.5, +5.5]", "+8.0 [+7.0, +9.0]", "+4.5 [+3.5, +5.5]"),
+    ]
+    assert rows["Y_crf alone, 0 pixels"][5].endswith("not told apart")
+    assert "labels that spill" not in _rows(tool.section(records))
+    text = tool.extract(records, {}, {}, {"sample": sample})
+    assert "grown by up to 8 pixels" in text
+    told = "`sample`, Y_crf alone +4.5 [+3.5, +5.5] and +8.0 [+7.0, +9.0]; "
+    assert f"{told}`sample`, both labels -3.0 [-4.0, -2.0] and +8.0 [+7.0, +9.0]." in text
 
 
 def test_every_loss_has_a_name_in_the_readme():
