@@ -175,7 +175,7 @@ def _noisier(maps: Mapping[str, dict[str, Any]]) -> str:
         return ""
     reach = 4 * max(entry["reach"] for record in maps.values() for entry in record["map"])
     return (
-        f" **With worse labels**, grown by up to {reach} pixels within their boxes, the loss brings "
+        f" **With worse labels**, grown by up to {reach} pixels in their boxes, the loss brings "
         f"over cross-entropy, and leaving out all that is doubtful brings, on frozen features: "
         f"{'; '.join(told)}."
     )
