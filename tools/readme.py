@@ -157,8 +157,8 @@ def _third_question(
     )
     return (
         f"**Does the noise-aware loss help?** Over cross-entropy on Y_crf, in points of mIoU: "
-        f"{loss}. **What could not be shown:** true masks mark the room that a better use of the "
-        f"labels has. Over Y_crf they bring: {room}. Where they are not ahead there is no room: "
+        f"{loss}.\n\n**What could not be shown:** true masks mark the room that a better use of "
+        f"the labels has. Over Y_crf they bring: {room}. Where they are not ahead there is none: "
         f"that a loss is not told apart from cross-entropy then speaks neither for it nor against."
     )
 
@@ -175,7 +175,7 @@ def _noisier(maps: Mapping[str, dict[str, Any]]) -> str:
         return ""
     reach = 4 * max(entry["reach"] for record in maps.values() for entry in record["map"])
     return (
-        f" **With worse labels**, grown by up to {reach} pixels in their boxes, the loss brings "
+        f"\n\n**With worse labels**, grown by up to {reach} pixels in their boxes, the loss brings "
         f"over cross-entropy, and leaving out all that is doubtful brings, on frozen features: "
         f"{'; '.join(told)}."
     )
