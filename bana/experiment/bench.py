@@ -6,7 +6,8 @@ trained under several seeds, and compared with others seed by seed and image by 
 """
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from bana.files.artefacts import load_checkpoint, save_checkpoint
 from bana.losses import IGNORE, reliable_pixels
 from bana.networks.heads import PixelHead
 from bana.training.heads import FrozenImage, HeadSettings, predicted, train_head
-from bana.training.segmentation import LOSSES, SegmentationLoss
+from bana.training.segmentation import LOSSES
 
 TASKS = ("object", "classes")
 # Chosen with cross-entropy on Y_crf by the masks of every fifth *training* image, held out: of .01,
@@ -117,22 +118,18 @@ def one_training(
         "areas": int64 [N, C, 2] on ``val``, see `bana.evaluation.verdicts.class_areas`;
         "mechanism": int64 [2, 2, 2] on ``train``, see `label_mistakes`.
     """
-    trained = trained_alone(taught(train, loss), LOSSES[loss], n_classes, head, seed)
-    return _measured(trained, train, val, n_classes)
+    with one_thread():
+        trained = train_head(taught(train, loss), LOSSES[loss], n_classes, head, seed)
+        return _measured(trained, train, val, n_classes)
 
 
-def trained_alone(
-    images: Sequence[FrozenImage],
-    loss: SegmentationLoss,
-    n_classes: int,
-    head: HeadSettings,
-    seed: int,
-) -> PixelHead:
-    """A head trained by one thread: on maps this small threads wait for one another."""
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute with one thread inside the block: on maps this small threads wait for one another."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return train_head(images, loss, n_classes, head, seed)
+        yield
     finally:
         torch.set_num_threads(threads)
 

@@ -17,11 +17,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from bana.evaluation.verdicts import mean_iou, paired_difference
-from bana.experiment.bench import for_task, head_areas, trained_alone
+from bana.experiment.bench import for_task, head_areas, one_thread
 from bana.experiment.keeping import key_of
 from bana.files.artefacts import load_checkpoint, save_checkpoint
 from bana.losses import IGNORE, noise_aware_loss, reliable_pixels
-from bana.training.heads import FrozenImage, HeadSettings
+from bana.training.heads import FrozenImage, HeadSettings, train_head
 from bana.training.segmentation import LOSSES, SegmentationLoss
 
 NOISES = {"Y_crf": ("y_crf",), "both": ("y_crf", "y_ret")}
@@ -195,6 +195,7 @@ def _kept_areas(
     path = folder / f"noise-{'-'.join(str(word).replace(' ', '_') for word in words)}.pt"
     kept = load_checkpoint(path, key)
     if kept is None:
-        kept = {"areas": head_areas(trained_alone(train, loss, 2, head, seed), val, 2)}
+        with one_thread():
+            kept = {"areas": head_areas(train_head(train, loss, 2, head, seed), val, 2)}
         save_checkpoint(path, key, kept)
     return kept["areas"]

@@ -138,13 +138,13 @@ def test_every_number_of_the_map_by_hand(tmp_path: Path) -> None:
 
 
 def test_trainings_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    trained, real = [], noise.trained_alone
+    trained, real = [], noise.train_head
 
     def counted(*arguments):
         trained.append(arguments)
         return real(*arguments)
 
-    monkeypatch.setattr(noise, "trained_alone", counted)
+    monkeypatch.setattr(noise, "train_head", counted)
     first = noise_map(TRAIN, VAL, SETTINGS, (tmp_path, "data"))
     made = len(trained)
     assert made == 4 * 2 * (3 + len(WEIGHINGS))
