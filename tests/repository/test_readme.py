@@ -119,10 +119,12 @@ def test_the_readme_answers_each_question_from_the_records():
     card = _card("bap", 4.5)
     other = card["regime"]["differences"][0] | {"first": "gap", "second": "boxes-crf", "mean": 7.5}
     card["regime"]["differences"].append(other)
+    card["regime"]["miou"] = {"bap": {"value": 66.0, "low": 60.0, "high": 70.0}}
     made = _apart(nal_crf=(-0.25, -0.75, 1.25), truth_crf=(3.0, 1.0, 5.0))
     bench = {"seeds": [0, 1, 2], "benches": {"object, linear": {"differences": made}}}
     text = tool.extract({"sample": record}, {"sample": card}, {"sample": bench}, {})
-    assert _rows(text)["BAP, Y_crf"] == ["65.0"]
+    assert _rows(text)["BAP, Y_crf"] == ["66.0 [60.0, 70.0]"]  # the card's
+    assert _rows(text)["GAP, Y_crf"] == ["60.0"]  # the record's
     assert _rows(text)["network, noise-aware loss"] == ["53.0"]
     assert _rows(text)["boxes filled, CRF"] == ["-"]
     first, second, third, room = text.split("\n\n")[1:]
