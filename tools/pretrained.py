@@ -15,7 +15,14 @@ from tqdm import tqdm
 from bana.baselines import filled_boxes, refined_boxes
 from bana.data.fingerprint import fingerprint
 from bana.data.voc import VocDataset
-from bana.evaluation.verdicts import class_areas, estimate, mean_iou, paired_difference
+from bana.evaluation.verdicts import (
+    Difference,
+    class_areas,
+    estimate,
+    interval,
+    mean_iou,
+    paired_difference,
+)
 from bana.experiment import stages
 from bana.experiment.classifying import classifier_key
 from bana.experiment.pretrained import FOLDER, Pretrained, load_pretrained, masks, save_pretrained
@@ -128,7 +135,7 @@ def card(name: str, about: dict[str, Any], size: float) -> str:
         "| {} | {value:.1f} [{low:.1f}, {high:.1f}] |".format(text, **found[kind])
         for kind, text in LABELS.items()
     ]
-    gain = "{mean:+.1f} [{low:+.1f}, {high:+.1f}]".format(**found["bap - boxes-crf"])
+    gain = interval(Difference(**found["bap - boxes-crf"]))
     return CARD.format(
         name=name,
         stride=about["backbone"]["output_stride"],

@@ -112,6 +112,14 @@ def colour_mask(mask: ArrayLike, palette: NDArray[np.uint8]) -> NDArray[np.uint8
     return palette[as_plane(mask, "mask").astype(np.int64)]
 
 
+def _of_one_size(image: ArrayLike, mask: ArrayLike, name: str) -> tuple[NDArray[np.uint8], NDArray]:
+    """An image [H, W, 3] and a mask [H, W] that belong together."""
+    rgb, plane = to_rgb(image), as_plane(mask, name)
+    if rgb.shape[:2] != plane.shape:
+        raise ValueError(f"image is {rgb.shape[:2]}, {name} {plane.shape} (height, width)")
+    return rgb, plane
+
+
 def overlay(
     image: ArrayLike, mask: ArrayLike, palette: NDArray[np.uint8], alpha: float = 0.6
 ) -> NDArray[np.uint8]:
@@ -129,9 +137,7 @@ def overlay(
     Raises:
         ValueError: image and mask differ in size.
     """
-    rgb, labels = to_rgb(image), as_plane(mask, "mask")
-    if rgb.shape[:2] != labels.shape:
-        raise ValueError(f"image is {rgb.shape[:2]}, mask {labels.shape} (height, width)")
+    rgb, labels = _of_one_size(image, mask, "mask")
     mixed = (1 - alpha) * rgb + alpha * colour_mask(labels, palette)
     return np.where(labels[..., None] == 0, rgb, np.rint(mixed)).astype(np.uint8)
 
@@ -152,9 +158,7 @@ def cut_out(
     Raises:
         ValueError: image and mask differ in size.
     """
-    rgb, mask = to_rgb(image), as_plane(kept, "kept")
-    if rgb.shape[:2] != mask.shape:
-        raise ValueError(f"image is {rgb.shape[:2]}, mask {mask.shape} (height, width)")
+    rgb, mask = _of_one_size(image, kept, "kept")
     dark = np.rint(0.25 * rgb.mean(axis=2, keepdims=True))
     result = np.where(mask[..., None] != 0, rgb, dark).astype(np.uint8)
     if marked is not None:

@@ -3,8 +3,8 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from answers import cases_of
 
-from bana.course import check
 from bana.course.exercises.judging import Hint
 from bana.course.exercises.labels import recognise
 
@@ -165,15 +165,7 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("name", "answer"), RIGHT.items(), ids=RIGHT)
-def test_a_right_answer_passes(name: str, answer, capsys) -> None:
-    assert check(name, answer), capsys.readouterr().out
-
-
-@pytest.mark.parametrize(("name", "answer", "said"), WRONG, ids=lambda part: str(part)[:40])
-def test_a_wrong_answer_gets_its_hint(name: str, answer, said: str, capsys) -> None:
-    assert not check(name, answer)
-    assert said in capsys.readouterr().out
+test_a_right_answer_passes, test_a_wrong_answer_gets_its_hint = cases_of(RIGHT, WRONG)
 
 
 def test_a_mistake_that_does_no_harm_is_not_told() -> None:

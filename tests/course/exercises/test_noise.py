@@ -1,9 +1,7 @@
 """Exercises of notebook 06: typical wrong answers get their hints, a right one passes."""
 
-import pytest
 import torch
-
-from bana.course import check
+from answers import cases_of
 
 
 def cosine_at(sigma, best, gamma):
@@ -99,12 +97,4 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("name", "answer"), RIGHT.items(), ids=RIGHT)
-def test_a_right_answer_passes(name: str, answer, capsys) -> None:
-    assert check(name, answer), capsys.readouterr().out
-
-
-@pytest.mark.parametrize(("name", "answer", "said"), WRONG, ids=lambda part: str(part)[:40])
-def test_a_wrong_answer_gets_its_hint(name: str, answer, said: str, capsys) -> None:
-    assert not check(name, answer)
-    assert said in capsys.readouterr().out
+test_a_right_answer_passes, test_a_wrong_answer_gets_its_hint = cases_of(RIGHT, WRONG)
