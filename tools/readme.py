@@ -64,6 +64,7 @@ def section(
     regimes: Mapping[str, dict[str, Any]] | None = None,
     benches: Mapping[str, dict[str, Any]] | None = None,
     maps: Mapping[str, dict[str, Any]] | None = None,
+    again: Mapping[str, dict[str, Any]] | None = None,
 ) -> str:
     """The results section, in Markdown, of records, cards, benches and maps by profile."""
     names = [name for name in PROFILES if name in records]
@@ -75,6 +76,7 @@ def section(
     parts.append(_orderings(shown, "segmentation_val", LOSSES))
     parts.append(_bench({name: r for name in PROFILES if (r := (benches or {}).get(name))}))
     parts.append(_noise({name: r for name in PROFILES if (r := (maps or {}).get(name))}))
+    parts.append(_again(benches or {}, again or {}))
     parts.append(_head_room(shown, benches or {}))
     return "\n\n".join(part for part in parts if part)
 
@@ -88,6 +90,7 @@ def extract(
     regimes: Mapping[str, dict[str, Any]],
     benches: Mapping[str, dict[str, Any]],
     maps: Mapping[str, dict[str, Any]],
+    again: Mapping[str, dict[str, Any]] | None = None,
 ) -> str:
     """The results as the README tells them: one table, and a sentence for each question."""
     shown = {name: records[name] for name in PROFILES if name in records}
@@ -102,8 +105,9 @@ def extract(
             _first_question(regimes),
             _second_question(regimes),
             _third_question(shown, benches) + _noisier(maps),
+            *filter(None, [_again(benches, again or {})]),
         ]
-    )
+    ).replace("](../results/", "](results/")
 
 
 def _label(
@@ -187,6 +191,33 @@ def _noisier(maps: Mapping[str, dict[str, Any]]) -> str:
         f"over cross-entropy, and leaving out all that is doubtful brings, on frozen features: "
         f"{'; '.join(told)}."
     )
+
+
+def _again(benches: Mapping[str, dict[str, Any]], again: Mapping[str, dict[str, Any]]) -> str:
+    """Verdicts that a second training of the classifier moves: intervals do not cover it."""
+    paragraphs = []
+    for name, record in again.items():
+        for kind, made in record["benches"].items():
+            before = benches[name]["benches"][kind]["differences"]
+            pairs = [
+                (pair, Difference(**before[pair]), Difference(**difference))
+                for pair, difference in made["differences"].items()
+                if pair in before
+            ]
+            moved = [
+                f"{pair} {interval(one)} and {interval(other)}"
+                for pair, one, other in pairs
+                if verdict(one) != verdict(other)
+            ]
+            paragraphs.append(
+                f"**How far to trust a verdict.** Intervals know of images and of heads' seeds, "
+                f"not of the one classifier that made features and labels. A second training of "
+                f"it, which differs in rounding alone, moves {len(moved)} of {len(pairs)} verdicts "
+                f"(`{name}`, {kind.removesuffix(', linear')}"
+                f"{': ' + '; '.join(moved) if moved else ''}). Take what is told apart by little "
+                f"for open ([record](../results/bench-{name}-again.json))."
+            )
+    return "\n\n".join(paragraphs)
 
 
 def _intro(name: str, record: dict[str, Any]) -> str:
@@ -483,9 +514,14 @@ def pages() -> dict[Path, str]:
         for kind in ("regime", "bench", "noise")
     )
     found = read_records(), cards, benches, maps
+    again = read_records(f"bench-{name}-again" for name in PROFILES)
+    again = {name.removeprefix("bench-").removesuffix("-again"): r for name, r in again.items()}
     wanted = {
-        README: {"results": extract(*found)},
-        RESULTS: {"results": section(*found), "speed": speed(read_records(("labels", "crf")))},
+        README: {"results": extract(*found, again)},
+        RESULTS: {
+            "results": section(*found, again),
+            "speed": speed(read_records(("labels", "crf"))),
+        },
     }
     return {
         path: written(path.read_text(encoding="utf-8"), sections)

@@ -140,6 +140,22 @@ def test_the_readme_answers_each_question_from_the_records():
     assert "networks, `sample`: +2.0 [+1.0, +3.0]" in text
 
 
+def test_verdicts_that_a_second_training_moves_are_named():
+    tool, records = load_tool("readme"), {"sample": _record(65.0, 53.0)}
+    one = _apart(nal_crf=(0.5, 0.25, 0.75), crf_ret=(0.5, 0.25, 1.0), nal_ret=(1.0, -1.0, 3.0))
+    two = _apart(nal_crf=(0.5, -0.25, 0.75), crf_ret=(0.25, 0.25, 0.5), nal_ret=(2.0, -1.0, 3.0))
+    first, second = (
+        {"sample": {"seeds": [0], "benches": {"object, linear": {"differences": made}}}}
+        for made in (one, two)
+    )
+    text = tool.section(records, {}, first, {}, second)
+    told = "moves 1 of 3 verdicts (`sample`, object: nal - crf +0.5 [+0.2, +0.8] and +0.5 [-0.2, +"
+    assert told in text and "How far to trust" not in tool.section(records, {}, first)
+    text = tool.extract(records, {}, first, {}, second)
+    assert told in text and "](results/bench-sample-again.json)" in text
+    assert "moves 0 of 3 verdicts (`sample`, object)" in tool.section(records, {}, first, {}, first)
+
+
 def _map(noise: str, reach: int, nal: float) -> dict:
     gap = {"mean": nal, "low": nal - 1.0, "high": nal + 1.0}
     other = {"mean": 8.0, "low": 7.0, "high": 9.0}
