@@ -14,10 +14,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from bana.evaluation.verdicts import class_areas, mean_iou, paired_difference
 from bana.experiment.keeping import key_of
+from bana.experiment.processes import spread
 from bana.files.artefacts import load_checkpoint, save_checkpoint
 from bana.losses import IGNORE, reliable_pixels
 from bana.networks.heads import PixelHead
@@ -176,6 +176,7 @@ def bench(
     n_classes: int,
     settings: BenchSettings,
     keep: tuple[Path, str],
+    processes: int = 1,
 ) -> dict[str, Any]:
     """Every loss under every seed, with paired differences and what became of wrong labels.
 
@@ -185,6 +186,7 @@ def bench(
         settings: what is compared.
         keep: a folder in which each training's result is kept, and the hash of the images, so that
             an interrupted bench goes on.
+        processes: that train heads, one thread each; results do not depend on it.
 
     Returns:
         "miou": {loss: {"mean", "spread" (standard deviation over seeds), "by_seed"}} in percent;
@@ -193,22 +195,21 @@ def bench(
         Y_crf is wrong the percentage that the network gets right, and of those whose Y_crf is
         right the percentage that it gets wrong, on training images, over all seeds.
     """
-    folder, data_key = keep
     train, val = for_task(train, settings.task), for_task(val, settings.task)
     count = 2 if settings.task == "object" else n_classes
+    runs = [(seed, loss) for seed in settings.seeds for loss in settings.losses]
+    kept = {run: _kept(settings, *run, keep) for run in runs}
+    missing = [run for run in runs if load_checkpoint(*kept[run]) is None]
+    title = f"bench {settings.task}, {settings.head.kind}"
+    shared = train, val, count, settings.head
+    for run, made in spread(_train_one, shared, missing, processes, title):
+        save_checkpoint(*kept[run], made)
     areas: dict[str, list[Tensor]] = {loss: [] for loss in settings.losses}
     mistakes = {loss: torch.zeros(2, 2, 2, dtype=torch.int64) for loss in settings.losses}
-    runs = [(seed, loss) for seed in settings.seeds for loss in settings.losses]
-    title = f"bench {settings.task}, {settings.head.kind}"
-    for seed, loss in tqdm(runs, desc=title, unit="training"):
-        key = key_of(one_training, data_key, settings.task, loss, settings.head, seed)
-        path = folder / f"{settings.task}-{settings.head.kind}-{loss}-{seed}.pt"
-        kept = load_checkpoint(path, key)
-        if kept is None:
-            kept = one_training(train, val, loss, count, settings.head, seed)
-            save_checkpoint(path, key, kept)
-        areas[loss].append(kept["areas"])
-        mistakes[loss] += kept["mechanism"]
+    for seed, loss in runs:
+        made = load_checkpoint(*kept[seed, loss])
+        areas[loss].append(made["areas"])
+        mistakes[loss] += made["mechanism"]
     return {
         "miou": {loss: _over_seeds(each) for loss, each in areas.items()},
         "differences": {
@@ -220,6 +221,20 @@ def bench(
         },
         "mechanism": {loss: _shares(counts) for loss, counts in mistakes.items()},
     }
+
+
+def _kept(
+    settings: BenchSettings, seed: int, loss: str, keep: tuple[Path, str]
+) -> tuple[Path, str]:
+    """File and key of one training's result."""
+    folder, data_key = keep
+    path = folder / f"{settings.task}-{settings.head.kind}-{loss}-{seed}.pt"
+    return path, key_of(one_training, data_key, settings.task, loss, settings.head, seed)
+
+
+def _train_one(shared: tuple[Any, ...], run: tuple[int, str]) -> dict[str, Tensor]:
+    (train, val, count, head), (seed, loss) = shared, run
+    return one_training(train, val, loss, count, head, seed)
 
 
 def _over_seeds(areas: Sequence[Tensor]) -> dict[str, Any]:

@@ -62,7 +62,9 @@ def loss_bench(
     images = frozen(profile, root=root)
     n_classes = len(stages.dataset(profile, "val", root).classes)
     keep = run_dir(profile.name) / "bench", images["key"]
-    compared = bench(images["train"], images["val"], n_classes, settings, keep)
+    compared = bench(
+        images["train"], images["val"], n_classes, settings, keep, profile.label_workers
+    )
     return {"share": images["share"], **compared}
 
 
@@ -72,4 +74,4 @@ def loss_noise_map(
     """The map of label noise on frozen features; as `bana.experiment.noise.noise_map`."""
     images = frozen(profile, root=root)
     keep = run_dir(profile.name) / "bench", images["key"]
-    return noise_map(images["train"], images["val"], settings, keep)
+    return noise_map(images["train"], images["val"], settings, keep, profile.label_workers)

@@ -6,16 +6,12 @@ another's backbone, on a CPU and on a GPU alike, and none holds more than its ow
 """
 
 import copy
-import multiprocessing
-import os
-import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
-from threading import Thread
 from typing import Any, NamedTuple
 
 import torch
@@ -27,6 +23,7 @@ from bana.crf.dense import CrfParameters
 from bana.data.boxes import box_masks
 from bana.data.transforms import eval_image
 from bana.data.voc import IGNORE, DataError, VocDataset, write_mask
+from bana.experiment.processes import SPAWN, begin
 from bana.labels import PseudoLabels, UnaryOptions, pseudo_labels
 from bana.networks.classifier import BoxClassifier
 from bana.training.runs import RunError
@@ -220,9 +217,7 @@ def make_label_files(job: LabelJob, batches: Sequence[list[int]], crew: Crew) ->
         bana.training.runs.RunError: if a process was ended from outside, as for want of memory.
     """
     _remove_unfinished(job, batches)
-    # Spawned, since a forked process inherits torch's thread pool in a state it cannot use.
-    context = multiprocessing.get_context("spawn")
-    devices: SimpleQueue[str] = context.SimpleQueue()
+    devices: SimpleQueue[str] = SPAWN.SimpleQueue()
     for number in range(crew.processes):
         devices.put(crew.devices[number % len(crew.devices)])
     failures: dict[str, str] = {}
@@ -232,7 +227,7 @@ def make_label_files(job: LabelJob, batches: Sequence[list[int]], crew: Crew) ->
         unit=" images",
     )
     arguments = (job, devices, crew.threads)
-    pool = ProcessPoolExecutor(crew.processes, context, _start_process, arguments)
+    pool = ProcessPoolExecutor(crew.processes, SPAWN, _start_process, arguments)
     try:
         for batch, failed in _few_at_once(pool, _label_batch, batches, 2 * crew.processes):
             failures |= failed
@@ -282,18 +277,9 @@ _job: LabelJob | None = None
 
 def _start_process(job: LabelJob, devices: SimpleQueue[str], threads: int) -> None:
     global _job
-    Thread(target=_end_with_parent, daemon=True).start()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent's to answer
-    torch.set_num_threads(threads)
+    begin(threads)
     device = devices.get()
     _job = job if job.model is None else job._replace(model=job.model.to(device))
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)  # from a thread, an exception or sys.exit would end the thread alone
 
 
 def _label_batch(batch: list[int]) -> dict[str, str]:

@@ -14,11 +14,11 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from tqdm import tqdm
 
 from bana.evaluation.verdicts import mean_iou, paired_difference
 from bana.experiment.bench import for_task, head_areas, one_thread
 from bana.experiment.keeping import key_of
+from bana.experiment.processes import spread
 from bana.files.artefacts import load_checkpoint, save_checkpoint
 from bana.losses import IGNORE, noise_aware_loss, reliable_pixels
 from bana.training.heads import FrozenImage, HeadSettings, train_head
@@ -138,6 +138,7 @@ def noise_map(
     val: Sequence[FrozenImage],
     settings: NoiseSettings,
     keep: tuple[Path, str],
+    processes: int = 1,
 ) -> list[dict[str, Any]]:
     """Losses trained on labels of more and more noise, told from background by their objects.
 
@@ -145,6 +146,7 @@ def noise_map(
         train, val: with labels 0..L; noise is added to the training labels alone.
         settings: what is compared.
         keep: a folder in which each training's result is kept, and the hash of the images.
+        processes: that train heads, one thread each; results do not depend on it.
 
     Returns:
         One entry a kind of noise and reach: "noise", "reach", what `label_noise` says of it,
@@ -153,25 +155,33 @@ def noise_map(
     """
     train, val = for_task(train, "object"), for_task(val, "object")
     places = [(noise, reach) for noise in NOISES for reach in settings.reaches]
+    runs = [(p, n, seed) for p in places for n in _contenders() for seed in settings.seeds]
+    kept = {run: _kept(settings, *run, keep) for run in runs}
+    # Without spill the noises are one, with one file for both.
+    missing = {kept[run]: run for run in runs if load_checkpoint(*kept[run]) is None}
+    shared = train, val, settings.head
+    for run, areas in spread(_train_one, shared, list(missing.values()), processes, "noise"):
+        save_checkpoint(*kept[run], {"areas": areas})
     entries = []
-    for noise, reach in tqdm(places, desc="noise"):
-        noisy = [spilled(image, NOISES[noise], reach) for image in train]
+    for place in places:
         areas = {
             name: torch.stack(
-                [
-                    _kept_areas(noisy, val, name, (noise, reach), settings.head, seed, keep)
-                    for seed in settings.seeds
-                ]
+                [load_checkpoint(*kept[place, name, seed])["areas"] for seed in settings.seeds]
             )
             for name in _contenders()
         }
         entries.append(
-            {"noise": noise, "reach": reach}
-            | label_noise(noisy)
+            dict(zip(("noise", "reach"), place, strict=True))
+            | label_noise(_spilled_at(train, place))
             | {"miou": {n: mean_iou(a.sum(1)).tolist() for n, a in areas.items()}}
             | {f"over {other}": _over(areas, other) for other in ("crf", "ignore")}
         )
     return entries
+
+
+def _spilled_at(images: Sequence[FrozenImage], place: tuple[str, int]) -> list[FrozenImage]:
+    noise, reach = place
+    return [spilled(image, NOISES[noise], reach) for image in images]
 
 
 def _over(areas: Mapping[str, Tensor], other: str) -> dict[str, dict[str, float]]:
@@ -179,23 +189,24 @@ def _over(areas: Mapping[str, Tensor], other: str) -> dict[str, dict[str, float]
     return {name: paired_difference(areas[name], areas[other])._asdict() for name in rest}
 
 
-def _kept_areas(
-    train: Sequence[FrozenImage],
-    val: Sequence[FrozenImage],
-    name: str,
+def _kept(
+    settings: NoiseSettings,
     place: tuple[str, int],
-    head: HeadSettings,
+    name: str,
     seed: int,
     keep: tuple[Path, str],
-) -> Tensor:
-    """Areas of one training on val, [N, 2, 2], made once and kept."""
-    (folder, data_key), (loss, settings) = keep, _contenders()[name]
-    key = key_of(noise_map, data_key, list(place), settings, head, seed)
+) -> tuple[Path, str]:
+    """File and key of one training's areas."""
+    (noise, reach), (folder, data_key) = place, keep
+    place = noise if reach else "none", reach
+    key = key_of(noise_map, data_key, list(place), _contenders()[name][1], settings.head, seed)
     words = [*place, name, seed]
-    path = folder / f"noise-{'-'.join(str(word).replace(' ', '_') for word in words)}.pt"
-    kept = load_checkpoint(path, key)
-    if kept is None:
-        with one_thread():
-            kept = {"areas": head_areas(train_head(train, loss, 2, head, seed), val, 2)}
-        save_checkpoint(path, key, kept)
-    return kept["areas"]
+    return folder / f"noise-{'-'.join(str(word).replace(' ', '_') for word in words)}.pt", key
+
+
+def _train_one(shared: tuple[Any, ...], run: tuple[tuple[str, int], str, int]) -> Tensor:
+    """Areas of one training on val, [N, 2, 2]."""
+    (train, val, head), (place, name, seed) = shared, run
+    with one_thread():
+        trained = train_head(_spilled_at(train, place), _contenders()[name][0], 2, head, seed)
+        return head_areas(trained, val, 2)

@@ -41,7 +41,7 @@ class Profile:
         test_scales: sizes at which the multi-scale prediction sees an image, each mirrored too;
             only (1.0,) leaves multi-scale testing out.
         loader_workers: processes that prepare crops beside the training.
-        label_workers: processes that make labels, one thread each.
+        label_workers: processes that make labels and train the heads of benches, one thread each.
     """
 
     name: str

@@ -19,6 +19,7 @@ import torchvision
 from torch import Tensor, nn
 from torchvision.models import ResNet101_Weights, VGG16_Weights
 
+from bana.networks.depthwise import quicken
 from bana.networks.weights import download, fitting, load_state, offline
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -110,6 +111,7 @@ class _TimmBody(nn.Module):
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
+        quicken(network)
         self.network = network
 
     def forward(self, images: Tensor) -> Tensor:
@@ -120,7 +122,7 @@ def lite0(output_stride: int = 16, frozen_stages: int = 0, weights: Path | None 
     """EfficientNet-Lite0 with ImageNet weights from an installed package; 1,280 channels.
 
     Args:
-        output_stride: 8, 16 or 32; at 8 the dilated depthwise convolutions are slow on a CPU.
+        output_stride: 8, 16 or 32.
         frozen_stages: the stem and this many of the seven stages are not trained.
         weights: state dict to read instead of the package's, in the package's layout.
 

@@ -65,12 +65,32 @@ class AtrousPyramid(nn.Module):
         return F.relu(sum(branch(features) for branch in self.branches))
 
 
+class SmallPyramid(nn.Module):
+    """An ASPP for small images and few iterations: rates 1 and 4, on features made narrow first.
+
+    As in DeepLab-V3 a 1 x 1 convolution takes the channels down to the width, here before the
+    dilated ones, which then cost a fifth; they start at the size of their input.
+    """
+
+    def __init__(self, channels: int, width: int = 256, rates: tuple[int, ...] = (1, 4)):
+        super().__init__()
+        self.narrow = nn.Conv2d(channels, width, 1)
+        self.pyramid = AtrousPyramid(width, width, rates)
+        for layer in (self.narrow, *self.pyramid.branches):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, features: Float[Tensor, "N D h w"]) -> Float[Tensor, "N width h w"]:
+        """Features to phi, at least 0."""
+        return self.pyramid(F.relu(self.narrow(features)))
+
+
 def build_neck(kind: str, channels: int) -> tuple[nn.Module, int]:
     """A DeepLab neck and the channels of its phi.
 
     Args:
         kind: "none" (VGG-16, whose fc6 is the dilated LargeFOV layer already), "aspp" (DeepLab-V2)
-            or "aspp-small" (two small rates, for stride 16 and small images).
+            or "aspp-small" (`SmallPyramid`, for stride 16 and small images).
         channels: of the backbone.
 
     Raises:
@@ -81,5 +101,5 @@ def build_neck(kind: str, channels: int) -> tuple[nn.Module, int]:
     if kind == "aspp":
         return AtrousPyramid(channels), 256
     if kind == "aspp-small":
-        return AtrousPyramid(channels, rates=(1, 4)), 256
+        return SmallPyramid(channels), 256
     raise ValueError(f"unknown neck {kind!r}: use none, aspp or aspp-small")

@@ -191,8 +191,9 @@ def test_the_stage_learns_from_train_and_scores_val(
     settings = BenchSettings("classes", HEAD, ("crf", "nal"), (0,))
     monkeypatch.setattr(benching, "bench", lambda *given: seen.append(given) or {"miou": {}})
     result = benching.loss_bench(profile, settings)
-    train, val, n_classes, given, (folder, key) = seen[0]
+    train, val, n_classes, given, (folder, key), processes = seen[0]
     assert 0 < result["share"] <= 1 and n_classes == 9 and given is settings
+    assert processes == profile.label_workers
     assert folder == tmp_path / "tiny" / "bench" and key == benching.frozen(profile)["key"]
     for split, images in (("train", train), ("val", val)):
         data = stages.dataset(profile, split)

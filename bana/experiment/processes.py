@@ -1,0 +1,94 @@
+"""Work that one thread does, spread over processes."""
+
+import io
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from threading import Thread
+from typing import Any, TypeVar
+
+import torch
+from tqdm import tqdm
+
+from bana.training.runs import RunError
+
+# A forked process would inherit torch's thread pool in a state it cannot use.
+SPAWN = multiprocessing.get_context("spawn")
+
+Job = TypeVar("Job", bound=Hashable)
+Made = TypeVar("Made")
+
+
+def begin(threads: int = 1) -> None:
+    """Begin the life of a helper process, which ends when the one that started it does.
+
+    Args:
+        threads: that it computes with.
+    """
+    Thread(target=_end_with_parent, daemon=True).start()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent's to answer
+    torch.set_num_threads(threads)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)  # from a thread, an exception or sys.exit would end the thread alone
+
+
+def spread(
+    function: Callable[[Any, Job], Made],
+    shared: Any,
+    jobs: Sequence[Job],
+    processes: int,
+    title: str,
+) -> Iterator[tuple[Job, Made]]:
+    """Jobs with what a function makes of them, as they are done.
+
+    Args:
+        function: of a module, called with ``shared`` and a job. It is to compute with one thread,
+            so that what it makes does not depend on the number of processes.
+        shared: what all jobs need, of tensors and plain records; sent to each process once.
+        jobs: to be done.
+        processes: how many; 1 works in this one.
+        title: of the progress bar.
+
+    Raises:
+        bana.training.runs.RunError: if a process was ended from outside.
+    """
+    if min(processes, len(jobs)) <= 1:
+        for job in tqdm(jobs, desc=title):
+            yield job, function(shared, job)
+        return
+    # As bytes, since processes would share tensors one by one, each by an open file of its own.
+    packed = io.BytesIO()
+    torch.save((function, shared), packed)
+    pool = ProcessPoolExecutor(processes, SPAWN, _start, (packed.getvalue(),))
+    try:
+        futures = {pool.submit(_done, job): job for job in jobs}
+        for future in tqdm(as_completed(futures), desc=title, total=len(jobs)):
+            yield futures[future], future.result()
+    except BrokenProcessPool as error:
+        raise RunError("a process was ended from outside, perhaps for want of memory") from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+_work: tuple[Callable[[Any, Any], Any], Any] | None = None
+
+
+def _start(packed: bytes) -> None:
+    global _work
+    begin()
+    # Made by the parent, a moment ago.
+    _work = torch.load(io.BytesIO(packed), weights_only=False)
+
+
+def _done(job: Any) -> Any:
+    assert _work is not None, "the process was not started by _start"
+    function, shared = _work
+    return function(shared, job)
