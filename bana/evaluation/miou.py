@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from torch import Tensor
-from torchmetrics.classification import MulticlassJaccardIndex
 
 from bana.losses import IGNORE
 
@@ -39,6 +38,9 @@ class Scorer:
     """
 
     def __init__(self, n_classes: int, ignored: str = "dropped") -> None:
+        # Here, since with it come a hundred other metrics, and seconds, at every import of bana.
+        from torchmetrics.classification import MulticlassJaccardIndex
+
         check_convention(ignored)
         self.n_classes = n_classes
         self.ignored = ignored
