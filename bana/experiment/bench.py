@@ -6,8 +6,7 @@ trained under several seeds, and compared with others seed by seed and image by 
 """
 
 import statistics
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from torch import Tensor
 
 from bana.evaluation.verdicts import class_areas, mean_iou, paired_difference
 from bana.experiment.keeping import key_of
-from bana.experiment.processes import spread
+from bana.experiment.processes import computing_with, spread
 from bana.files.artefacts import load_checkpoint, save_checkpoint
 from bana.losses import IGNORE, reliable_pixels
 from bana.networks.heads import PixelHead
@@ -118,20 +117,10 @@ def one_training(
         "areas": int64 [N, C, 2] on ``val``, see `bana.evaluation.verdicts.class_areas`;
         "mechanism": int64 [2, 2, 2] on ``train``, see `label_mistakes`.
     """
-    with one_thread():
+    # On maps this small, threads would wait for one another.
+    with computing_with(1):
         trained = train_head(taught(train, loss), LOSSES[loss], n_classes, head, seed)
         return _measured(trained, train, val, n_classes)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Compute with one thread inside the block: on maps this small threads wait for one another."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _measured(

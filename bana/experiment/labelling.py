@@ -23,7 +23,7 @@ from bana.crf.dense import CrfParameters
 from bana.data.boxes import box_masks
 from bana.data.transforms import eval_image
 from bana.data.voc import IGNORE, DataError, VocDataset, write_mask
-from bana.experiment.processes import SPAWN, begin
+from bana.experiment.processes import SPAWN, begin, computing_with
 from bana.labels import PseudoLabels, UnaryOptions, pseudo_labels
 from bana.networks.classifier import BoxClassifier
 from bana.training.runs import RunError
@@ -38,6 +38,9 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]] | None] = {
     "bap-no-u0": ("bap", {"background": "none"}),
     "bap": ("bap", {}),
 }
+
+# In the time that a process takes to start, it could label about so many images.
+IMAGES_A_PROCESS = 8
 
 
 @dataclass(frozen=True)
@@ -202,6 +205,7 @@ def make_label_files(job: LabelJob, batches: Sequence[list[int]], crew: Crew) ->
 
     A file appears whole or not at all, and an image counts as finished when its last file is
     there, so that a killed run goes on where it was. When this process dies, its helpers do too.
+    A few images are labelled by this process, without helpers.
 
     Args:
         job: settings, images and where the files go.
@@ -217,6 +221,8 @@ def make_label_files(job: LabelJob, batches: Sequence[list[int]], crew: Crew) ->
         bana.training.runs.RunError: if a process was ended from outside, as for want of memory.
     """
     _remove_unfinished(job, batches)
+    if sum(map(len, batches)) < IMAGES_A_PROCESS * crew.processes:
+        return _label_here(job, batches, crew)
     devices: SimpleQueue[str] = SPAWN.SimpleQueue()
     for number in range(crew.processes):
         devices.put(crew.devices[number % len(crew.devices)])
@@ -240,6 +246,15 @@ def make_label_files(job: LabelJob, batches: Sequence[list[int]], crew: Crew) ->
     finally:
         progress.close()
         pool.shutdown(cancel_futures=True)
+    return failures
+
+
+def _label_here(job: LabelJob, batches: Sequence[list[int]], crew: Crew) -> dict[str, str]:
+    failures: dict[str, str] = {}
+    with computing_with(crew.threads):
+        _take_up(job, crew.devices[0])
+        for batch in batches:
+            failures |= _label_batch(batch)
     return failures
 
 
@@ -276,10 +291,14 @@ _job: LabelJob | None = None
 
 
 def _start_process(job: LabelJob, devices: SimpleQueue[str], threads: int) -> None:
-    global _job
     begin(threads)
-    device = devices.get()
-    _job = job if job.model is None else job._replace(model=job.model.to(device))
+    _take_up(job, devices.get())
+
+
+def _take_up(job: LabelJob, device: str) -> None:
+    global _job
+    model = copy.deepcopy(job.model)
+    _job = job if model is None else job._replace(model=model.to(device))
 
 
 def _label_batch(batch: list[int]) -> dict[str, str]:

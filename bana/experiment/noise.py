@@ -16,9 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bana.evaluation.verdicts import mean_iou, paired_difference
-from bana.experiment.bench import for_task, head_areas, one_thread
+from bana.experiment.bench import for_task, head_areas
 from bana.experiment.keeping import key_of
-from bana.experiment.processes import spread
+from bana.experiment.processes import computing_with, spread
 from bana.files.artefacts import load_checkpoint, save_checkpoint
 from bana.losses import IGNORE, noise_aware_loss, reliable_pixels
 from bana.training.heads import FrozenImage, HeadSettings, train_head
@@ -207,6 +207,6 @@ def _kept(
 def _train_one(shared: tuple[Any, ...], run: tuple[tuple[str, int], str, int]) -> Tensor:
     """Areas of one training on val, [N, 2, 2]."""
     (train, val, head), (place, name, seed) = shared, run
-    with one_thread():
+    with computing_with(1):
         trained = train_head(_spilled_at(train, place), _contenders()[name][0], 2, head, seed)
         return head_areas(trained, val, 2)

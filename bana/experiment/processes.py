@@ -1,4 +1,4 @@
-"""Work that one thread does, spread over processes."""
+"""Helper processes and threads: who computes, not what."""
 
 import io
 import multiprocessing
@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from threading import Thread
 from typing import Any, TypeVar
 
@@ -38,6 +39,17 @@ def _end_with_parent() -> None:
     if parent is not None:
         parent.join()
         os._exit(1)  # from a thread, an exception or sys.exit would end the thread alone
+
+
+@contextmanager
+def computing_with(threads: int) -> Iterator[None]:
+    """Compute with so many threads inside the block, and with as many as before after it."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def spread(

@@ -233,7 +233,30 @@ def test_label_process_that_was_not_started_says_so(monkeypatch) -> None:
         labelling._label_batch([0])
 
 
-def test_files_of_several_processes(profile, data, tmp_path) -> None:
+def test_few_images_are_labelled_without_helpers(
+    profile, model, data, tmp_path, monkeypatch
+) -> None:
+    threads = torch.get_num_threads()
+    job = LabelJob(settings_of(profile, "bap"), data, model, tmp_path / "here")
+    monkeypatch.setattr(labelling, "ProcessPoolExecutor", None)  # would fail if it were called
+    assert make_label_files(job, [[0], [2]], Crew(2)) == {}
+    assert torch.get_num_threads() == threads
+    assert labelling._job.model is not model  # which would move to the device
+    made = label_files(job.folder)
+    assert len(made) == 4
+    monkeypatch.undo()
+    monkeypatch.setattr(labelling, "IMAGES_A_PROCESS", 1)
+    make_label_files(job._replace(folder=tmp_path / "there"), [[0], [2]], Crew(2))
+    assert label_files(tmp_path / "there") == made
+
+
+@pytest.fixture
+def helpers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However few images there are, processes are started for them."""
+    monkeypatch.setattr(labelling, "IMAGES_A_PROCESS", 0)
+
+
+def test_files_of_several_processes(profile, data, helpers, tmp_path) -> None:
     job = LabelJob(settings_of(profile, "boxes"), data, None, tmp_path)
     names = [data.ids[2], data.ids[0]]
     assert make_label_files(job, [[2], [0]], Crew(2)) == {}
@@ -364,7 +387,7 @@ class Deadly(VocDataset):
         os._exit(9)
 
 
-def test_process_ended_from_outside_is_told_in_one_line(profile, root, tmp_path) -> None:
+def test_process_ended_from_outside_is_told_in_one_line(profile, root, helpers, tmp_path) -> None:
     job = LabelJob(settings_of(profile, "boxes"), Deadly(root, "train"), None, tmp_path)
     with pytest.raises(RunError, match="perhaps for want of memory: use fewer than 1 --workers"):
         make_label_files(job, [[0]], Crew(1))
@@ -447,7 +470,7 @@ def test_helpers_of_a_killed_process_end_with_it(root: Path, tmp_path: Path) -> 
     assert len(gone) >= 1 and not alive
 
 
-def test_process_that_fails_says_why(profile, model, data, tmp_path) -> None:
+def test_process_that_fails_says_why(profile, model, data, helpers, tmp_path) -> None:
     # The model reaches the process whole; its weights know fewer classes than the data set.
     small = BoxClassifier(model.backbone, 1)
     job = LabelJob(settings_of(profile, "bap"), data, small, tmp_path)

@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-import in_process
 import pytest
 import torch
 from made_data import write_voc
@@ -16,6 +15,7 @@ from bana.data.sample.make import SAMPLE_CLASSES
 from bana.data.voc import VOC_CLASSES, VocDataset, read_mask, write_mask
 from bana.evaluation.instances import decode
 from bana.experiment import label_folders, stages
+from bana.experiment.labelling import make_label_files
 from bana.experiment.profiles import get_profile
 from bana.experiment.transfer import transfer_weight, transferred_labels
 from bana.networks.backbones import Backbone
@@ -68,7 +68,6 @@ def sees_colours(monkeypatch, tmp_path) -> None:
         return model
 
     monkeypatch.setattr(stages, "classifier", classifier)
-    monkeypatch.setattr(label_folders, "make_label_files", in_process.make_label_files)
     monkeypatch.setenv("BANA_RUNS", str(tmp_path / "runs"))
 
 
@@ -134,7 +133,7 @@ def test_finished_labels_are_kept(target, sees_colours, monkeypatch) -> None:
     monkeypatch.setattr(
         label_folders,
         "make_label_files",
-        lambda job, todo, crew: asked.append(todo) or in_process.make_label_files(job, todo, crew),
+        lambda job, todo, crew: asked.append(todo) or make_label_files(job, todo, crew),
     )
     assert transferred_labels(profile, target) == folder
     assert transferred_labels(profile, target) == folder

@@ -10,7 +10,6 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-import in_process
 import pytest
 import torch
 from tiny import make_profile, tiny
@@ -174,7 +173,7 @@ def seen(monkeypatch) -> Watch:
     watch = Watch(monkeypatch)
     watch.of(classifying, "train_classifier")
     watch.of(segmenting, "train_segmenter")
-    watch.of(label_folders, "make_label_files", in_process.make_label_files)
+    watch.of(label_folders, "make_label_files", labelling.make_label_files)
     watch.of(labelling, "pseudo_labels")
     watch.of(labelling, "refined_boxes")
     watch.of(labelling, "eval_image")

@@ -3,12 +3,10 @@
 from dataclasses import replace
 from pathlib import Path
 
-import in_process
 import pytest
 from torch import nn
 
 from bana.crf.dense import CrfParameters
-from bana.experiment import label_folders
 from bana.experiment.profiles import Profile, get_profile
 from bana.networks import backbones
 from bana.networks.backbones import Backbone
@@ -50,6 +48,5 @@ def make_profile(**changes) -> Profile:
 
 
 def be_quick(patch: pytest.MonkeyPatch) -> None:
-    """Make the tiny backbone known, and labels in this process."""
+    """Make the tiny backbone known."""
     patch.setitem(backbones.BACKBONES, "tiny", tiny)
-    patch.setattr(label_folders, "make_label_files", in_process.make_label_files)

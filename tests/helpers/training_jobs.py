@@ -14,14 +14,13 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-import in_process
 import pytest
 import torch
 from torch import nn
 
 from bana.commands.main import main
 from bana.crf.dense import CrfParameters
-from bana.experiment import label_folders, profiles
+from bana.experiment import profiles
 from bana.experiment.profiles import Profile, get_profile
 from bana.networks import backbones
 from bana.networks.backbones import Backbone
@@ -72,7 +71,6 @@ def know_jobs(patch: pytest.MonkeyPatch, profile: Profile) -> None:
     patch.setitem(backbones.BACKBONES, "tiny", tiny(0.5))
     patch.setitem(backbones.BACKBONES, "tiny-plain", tiny(0.0))
     patch.setitem(profiles.PROFILES, profile.name, profile)
-    patch.setattr(label_folders, "make_label_files", in_process.make_label_files)
 
 
 def train(profile: Profile, runs: Path, words: list[str], log: Path, variables: Mapping) -> None:

@@ -8,13 +8,12 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import in_process
 import pytest
 import torch
 
 from bana.commands.main import main
 from bana.data.voc import read_mask
-from bana.experiment import label_folders, profiles
+from bana.experiment import profiles
 from bana.experiment.profiles import get_profile
 
 
@@ -24,7 +23,6 @@ def words(
 ) -> list[str]:
     """Options for a try of the paper's profile, made small."""
     monkeypatch.setenv("BANA_RUNS", str(tmp_path))
-    monkeypatch.setattr(label_folders, "make_label_files", in_process.make_label_files)
     paper = get_profile("paper-vgg")
     small = replace(
         paper,
