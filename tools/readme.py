@@ -99,15 +99,8 @@ def extract(
         cells = [_value(r, "segmentation_val", key, "single", "miou") for r in shown.values()]
         rows.append([f"network, {LOSSES[key]}", *cells])
     table = _table(["mIoU %, validation images", *(f"`{name}`" for name in shown)], rows)
-    return "\n\n".join(
-        [
-            table,
-            _first_question(regimes),
-            _second_question(regimes),
-            _third_question(shown, benches) + _noisier(maps),
-            *filter(None, [_again(benches, again or {})]),
-        ]
-    ).replace("](../results/", "](results/")
+    parts = [table, _questions(list(shown), regimes, benches, maps), _room(shown, benches)]
+    return "\n\n".join(part for part in [*parts, _moved(benches, again or {})] if part)
 
 
 def _label(
@@ -121,75 +114,109 @@ def _label(
     return _estimate(found) if found else _value(records[name], "labels_val", kind, "miou")
 
 
-def _first_question(regimes: Mapping[str, dict[str, Any]]) -> str:
-    """Does pooling with the attention pay?"""
-    told = [
-        f"`{name}` {_difference(card['regime'], ('bap', 'gap'))}; GAP over the filled box with a "
-        f"CRF {_difference(card['regime'], ('gap', 'boxes-crf'))}"
-        for name, card in regimes.items()
-    ]
-    return (
-        f"**Does background-aware pooling help?** Labels of BAP over those of GAP, in points of "
-        f"mIoU: {'. '.join(told)}."
-    )
-
-
-def _second_question(regimes: Mapping[str, dict[str, Any]]) -> str:
-    """Do two labels tell where they are wrong?"""
-    told = []
-    for name, card in regimes.items():
-        inside = card["regime"]["inside"]["all"]
-        right = [_estimate(inside[f"accuracy_{part}"]) for part in ("reliable", "unreliable")]
-        told.append(f"`{name}` {right[0]} % and {right[1]} %")
-    return (
-        f"**Do the two labels tell where they are wrong?** Of the pixels in boxes Y_crf is right "
-        f"where Y_ret agrees, and where it does not: {'; '.join(told)}."
-    )
-
-
-def _third_question(
-    records: dict[str, dict[str, Any]], benches: Mapping[str, dict[str, Any]]
+def _questions(
+    names: list[str],
+    regimes: Mapping[str, dict[str, Any]],
+    benches: Mapping[str, dict[str, Any]],
+    maps: Mapping[str, dict[str, Any]],
 ) -> str:
-    """Does the noise-aware loss pay, and is there room in which it could?"""
-    measured = {
-        f"heads on frozen features, `{name}`, {kind.removesuffix(', linear')}": made["differences"]
-        for name, record in benches.items()
-        for kind, made in record["benches"].items()
+    """The course's questions, answered on each data set: a table."""
+    rows = {
+        "labels: BAP over GAP": lambda n: _of_card(regimes.get(n), ("bap", "gap")),
+        "labels: GAP over the filled box with a CRF": lambda n: _of_card(
+            regimes.get(n), ("gap", "boxes-crf")
+        ),
+        "in boxes, Y_crf is right where Y_ret agrees / where it does not (%)": lambda n: _agreement(
+            regimes.get(n)
+        ),
+        "heads: noise-aware loss over cross-entropy": lambda n: _of_bench(
+            benches.get(n), "nal - crf"
+        ),
+        "heads: true masks over cross-entropy, the room there is": lambda n: _of_bench(
+            benches.get(n), "truth - crf"
+        ),
     }
-    for name, record in records.items():
-        networks = record.get("differences", {}).get("segmentation_val")
-        measured |= {f"networks, `{name}`": networks} if networks else {}
-    loss, room = (
-        "; ".join(
-            f"{place}: {stated(Difference(**made[pair]))}"
-            for place, made in measured.items()
-            if pair in made
-        )
-        for pair in ("nal - crf", "truth - crf")
-    )
-    return (
-        f"**Does the noise-aware loss help?** Over cross-entropy on Y_crf, in points of mIoU: "
-        f"{loss}.\n\n**What could not be shown:** true masks mark the room that a better use of "
-        f"the labels has. Over Y_crf they bring: {room}. Where they are not ahead there is none: "
-        f"that a loss is not told apart from cross-entropy then speaks neither for it nor against."
-    )
+    reaches = {entry["reach"] for record in maps.values() for entry in record["map"]}
+    for noise, spills in SPILLS.items() if reaches else ():
+        what = f"{spills} spilling by {4 * max(reaches)} pixels"
+        for key, name in (("lambda .1", "noise-aware loss"), ("ignore", "ignoring all in doubt")):
+            rows[f"heads, {what}: {name} over cross-entropy"] = lambda n, place=(noise, key): (
+                _of_map(maps.get(n), *place)
+            )
+    header = ["points of mIoU, 95 % intervals", *(f"`{name}`" for name in names)]
+    return _table(header, [[text, *map(row, names)] for text, row in rows.items()])
 
 
-def _noisier(maps: Mapping[str, dict[str, Any]]) -> str:
-    """What the loss brings where labels are made much worse, in a sentence."""
-    told = []
-    for name, record in maps.items():
-        for noise in ("Y_crf", "both"):
-            worst = max((e for e in record["map"] if e["noise"] == noise), key=lambda e: e["reach"])
-            gaps = [stated(Difference(**worst["over crf"][key])) for key in ("lambda .1", "ignore")]
-            told.append(f"`{name}`, {SPILLS[noise]} {gaps[0]} and {gaps[1]}")
-    if not told:
+def _of_card(card: dict[str, Any] | None, pair: tuple[str, str]) -> str:
+    return _difference(card["regime"], pair) if card else "-"
+
+
+def _agreement(card: dict[str, Any] | None) -> str:
+    if card is None:
+        return "-"
+    inside = card["regime"]["inside"]["all"]
+    return " / ".join(_estimate(inside[f"accuracy_{part}"]) for part in ("reliable", "unreliable"))
+
+
+def _of_bench(record: dict[str, Any] | None, pair: str) -> str:
+    """A difference of linear heads that tell objects from background."""
+    bench = record["benches"].get("object, linear", {}) if record else {}
+    made = bench.get("differences", {}).get(pair)
+    return stated(Difference(**made)) if made else "-"
+
+
+def _of_map(record: dict[str, Any] | None, noise: str, key: str) -> str:
+    """What a loss brings over cross-entropy where labels are worst."""
+    entries = [entry for entry in record["map"] if entry["noise"] == noise] if record else []
+    if not entries:
+        return "-"
+    return stated(Difference(**max(entries, key=lambda e: e["reach"])["over crf"][key]))
+
+
+def _room(records: dict[str, dict[str, Any]], benches: Mapping[str, dict[str, Any]]) -> str:
+    """Where even true masks are not ahead of cross-entropy on Y_crf, in a sentence."""
+    none = [place for place, made in _rooms(records, benches).items() if verdict(made) != "higher"]
+    if not none:
         return ""
-    reach = 4 * max(entry["reach"] for record in maps.values() for entry in record["map"])
     return (
-        f"\n\n**With worse labels**, grown by up to {reach} pixels in their boxes, the loss brings "
-        f"over cross-entropy, and leaving out all that is doubtful brings, on frozen features: "
-        f"{'; '.join(told)}."
+        f"**What could not be shown.** True masks mark the room above cross-entropy on Y_crf, and "
+        f"they are not ahead in {'; '.join(none)}. That the noise-aware loss is not told apart from "
+        f"cross-entropy there speaks neither for it nor against it."
+    )
+
+
+def _rooms(
+    records: dict[str, dict[str, Any]], benches: Mapping[str, dict[str, Any]]
+) -> dict[str, Difference]:
+    """What true masks bring over cross-entropy on Y_crf, wherever it was measured."""
+    made = {
+        f"`{name}`, networks": record.get("differences", {}).get("segmentation_val", {})
+        for name, record in records.items()
+    }
+    for name, record in benches.items():
+        for kind, each in record["benches"].items():
+            made[f"`{name}`, bench of {kind}"] = each["differences"]
+    pair = "truth - crf"
+    return {place: Difference(**each[pair]) for place, each in made.items() if pair in each}
+
+
+def _moved(benches: Mapping[str, dict[str, Any]], again: Mapping[str, dict[str, Any]]) -> str:
+    """How many verdicts a second training of the classifier moves, in a sentence."""
+    pairs = [
+        (verdict(Difference(**before[pair])), verdict(Difference(**difference)))
+        for name, record in again.items()
+        for kind, made in record["benches"].items()
+        for before in [benches[name]["benches"][kind]["differences"]]
+        for pair, difference in made["differences"].items()
+        if pair in before
+    ]
+    if not pairs:
+        return ""
+    moved = sum(one != other for one, other in pairs)
+    return (
+        f"**How far to trust a verdict.** Intervals know of images and of heads' seeds, not of the "
+        f"one classifier that made features and labels: a second training of it moved {moved} of "
+        f"{len(pairs)} verdicts about losses. Take what is told apart by little for open."
     )
 
 
@@ -405,17 +432,9 @@ def _noise(maps: Mapping[str, dict[str, Any]]) -> str:
 
 def _head_room(records: dict[str, dict[str, Any]], benches: Mapping[str, dict[str, Any]]) -> str:
     """What no loss could show here, since true masks do not show more than pseudo labels."""
-    found = {}
-    for name, record in records.items():
-        made = record.get("differences", {}).get("segmentation_val", {}).get("truth - crf")
-        found |= {f"`{name}`, networks": made} if made else {}
-    for name, record in benches.items():
-        for kind, made in record["benches"].items():
-            if "truth - crf" in made["differences"]:
-                found[f"`{name}`, bench of {kind}"] = made["differences"]["truth - crf"]
-    if not found:
+    apart = _rooms(records, benches)
+    if not apart:
         return ""
-    apart = {place: Difference(**made) for place, made in found.items()}
     room = "; ".join(f"{place}: {stated(difference)}" for place, difference in apart.items())
     text = (
         f"**What could not be shown.** What any loss can make of these labels has its ceiling in "
