@@ -180,8 +180,8 @@ def _room(records: dict[str, dict[str, Any]], benches: Mapping[str, dict[str, An
         return ""
     return (
         f"**What could not be shown.** True masks mark the room above cross-entropy on Y_crf, and "
-        f"they are not ahead in {'; '.join(none)}. That the noise-aware loss is not told apart from "
-        f"cross-entropy there speaks neither for it nor against it."
+        f"they are not ahead in {'; '.join(none)}. That the noise-aware loss is not told apart "
+        f"from cross-entropy there speaks neither for it nor against it."
     )
 
 

@@ -160,7 +160,7 @@ def _check_text(
             _judge(_one_line(claim), expression, result)
         except ClaimError as fault:
             yield f"{claim!r}: {fault}"
-    for match in _numbers(text):
+    for match in numbers(text):
         if not _covered(match, all_spans):
             yield f"the number {match[0]} rests on no claim"
     for match in COMPARISON.finditer(text):
@@ -170,7 +170,7 @@ def _check_text(
 
 def _judge(claim: str, expression: str, result: Value | tuple[Value, ...]) -> None:
     """Raise what is wrong with a claim whose expression has this value."""
-    printed = [match[0] for match in _numbers(claim)]
+    printed = [match[0] for match in numbers(claim)]
     if isinstance(result, bool):
         constants = {float(n.value) for n in ast.walk(_parse(expression)) if _is_number(n)}
         missing = [p for p in printed if abs(_number(p)) not in constants]
@@ -253,8 +253,12 @@ def _is_number(node: ast.AST) -> bool:
     return isinstance(node, ast.Constant) and type(node.value) in (int, float)
 
 
-def _numbers(text: str) -> Iterator[re.Match]:
-    """Numbers of a text, but for those that only name something."""
+def numbers(text: str) -> Iterator[re.Match]:
+    """Numbers of a text, but for those that only name something.
+
+    Args:
+        text: of one line or several; spans are those of this text.
+    """
     plain = REFERENCE.sub(_blank, text)
     plain = FORMULA.sub(
         lambda match: _blank(match) if NAMING.fullmatch(match[0]) else match[0], plain

@@ -19,6 +19,8 @@ class Profile:
         backbone, output_stride, frozen_stages, frozen_statistics: see
             `bana.networks.backbones.build_backbone`.
         segmenter_backbone: that of the segmenter where it is another one than the classifier's.
+        from_classifier: the segmenter starts from the backbone that the box classifier has trained,
+            not from ImageNet's as in the paper.
         neck: see `bana.networks.segmenter.build_neck`.
         weights: file or folder of ImageNet weights, see `bana.networks.weights.find_weights`. What
             the file holds counts as a setting, where it lies does not.
@@ -54,6 +56,7 @@ class Profile:
     frozen_stages: int = 0
     frozen_statistics: bool = True
     segmenter_backbone: str | None = None
+    from_classifier: bool = False
     neck: str = "aspp-small"
     weights: str | None = None
     train_splits: tuple[str, ...] = ("train",)
@@ -97,8 +100,9 @@ SAMPLE = Profile(
     label_crf=SAMPLE_CRF,
     test_crf=SAMPLE_TEST_CRF,
     losses=("crf", "nal", "truth"),
+    from_classifier=True,
     classifier=Optimisation(iterations=110, batch=8, learning_rate=2e-3),
-    segmentation=Optimisation(iterations=60, batch=8, learning_rate=1e-3),
+    segmentation=Optimisation(iterations=100, batch=8, learning_rate=1e-3),
 )
 
 PAPER_VGG = Profile(
@@ -139,6 +143,7 @@ PROFILES = {
             frozen_stages=3,
             loader_workers=1,
             unary=LIGHT_UNARY,
+            from_classifier=True,
             classifier=Optimisation(iterations=500, batch=8, learning_rate=2e-3),
             segmentation=Optimisation(iterations=400, batch=8, learning_rate=1e-3),
         ),

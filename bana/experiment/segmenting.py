@@ -14,6 +14,7 @@ from bana.data.voc import VocDataset, read_mask
 from bana.experiment.keeping import key_of
 from bana.experiment.labelling import labelled
 from bana.experiment.trained import BackboneSettings, CropSettings, batches, kept_training
+from bana.networks.backbones import Backbone
 from bana.networks.segmenter import Segmenter, build_neck
 from bana.training.engine import Engine
 from bana.training.machine import Machine, processes_of
@@ -26,6 +27,7 @@ class SegmenterSettings:
     """All that a segmenter depends on, but for labels, data and code.
 
     Attributes:
+        from_classifier: whether the backbone starts from the trained box classifier's.
         neck: see `bana.networks.segmenter.build_neck`.
         loss: a key of `bana.training.segmentation.LOSSES`.
         strong: images whose true masks stand in for their pseudo labels.
@@ -34,6 +36,7 @@ class SegmenterSettings:
     """
 
     backbone: BackboneSettings
+    from_classifier: bool
     neck: str
     loss: str
     crops: CropSettings
@@ -48,6 +51,7 @@ def trained_segmenter(
     settings: SegmenterSettings,
     data: VocDataset,
     labels: tuple[str, Callable[[Engine | None], Path]],
+    make_start: Callable[[], Backbone],
     machine: Machine,
     workers: int = 0,
 ) -> Segmenter:
@@ -62,6 +66,8 @@ def trained_segmenter(
         data: training images.
         labels: key of the pseudo labels, and what makes them where they are missing and returns
             their folder; it takes the training's engine, None outside of a training.
+        make_start: gives the trained classifier's backbone, which labels and so their key are of,
+            once labels are there.
         machine: where and how to train.
         workers: processes that prepare crops, where the machine does not say.
     """
@@ -74,6 +80,8 @@ def trained_segmenter(
 
     def train(hold: Engine) -> dict[str, Any]:
         folder = make_labels(hold)
+        if settings.from_classifier:
+            model.backbone.load_state_dict(make_start().state_dict())
         folders = {"y_crf": folder / "Y_crf", "y_ret": folder / "Y_ret"}
         images = labelled(data, folder)
         optimisation, loss, seed = settings.optimisation, settings.loss, settings.seed

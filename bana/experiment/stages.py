@@ -205,6 +205,7 @@ def segmenter(
         segmenter_settings(profile, loss, root),
         dataset(profile, "train", root),
         (labels_key(profile, "bap", root), make_labels),
+        lambda: classifier(profile, "bap", root, replace(machine, restart=False)).backbone,
         machine,
         profile.loader_workers,
     )
@@ -340,9 +341,19 @@ def classifier_settings(profile: Profile, pooling: str) -> ClassifierSettings:
 
 
 def segmenter_settings(profile: Profile, loss: str, root: str | Path | None) -> SegmenterSettings:
-    """All of a profile that a segmenter depends on, but for its labels."""
+    """All of a profile that a segmenter depends on, but for its labels.
+
+    Raises:
+        ValueError: if it is to start from a backbone of another kind.
+    """
+    if profile.from_classifier and profile.segmenter_backbone not in (None, profile.backbone):
+        raise ValueError(
+            f"profile {profile.name}: {profile.segmenter_backbone} cannot start from the "
+            f"classifier's {profile.backbone}: set from_classifier to False"
+        )
     return SegmenterSettings(
         backbone=backbone_settings(profile, profile.segmenter_backbone or profile.backbone),
+        from_classifier=profile.from_classifier,
         neck=profile.neck,
         loss=loss,
         crops=crop_settings(profile),

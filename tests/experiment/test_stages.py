@@ -344,6 +344,23 @@ def test_confidence_is_kept_at_the_snapshots(done: Path) -> None:
     assert not torch.equal(model.confidence[1][item["id"]], expected)
 
 
+@pytest.mark.parametrize("from_classifier", [False, True])
+def test_the_segmenter_starts_from_the_classifiers_backbone_where_it_should(
+    from_classifier: bool, done: Path
+) -> None:
+    still = Optimisation(iterations=1, batch=2, learning_rate=0.0)
+    profile = make_profile(from_classifier=from_classifier, segmentation=still)
+    mine = stages.segmenter(profile, "crf").backbone.state_dict()
+    learned = stages.classifier(profile, "bap").backbone.state_dict()
+    assert all(torch.equal(mine[name], learned[name]) for name in learned) == from_classifier
+
+
+def test_another_backbone_cannot_start_from_the_classifiers(done: Path) -> None:
+    profile = make_profile(from_classifier=True, segmenter_backbone="other")
+    with pytest.raises(ValueError, match="other cannot start from the classifier's tiny"):
+        stages.segmenter(profile, "crf")
+
+
 def test_other_losses_keep_no_confidence(done: Path) -> None:
     assert stages.segmenter(make_profile(), "crf").confidence == {}
 

@@ -58,6 +58,7 @@ ROWS = {
     "frozen_stages": Row(1, frozenset({"classifier", "labels", "segmenter"})),
     "frozen_statistics": Row(False, frozenset({"classifier", "labels", "segmenter"})),
     "segmenter_backbone": Row("other", STAGE_3),
+    "from_classifier": Row(True, STAGE_3),
     "neck": Row("aspp", STAGE_3),
     "weights": Row("weights.pth", frozenset({"classifier", "labels", "segmenter"})),
     "strong_split": Row("trainval", STAGE_3),

@@ -36,6 +36,7 @@ def make_profile(**changes) -> Profile:
         "crop": 97,
         "image_scale": 1.0,
         "frozen_stages": 0,
+        "from_classifier": False,
         "classifier": few,
         "segmentation": few,
         "train_limit": 3,
