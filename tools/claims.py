@@ -30,15 +30,17 @@ def restate(notebook: NotebookNode) -> bool:
         known.update(noted(cell))
         if not cell.source.startswith(OPENING):
             continue
-        claims = {}
+        # All places first: a number written anew may be the one that another claim had before.
+        places = []
         for claim, expression in cell.metadata.get("claims", {}).items():
-            place = re.search(r"\s+".join(map(re.escape, claim.split())), cell.source)
-            new = restated(place[0], expression, known) if place else claim
-            if place and new != place[0]:
-                cell.source = cell.source[: place.start()] + new + cell.source[place.end() :]
+            found = re.search(r"\s+".join(map(re.escape, claim.split())), cell.source)
+            start, text = (found.start(), found[0]) if found else (-1, claim)
+            places.append((start, text, restated(text, expression, known), expression))
+        for start, old, new, _ in sorted(places, reverse=True):
+            if start >= 0 and new != old:
+                cell.source = cell.source[:start] + new + cell.source[start + len(old) :]
                 changed = True
-            claims[" ".join(new.split())] = expression
-        cell.metadata["claims"] = claims
+        cell.metadata["claims"] = {" ".join(new.split()): e for _, _, new, e in places}
     return changed
 
 

@@ -37,6 +37,16 @@ def test_numbers_are_those_of_the_run_in_the_manner_of_the_text() -> None:
     assert not tool.restate(made)
 
 
+def test_numbers_that_change_places_are_not_mixed_up() -> None:
+    output = new_output("display_data", data={MEASURED: {"a": 81.0, "b": 79.0}})
+    text = "**What happened here.** Here 79 %, there 81 %."
+    cell = new_markdown_cell(text, metadata={"claims": {"Here 79 %": "a", "81 %": "b"}})
+    made = new_notebook(cells=[new_code_cell("", outputs=[output]), cell])
+    load_tool("claims").restate(made)
+    assert cell.source == "**What happened here.** Here 81 %, there 79 %."
+    assert check_claims(made) == []
+
+
 def test_a_comparison_that_is_false_now_stays_and_is_a_fault() -> None:
     made = notebook(bap=60.0, gap=65.0, low=-7.0, high=-3.0, share=0.5, images=2000)
     load_tool("claims").restate(made)
