@@ -1,0 +1,219 @@
+"""The widget as a page of its own and in a notebook: nothing is fetched, no kernel is needed."""
+
+import html
+import io
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import torch
+from IPython.display import HTML, display
+from matplotlib.figure import Figure
+
+from bana.bap import background_attention, background_queries
+from bana.course import plotting
+from bana.course.widget.pictures import (
+    JPEG_QUALITY,
+    Picture,
+    base64_of,
+    described,
+    features_of,
+    pictures,
+)
+from bana.data.boxes import background_mask
+from bana.experiment.pretrained import Pretrained, load_pretrained
+from bana.files.artefacts import write_whole
+from bana.interpolation import bilinear
+from bana.networks.backbones import background_at_cells
+
+FOLDER = Path(__file__).resolve().parent
+TITLE = "What is background? Draw a box"
+INTRODUCTION = (
+    "All that lies outside the box is background. Each place in the box is compared with it: "
+    "where it looks alike, A is high and the place counts little in the average of the box."
+)
+PRECISION = (
+    "The features are those of the classifier that comes with the package, 64 principal components "
+    "of 1,280 in 8 bits: A differs from the package's by less than .01. The mask is the plainest "
+    "there is; the course makes better ones with a CRF."
+)
+STILL = (
+    "{picture}, with a box. Beside it four maps: M, bright outside the box; the attention A, "
+    "bright in the box on what looks like the background outside; the weight 1 - A, its opposite; "
+    "and a mask of what has a low A"
+)
+GRID, THRESHOLD = 4, 0.4
+# Set up as a browser would refuse any request, even one that a mistake in the code asked for.
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<link rel="icon" href="data:,">
+<title>{title}</title>
+<style>
+{style}</style>
+</head>
+<body>
+<main>
+<h1>{title}</h1>
+<p>{introduction}</p>
+<div id="playground"></div>
+<noscript><img src="data:image/jpeg;base64,{still}" alt="{alt}">
+<p>Scripts do not run here, so this picture stands still.</p></noscript>
+<p class="small">{precision}</p>
+</main>
+<script type="application/json" id="values">{values}</script>
+<script type="module">
+{script}
+{start}</script>
+</body>
+</html>
+"""
+STYLE = """:root { color-scheme: light dark; }
+body { background: #fff; color: #1c2026; font: 16px/1.5 system-ui, sans-serif; margin: 0; }
+main { margin: 0 auto; max-width: 66rem; padding: 1rem; }
+h1 { font-size: 1.5rem; line-height: 1.2; margin: 0 0 0.5rem; }
+p { margin: 0 0 1rem; max-width: 44rem; }
+noscript img { height: auto; max-width: 100%; }
+.small { font-size: 0.8125rem; margin: 0.25rem 0 0; max-width: none; opacity: 0.75; }
+@media (prefers-color-scheme: dark) { body { background: #16191d; color: #eceef1; } }
+"""
+# What anywidget does where there is a kernel: holds the values and tells of their changes.
+START = """
+const values = JSON.parse(document.querySelector("#values").textContent);
+const heard = {};
+const model = {
+  get: (name) => values[name],
+  set: (name, value) => {
+    values[name] = value;
+    heard[`change:${name}`]?.();
+  },
+  on: (name, listener) => { heard[name] = listener; },
+  save_changes: () => {},
+};
+render({ model, el: document.querySelector("#playground") });
+// In a notebook the page stands in a frame, which takes its height.
+if (window.frameElement !== null) {
+  new ResizeObserver(() => {
+    window.frameElement.style.height = `${document.documentElement.offsetHeight}px`;
+  }).observe(document.documentElement);
+}
+"""
+
+
+def write_playground(path: Path | str) -> Path:
+    """Write the widget as one HTML file that needs neither kernel nor network.
+
+    Args:
+        path: of the file; missing folders are made.
+
+    Returns:
+        The path.
+    """
+    text = page()
+    return write_whole(Path(path), lambda file: file.write_text(text, "utf-8", newline="\n"))
+
+
+def show(name: str = "motorbike") -> None:
+    """Show the widget in a notebook, one picture of it; it stays alive in the saved notebook.
+
+    Args:
+        name: of the picture.
+
+    Raises:
+        ValueError: if there is no picture of that name.
+    """
+    source = html.escape(page([name]))
+    title = f'title="{html.escape(TITLE)}"'
+    frame = f'<iframe srcdoc="{source}" {title} style="border: 0; height: 900px; width: 100%">'
+    display(HTML(f"<div>{frame}</iframe></div>"))
+
+
+def page(names: Sequence[str] = ()) -> str:
+    """The text of the page.
+
+    Args:
+        names: of the pictures; none means all.
+
+    Raises:
+        ValueError: if there is no picture of such a name.
+    """
+    chosen = _chosen(names)
+    model = load_pretrained()
+    data = values(model, chosen)
+    return PAGE.format(
+        policy=POLICY,
+        title=TITLE,
+        style=STYLE + (FOLDER / "playground.css").read_text(encoding="utf-8"),
+        introduction=INTRODUCTION,
+        precision=PRECISION,
+        still=base64_of(_still(chosen[0], model)),
+        alt=html.escape(STILL.format(picture=chosen[0].alt)),
+        # A "<" could end the element.
+        values=json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"),
+        script=script(),
+        start=START,
+    )
+
+
+def values(model: Pretrained, chosen: Sequence[Picture]) -> dict[str, Any]:
+    """What the widget's model holds at first, as plain values."""
+    shown = [described(picture, model) for picture in chosen]
+    colours = matplotlib.colormaps["cividis"](np.arange(256), bytes=True)[:, :3]
+    return {
+        "pictures": shown,
+        "colours": base64_of(colours.tobytes()),
+        "picture": 0,
+        "box": shown[0]["box"],
+        "grid": GRID,
+        "threshold": THRESHOLD,
+    }
+
+
+def script() -> str:
+    """Both modules of JavaScript as one, which imports nothing."""
+    library, drawing = (
+        (FOLDER / name).read_text(encoding="utf-8") for name in ("bap.js", "playground.js")
+    )
+    alone = re.sub(r'^import \{[^}]*\} from "\./bap\.js";\n', "", drawing, flags=re.MULTILINE)
+    return library + alone
+
+
+def _chosen(names: Sequence[str]) -> list[Picture]:
+    every = {picture.name: picture for picture in pictures()}
+    unknown = sorted(set(names) - every.keys())
+    if unknown:
+        raise ValueError(f"no picture {unknown[0]!r}: there are {', '.join(every)}")
+    return [every[name] for name in names or every]
+
+
+def _still(picture: Picture, model: Pretrained) -> bytes:
+    """What the widget shows at first, by the package, as the bytes of a JPEG file."""
+    size, stride = picture.image.shape[1:], model.classifier.backbone.stride
+    features = features_of(picture, model)
+    outside = background_mask(picture.box[None], *size)  # M, [1, H, W]
+    known = background_at_cells(outside[None], stride)
+    queries, valid = background_queries(features, known, GRID)
+    inner = background_attention(features, queries, valid)[0, 0]  # [h, w]
+    enlarged = bilinear(inner.shape, size, stride).enlarge(inner)
+    attention = torch.where(outside[0] > 0, torch.ones_like(enlarged), enlarged)  # A, [H, W]
+    with matplotlib.rc_context(plotting.STYLE):
+        fig = Figure(figsize=(9, 9 * size[0] / size[1]), dpi=90)
+        axes = fig.subplots(2, 2).flat
+        plotting.heatmap(axes[0], outside, "M (0 or 1)", picture.image, title="M and the box")
+        plotting.draw_boxes(axes[0], picture.box[None], [1], ["", picture.name, *[""] * 7])
+        plotting.heatmap(axes[1], attention, "A (0 to 1)", picture.image, title="like the outside")
+        plotting.heatmap(axes[2], 1 - attention, "1 - A (0 to 1)", picture.image, title="weight")
+        kept = plotting.cut_out(picture.image, attention < THRESHOLD)
+        plotting.show_image(axes[3], kept, f"mask: A below {THRESHOLD}")
+        axes[3].set_anchor("C")  # as the maps beside it
+        buffer = io.BytesIO()
+        fig.savefig(buffer, format="jpeg", pil_kwargs={"quality": JPEG_QUALITY})
+    return buffer.getvalue()
