@@ -2,7 +2,9 @@
 
 A cosine needs directions and no more. The directions of a picture's features lie close to a space
 of a few dozen dimensions, so their principal coordinates there, in 8 bits, give nearly the same A;
-the lengths, which weigh the features in the mean of Eq. 1, are kept exactly.
+the lengths, which weigh the features in the mean of Eq. 1, are kept exactly. With 64 coordinates A
+changes by up to .007 where a box leaves an eighth of the picture, and by up to .017 where it leaves
+a strip; with 112 by up to .005 and .008. What is left of the difference is the 8 bits'.
 """
 
 import base64
@@ -22,7 +24,7 @@ from bana.data.sample.scene import draw_scene
 from bana.experiment.pretrained import SIDE, Pretrained
 from bana.networks.backbones import background_at_cells
 
-COMPONENTS = 64
+COMPONENTS = 112
 JPEG_QUALITY = 75
 ALT = {
     "motorbike": "A red motorbike in a workshop, shelves and a bench behind it",

@@ -37,8 +37,8 @@ INTRODUCTION = (
     "where it looks alike, A is high and the place counts little in the average of the box."
 )
 PRECISION = (
-    "The features are those of the classifier that comes with the package, 64 principal components "
-    "of 1,280 in 8 bits: A differs from the package's by less than .01. The mask is the plainest "
+    "The features are of the classifier that comes with the package: 112 principal components of "
+    "1,280, in 8 bits. A differs from the package's by less than .01. The mask is the plainest "
     "there is; the course makes better ones with a CRF."
 )
 STILL = (

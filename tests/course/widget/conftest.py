@@ -64,7 +64,7 @@ def case(number: int, picture: Picture, features: Tensor, box: list[int], grid: 
 
 
 def boxes_on(picture: Picture) -> list[list[int]]:
-    """The first box, two at random, and three that leave little, nothing or almost everything."""
+    """The first box, two at random, and some that leave a strip, nothing or almost everything."""
     height, width = picture.image.shape[1:]
     random = np.random.default_rng(0)
     made = [[int(corner) for corner in picture.box]]
@@ -72,7 +72,8 @@ def boxes_on(picture: Picture) -> list[list[int]]:
         (x1, x2), (y1, y2) = (np.sort(random.integers(0, s + 1, 2)) for s in (width, height))
         if x2 - x1 >= 40 and y2 - y1 >= 40:
             made.append([int(x1), int(y1), int(x2), int(y2)])
-    return [*made, [0, 0, width - 20, height], [0, 0, width, height], [90, 90, 107, 106]]
+    strips = [[0, 0, width - 20, height], [8, 0, width, height]]
+    return [*made, *strips, [0, 0, width, height], [90, 90, 107, 106]]
 
 
 @pytest.fixture(scope="session")
