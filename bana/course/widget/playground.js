@@ -377,6 +377,7 @@ function render({ model, el }) {
     label.append(input, picture.name);
     find(".pictures").append(label);
   });
+  if (pictures.length === 1) find(".pictures").remove();
   for (const name of ["grid", "threshold"]) {
     find(`.${name}`).addEventListener("input", ({ target }) => {
       change({ [name]: Number(target.value) });

@@ -145,17 +145,17 @@ def page(names: Sequence[str] = ()) -> str:
     Raises:
         ValueError: if there is no picture of such a name.
     """
-    chosen = _chosen(names)
+    shown = chosen(names)
     model = load_pretrained()
-    data = values(model, chosen)
+    data = values(model, shown)
     return PAGE.format(
         policy=POLICY,
         title=TITLE,
         style=STYLE + (FOLDER / "playground.css").read_text(encoding="utf-8"),
         introduction=INTRODUCTION,
         precision=PRECISION,
-        still=base64_of(_still(chosen[0], model)),
-        alt=html.escape(STILL.format(picture=chosen[0].alt)),
+        still=base64_of(_still(shown[0], model)),
+        alt=html.escape(STILL.format(picture=shown[0].alt)),
         # A "<" could end the element.
         values=json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"),
         script=script(),
@@ -163,9 +163,9 @@ def page(names: Sequence[str] = ()) -> str:
     )
 
 
-def values(model: Pretrained, chosen: Sequence[Picture]) -> dict[str, Any]:
+def values(model: Pretrained, some: Sequence[Picture]) -> dict[str, Any]:
     """What the widget's model holds at first, as plain values."""
-    shown = [described(picture, model) for picture in chosen]
+    shown = [described(picture, model) for picture in some]
     colours = matplotlib.colormaps["cividis"](np.arange(256), bytes=True)[:, :3]
     return {
         "pictures": shown,
@@ -186,7 +186,8 @@ def script() -> str:
     return library + alone
 
 
-def _chosen(names: Sequence[str]) -> list[Picture]:
+def chosen(names: Sequence[str]) -> list[Picture]:
+    """Pictures by name; all for no names. Raises ValueError for a name that none has."""
     every = {picture.name: picture for picture in pictures()}
     unknown = sorted(set(names) - every.keys())
     if unknown:

@@ -287,7 +287,8 @@ def test_a_notebook_shows_one_picture_in_a_frame(tab: Tab, tmp_path: Path, monke
     tab.open(notebook)
     inside = "document.querySelector('iframe').contentDocument"
     tab.wait_for(f"{inside}.querySelector('canvas.mask')?.width === 500")
-    assert tab.value(f"{inside}.querySelectorAll('.pictures input').length") == 1
+    assert tab.value(f"{inside}.querySelector('.stage img').alt") == "The face of a cat, close up"
+    assert not tab.value(f"{inside}.querySelectorAll('.pictures').length")
     tab.wait_for(
         f"document.querySelector('iframe').offsetHeight === {inside}.documentElement.offsetHeight"
     )
