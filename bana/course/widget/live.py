@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import traitlets
 
-from bana.course.widget.playground import FOLDER, chosen, script, values
+from bana.course.widget.playground import chosen, script, style, values
 from bana.experiment.pretrained import load_pretrained
 
 try:
@@ -29,7 +29,7 @@ class Playground(anywidget.AnyWidget):
     """
 
     _esm = script()
-    _css = (FOLDER / "playground.css").read_text(encoding="utf-8")
+    _css = style()
     pictures = traitlets.List().tag(sync=True)
     colours = traitlets.Unicode().tag(sync=True)
     picture = traitlets.Int().tag(sync=True)

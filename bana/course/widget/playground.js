@@ -1,5 +1,5 @@
 // Draw a box, see what background-aware pooling makes of it. An anywidget module: the page and
-// JupyterLab call `render` with a model that holds pictures, colours, picture, box, grid, threshold.
+// JupyterLab call `render` with a model that holds what `values` of playground.py gives.
 
 import {
   backgroundAtCells,
@@ -23,9 +23,11 @@ const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], Arrow
 const LAYOUT = `
   <div class="controls">
     <fieldset class="pictures"><legend>Picture</legend></fieldset>
-    <label class="slider"><span>Grid <i>N</i> <output class="grid-value" aria-hidden="true"></output></span>
+    <label class="slider">
+      <span>Grid <i>N</i> <output class="grid-value" aria-hidden="true"></output></span>
       <input class="grid" type="range" min="1" max="8" step="1"></label>
-    <label class="slider"><span>Threshold <output class="threshold-value" aria-hidden="true"></output></span>
+    <label class="slider">
+      <span>Threshold <output class="threshold-value" aria-hidden="true"></output></span>
       <input class="threshold" type="range" min="0" max="1" step="0.01"></label>
   </div>
   <div class="board">
@@ -119,7 +121,8 @@ const percent = (share) => `${Math.round(100 * share)} %`;
 
 /** The numbers of a picture in words: pairs of a name and a value. */
 function told(result, { grid }) {
-  const rows = [["Grid cells that give a query", `${result.valid} of ${grid * grid}`]];
+  const queries = result.valid ? `${result.valid} of ${grid * grid}` : "none, so A = 0";
+  const rows = [["Grid cells that give a query", queries]];
   if (result.pooledShare !== null) {
     rows.push(["Object in the average, A = 0 (GAP)", percent(result.plainShare)]);
     rows.push(["Object in the average by 1 − A (BAP)", percent(result.pooledShare)]);
@@ -176,8 +179,10 @@ function drawGrid(context, { features, stride, height, width }, queries, n) {
     const columns = members.map((p) => p % features.width);
     const rows = members.map((p) => Math.floor(p / features.width));
     const edge = (cell, length) => Math.min(Math.max((cell - 0.5) * stride, 0), length);
-    const [left, right] = [Math.min(...columns), Math.max(...columns) + 1].map((c) => edge(c, width));
-    const [top, bottom] = [Math.min(...rows), Math.max(...rows) + 1].map((r) => edge(r, height));
+    const left = edge(Math.min(...columns), width);
+    const right = edge(Math.max(...columns) + 1, width);
+    const top = edge(Math.min(...rows), height);
+    const bottom = edge(Math.max(...rows) + 1, height);
     const lines = new Path2D();
     if (n > 1) lines.rect(left, top, right - left, bottom - top);
     if (query === null) {
@@ -196,7 +201,8 @@ function drawGrid(context, { features, stride, height, width }, queries, n) {
 
 /** Grey values [pixels] and colours of a loaded image at the size of the picture. */
 function pixelsOf(image, { height, width }) {
-  const context = Object.assign(document.createElement("canvas"), { height, width }).getContext("2d");
+  const canvas = Object.assign(document.createElement("canvas"), { height, width });
+  const context = canvas.getContext("2d");
   context.drawImage(image, 0, 0, width, height);
   const { data } = context.getImageData(0, 0, width, height);
   const grey = new Float32Array(height * width).map((_, p) => {
@@ -210,6 +216,7 @@ let renders = 0;
 /**
  * Build the playground and keep it in step with its model.
  * @param {{model: object, el: HTMLElement}} place
+ * @returns {() => void} what parts the two again
  */
 function render({ model, el }) {
   el.classList.add("bana-playground");
@@ -253,10 +260,10 @@ function render({ model, el }) {
       input.checked = pictures[i] === picture;
     });
     const rows = told(result, now);
-    find(".numbers").replaceChildren(...rows.map(([name, value]) => {
+    find(".numbers").replaceChildren(...rows.map((texts) => {
       const row = document.createElement("div");
-      row.append(Object.assign(document.createElement("dd"), { textContent: value }));
-      row.prepend(Object.assign(document.createElement("dt"), { textContent: name }));
+      row.append(document.createElement("dt"), document.createElement("dd"));
+      texts.forEach((text, i) => { row.children[i].textContent = text; });
       return row;
     }));
     clearTimeout(speaking);
@@ -276,7 +283,7 @@ function render({ model, el }) {
     const words = {
       known: `M: 1 outside the box. ${result.valid} of ${grid * grid} grid cells give a query.`,
       attention: "A: bright in the box where it looks like the background outside.",
-      weight: `1 − A: bright where a cell counts in the average, mean ${result.weight.toFixed(2)}.`,
+      weight: `1 − A: bright where a cell counts, on average ${result.weight.toFixed(2)}.`,
       mask: `The mask keeps ${percent(result.kept)} of the box.`,
     };
     for (const [name, text] of Object.entries(words)) {
@@ -390,9 +397,12 @@ function render({ model, el }) {
     scale.fillStyle = `rgb(${colours.subarray(3 * i, 3 * i + 3).join()})`;
     scale.fillRect(i, 0, 1, 1);
   }
-  model.on("change:picture", show);
-  for (const name of ["box", "grid", "threshold"]) model.on(`change:${name}`, redraw);
+  const listeners = { picture: show, box: redraw, grid: redraw, threshold: redraw };
+  for (const [name, listener] of Object.entries(listeners)) model.on(`change:${name}`, listener);
   show();
+  return () => {
+    for (const [name, listener] of Object.entries(listeners)) model.off(`change:${name}`, listener);
+  };
 }
 
 export default { render };

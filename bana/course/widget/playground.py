@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from string import Template
 from typing import Any
 
 import matplotlib
@@ -17,6 +18,7 @@ from matplotlib.figure import Figure
 from bana.bap import background_attention, background_queries
 from bana.course import plotting
 from bana.course.widget.pictures import (
+    COMPONENTS,
     JPEG_QUALITY,
     Picture,
     base64_of,
@@ -32,80 +34,12 @@ from bana.networks.backbones import background_at_cells
 
 FOLDER = Path(__file__).resolve().parent
 TITLE = "What is background? Draw a box"
-INTRODUCTION = (
-    "All that lies outside the box is background. Each place in the box is compared with it: "
-    "where it looks alike, A is high and the place counts little in the average of the box."
-)
-PRECISION = (
-    "The features are of the classifier that comes with the package: 112 principal components of "
-    "1,280, in 8 bits. A differs from the package's by less than .01. The mask is the plainest "
-    "there is; the course makes better ones with a CRF."
-)
 STILL = (
     "{picture}, with a box. Beside it four maps: M, bright outside the box; the attention A, "
     "bright in the box on what looks like the background outside; the weight 1 - A, its opposite; "
     "and a mask of what has a low A"
 )
 GRID, THRESHOLD = 4, 0.4
-# Set up as a browser would refuse any request, even one that a mistake in the code asked for.
-POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
-PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<link rel="icon" href="data:,">
-<title>{title}</title>
-<style>
-{style}</style>
-</head>
-<body>
-<main>
-<h1>{title}</h1>
-<p>{introduction}</p>
-<div id="playground"></div>
-<noscript><img src="data:image/jpeg;base64,{still}" alt="{alt}">
-<p>Scripts do not run here, so this picture stands still.</p></noscript>
-<p class="small">{precision}</p>
-</main>
-<script type="application/json" id="values">{values}</script>
-<script type="module">
-{script}
-{start}</script>
-</body>
-</html>
-"""
-STYLE = """:root { color-scheme: light dark; }
-body { background: #fff; color: #1c2026; font: 16px/1.5 system-ui, sans-serif; margin: 0; }
-main { margin: 0 auto; max-width: 66rem; padding: 1rem; }
-h1 { font-size: 1.5rem; line-height: 1.2; margin: 0 0 0.5rem; }
-p { margin: 0 0 1rem; max-width: 44rem; }
-noscript img { height: auto; max-width: 100%; }
-.small { font-size: 0.8125rem; margin: 0.25rem 0 0; max-width: none; opacity: 0.75; }
-@media (prefers-color-scheme: dark) { body { background: #16191d; color: #eceef1; } }
-"""
-# What anywidget does where there is a kernel: holds the values and tells of their changes.
-START = """
-const values = JSON.parse(document.querySelector("#values").textContent);
-const heard = {};
-const model = {
-  get: (name) => values[name],
-  set: (name, value) => {
-    values[name] = value;
-    heard[`change:${name}`]?.();
-  },
-  on: (name, listener) => { heard[name] = listener; },
-  save_changes: () => {},
-};
-render({ model, el: document.querySelector("#playground") });
-// In a notebook the page stands in a frame, which takes its height.
-if (window.frameElement !== null) {
-  new ResizeObserver(() => {
-    window.frameElement.style.height = `${document.documentElement.offsetHeight}px`;
-  }).observe(document.documentElement);
-}
-"""
 
 
 def write_playground(path: Path | str) -> Path:
@@ -147,19 +81,16 @@ def page(names: Sequence[str] = ()) -> str:
     """
     shown = chosen(names)
     model = load_pretrained()
-    data = values(model, shown)
-    return PAGE.format(
-        policy=POLICY,
+    return Template(_text("page.html")).substitute(
         title=TITLE,
-        style=STYLE + (FOLDER / "playground.css").read_text(encoding="utf-8"),
-        introduction=INTRODUCTION,
-        precision=PRECISION,
+        style=style(),
+        script=script(),
+        # A "<" could end the element.
+        values=json.dumps(values(model, shown), separators=(",", ":")).replace("<", "\\u003c"),
+        components=COMPONENTS,
+        channels=f"{model.classifier.backbone.channels:,}",
         still=base64_of(_still(shown[0], model)),
         alt=html.escape(STILL.format(picture=shown[0].alt)),
-        # A "<" could end the element.
-        values=json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"),
-        script=script(),
-        start=START,
     )
 
 
@@ -179,11 +110,19 @@ def values(model: Pretrained, some: Sequence[Picture]) -> dict[str, Any]:
 
 def script() -> str:
     """Both modules of JavaScript as one, which imports nothing."""
-    library, drawing = (
-        (FOLDER / name).read_text(encoding="utf-8") for name in ("bap.js", "playground.js")
+    alone = re.sub(
+        r'^import \{[^}]*\} from "\./bap\.js";\n', "", _text("playground.js"), flags=re.M
     )
-    alone = re.sub(r'^import \{[^}]*\} from "\./bap\.js";\n', "", drawing, flags=re.MULTILINE)
-    return library + alone
+    return _text("bap.js") + alone
+
+
+def style() -> str:
+    """What the widget looks like, as CSS."""
+    return _text("playground.css")
+
+
+def _text(name: str) -> str:
+    return (FOLDER / name).read_text(encoding="utf-8")
 
 
 def chosen(names: Sequence[str]) -> list[Picture]:

@@ -1,6 +1,5 @@
 """The page as it is written, its values, and what the package says of the same boxes."""
 
-import base64
 import json
 import re
 from pathlib import Path
@@ -105,7 +104,9 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def values(written: Path) -> dict[str, Any]:
     """What the page brings along."""
-    found = re.search(r'<script type="application/json"[^>]*>(.*?)</script>', written.read_text())
+    found = re.search(
+        r'<script type="application/json"[^>]*>(.*?)</script>', written.read_text("utf-8")
+    )
     return json.loads(found[1])
 
 
@@ -116,7 +117,3 @@ def tab(tmp_path_factory: pytest.TempPathFactory) -> Tab:
         pytest.skip("no Chromium or Chrome is installed")
     with browser_tab(executable, tmp_path_factory.mktemp("browser")) as opened:
         yield opened
-
-
-def array(text: str, kind: str) -> np.ndarray:
-    return np.frombuffer(base64.b64decode(text), kind)

@@ -2,13 +2,14 @@
 
 import importlib
 import sys
+from importlib.util import find_spec
 
 import pytest
 import traitlets
 
 
+@pytest.mark.skipif(find_spec("anywidget") is None, reason="the extra `widget` is not installed")
 def test_settings_are_traits_that_are_checked(values) -> None:
-    pytest.importorskip("anywidget", reason="the extra `widget` is not installed")
     from bana.course.widget.live import Playground
 
     play = Playground(["teapot"])
