@@ -64,7 +64,7 @@ def section(
     regimes: Mapping[str, dict[str, Any]] | None = None,
     benches: Mapping[str, dict[str, Any]] | None = None,
     maps: Mapping[str, dict[str, Any]] | None = None,
-    again: Mapping[str, dict[str, Any]] | None = None,
+    again: Mapping[str, list[dict[str, Any]]] | None = None,
 ) -> str:
     """The results section, in Markdown, of records, cards, benches and maps by profile."""
     names = [name for name in PROFILES if name in records]
@@ -90,7 +90,7 @@ def extract(
     regimes: Mapping[str, dict[str, Any]],
     benches: Mapping[str, dict[str, Any]],
     maps: Mapping[str, dict[str, Any]],
-    again: Mapping[str, dict[str, Any]] | None = None,
+    again: Mapping[str, list[dict[str, Any]]] | None = None,
 ) -> str:
     """The results as the README tells them: one table, and a sentence for each question."""
     shown = {name: records[name] for name in PROFILES if name in records}
@@ -100,7 +100,7 @@ def extract(
         rows.append([f"network, {LOSSES[key]}", *cells])
     table = _table(["mIoU %, validation images", *(f"`{name}`" for name in shown)], rows)
     parts = [table, _questions(list(shown), regimes, benches, maps), _room(shown, benches)]
-    return "\n\n".join(part for part in [*parts, _moved(benches, again or {})] if part)
+    return "\n\n".join(part for part in [*parts, _trust(benches, again or {})] if part)
 
 
 def _label(
@@ -200,50 +200,60 @@ def _rooms(
     return {place: Difference(**each[pair]) for place, each in made.items() if pair in each}
 
 
-def _moved(benches: Mapping[str, dict[str, Any]], again: Mapping[str, dict[str, Any]]) -> str:
-    """How many verdicts a second training of the classifier moves, in a sentence."""
-    pairs = [
-        (verdict(Difference(**before[pair])), verdict(Difference(**difference)))
-        for name, record in again.items()
-        for kind, made in record["benches"].items()
-        for before in [benches[name]["benches"][kind]["differences"]]
-        for pair, difference in made["differences"].items()
-        if pair in before
-    ]
-    if not pairs:
+def _retrained(
+    benches: Mapping[str, dict[str, Any]], again: Mapping[str, list[dict[str, Any]]]
+) -> dict[tuple[str, str], dict[str, list[Difference]]]:
+    """{(profile, bench): {pair: its difference by every training of the classifier}}."""
+    found = {}
+    for name, records in again.items():
+        for kind, bench in benches[name]["benches"].items():
+            others = [r["benches"][kind]["differences"] for r in records if kind in r["benches"]]
+            pairs = {
+                pair: [Difference(**each[pair]) for each in (bench["differences"], *others)]
+                for pair in bench["differences"]
+                if others and all(pair in each for each in others)
+            }
+            found |= {(name, kind): pairs} if pairs else {}
+    return found
+
+
+def _moved(pairs: Mapping[str, list[Difference]]) -> dict[str, list[Difference]]:
+    """The pairs about which the trainings disagree."""
+    return {pair: made for pair, made in pairs.items() if len(set(map(verdict, made))) > 1}
+
+
+def _trust(benches: Mapping[str, dict[str, Any]], again: Mapping[str, list[dict[str, Any]]]) -> str:
+    """How many verdicts depend on the training of the classifier, in a sentence."""
+    found = _retrained(benches, again)
+    if not found:
         return ""
-    moved = sum(one != other for one, other in pairs)
+    moved, total = sum(len(_moved(p)) for p in found.values()), sum(map(len, found.values()))
+    trainings = 1 + max(map(len, again.values()))
     return (
         f"**How far to trust a verdict.** Intervals know of images and of heads' seeds, not of the "
-        f"one classifier that made features and labels: a second training of it moved {moved} of "
-        f"{len(pairs)} verdicts about losses. Take what is told apart by little for open."
+        f"one classifier that made features and labels: {trainings} trainings of it, which differ "
+        f"in rounding alone, disagree about {moved} of {total} verdicts about losses. Take what is "
+        f"told apart by little for open."
     )
 
 
-def _again(benches: Mapping[str, dict[str, Any]], again: Mapping[str, dict[str, Any]]) -> str:
-    """Verdicts that a second training of the classifier moves: intervals do not cover it."""
+def _again(benches: Mapping[str, dict[str, Any]], again: Mapping[str, list[dict[str, Any]]]) -> str:
+    """Verdicts that another training of the classifier moves: intervals do not cover it."""
     paragraphs = []
-    for name, record in again.items():
-        for kind, made in record["benches"].items():
-            before = benches[name]["benches"][kind]["differences"]
-            pairs = [
-                (pair, Difference(**before[pair]), Difference(**difference))
-                for pair, difference in made["differences"].items()
-                if pair in before
-            ]
-            moved = [
-                f"{pair} {interval(one)} and {interval(other)}"
-                for pair, one, other in pairs
-                if verdict(one) != verdict(other)
-            ]
-            paragraphs.append(
-                f"**How far to trust a verdict.** Intervals know of images and of heads' seeds, "
-                f"not of the one classifier that made features and labels. A second training of "
-                f"it, which differs in rounding alone, moves {len(moved)} of {len(pairs)} verdicts "
-                f"(`{name}`, {kind.removesuffix(', linear')}"
-                f"{': ' + '; '.join(moved) if moved else ''}). Take what is told apart by little "
-                f"for open ([record](../results/bench-{name}-again.json))."
-            )
+    for (name, kind), pairs in _retrained(benches, again).items():
+        moved = _moved(pairs)
+        told = "; ".join(f"{pair} {', '.join(map(interval, m))}" for pair, m in moved.items())
+        records = ", ".join(
+            f"[{number}](../results/bench-{name}-again-{number}.json)"
+            for number in range(1, len(again[name]) + 1)
+        )
+        trainings = len(next(iter(pairs.values())))
+        paragraphs.append(
+            f"**How far to trust a verdict.** Intervals know of images and of heads' seeds, not of "
+            f"the one classifier that made features and labels. {trainings} trainings of it, which differ in rounding alone, disagree about {len(moved)} of {len(pairs)} "
+            f"verdicts (`{name}`, {kind.removesuffix(', linear')}{': ' + told if told else ''}). "
+            f"Take what is told apart by little for open (records of the others: {records})."
+        )
     return "\n\n".join(paragraphs)
 
 
@@ -533,8 +543,11 @@ def pages() -> dict[Path, str]:
         for kind in ("regime", "bench", "noise")
     )
     found = read_records(), cards, benches, maps
-    again = read_records(f"bench-{name}-again" for name in PROFILES)
-    again = {name.removeprefix("bench-").removesuffix("-again"): r for name, r in again.items()}
+    again = {
+        name: list(read_records(path.stem for path in paths).values())
+        for name in PROFILES
+        if (paths := sorted((ROOT / "results").glob(f"bench-{name}-again-*.json")))
+    }
     wanted = {
         README: {"results": extract(*found, again)},
         RESULTS: {

@@ -149,15 +149,22 @@ def test_verdicts_that_a_second_training_moves_are_named():
     one = _apart(nal_crf=(0.5, 0.25, 0.75), crf_ret=(0.5, 0.25, 1.0), nal_ret=(1.0, -1.0, 3.0))
     two = _apart(nal_crf=(0.5, -0.25, 0.75), crf_ret=(0.25, 0.25, 0.5), nal_ret=(2.0, -1.0, 3.0))
     first, second = (
-        {"sample": {"seeds": [0], "benches": {"object, linear": {"differences": made}}}}
-        for made in (one, two)
+        {"seeds": [0], "benches": {"object, linear": {"differences": made}}} for made in (one, two)
     )
-    text = tool.section(records, {}, first, {}, second)
-    told = "moves 1 of 3 verdicts (`sample`, object: nal - crf +0.5 [+0.2, +0.8] and +0.5 [-0.2, +"
-    assert told in text and "How far to trust" not in tool.section(records, {}, first)
-    text = tool.extract(records, {}, first, {}, second)
-    assert "moved 1 of 3 verdicts" in text
-    assert "moves 0 of 3 verdicts (`sample`, object)" in tool.section(records, {}, first, {}, first)
+    benches = {"sample": first}
+    text = tool.section(records, {}, benches, {}, {"sample": [second, first]})
+    told = (
+        "disagree about 1 of 3 verdicts (`sample`, object: nal - crf +0.5 [+0.2, +0.8], +0.5 [-0."
+    )
+    assert f"3 trainings of it, which differ in rounding alone, {told}" in text
+    assert "[2](../results/bench-sample-again-2.json)" in text
+    assert "How far to trust" not in tool.section(records, {}, benches)
+    text = tool.extract(records, {}, benches, {}, {"sample": [second, first]})
+    assert "3 trainings of it" in text and "disagree about 1 of 3 verdicts" in text
+    same = {"sample": [first]}
+    assert "about 0 of 3 verdicts (`sample`, object)" in tool.section(
+        records, {}, benches, {}, same
+    )
 
 
 def _map(noise: str, reach: int, nal: float) -> dict:
