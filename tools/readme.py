@@ -251,7 +251,8 @@ def _again(benches: Mapping[str, dict[str, Any]], again: Mapping[str, list[dict[
         paragraphs.append(
             f"**How far to trust a verdict.** Intervals know of images and of heads' seeds, not of "
             f"the one classifier that made features and labels. {trainings} trainings of it, which "
-            f"differ in rounding alone, disagree about {len(moved)} of {len(pairs)} verdicts (`{name}`, {kind.removesuffix(', linear')}{': ' + told if told else ''}). "
+            f"differ in rounding alone, disagree about {len(moved)} of {len(pairs)} verdicts "
+            f"(`{name}`, {kind.removesuffix(', linear')}{': ' + told if told else ''}). "
             f"Take what is told apart by little for open (records of the others: {records})."
         )
     return "\n\n".join(paragraphs)
