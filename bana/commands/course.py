@@ -1,0 +1,36 @@
+"""The command `bana course`: editions of the notebooks to hand out, to teach from and to show."""
+
+import argparse
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+EDITIONS = ("student", "instructor", "slides")
+
+
+def add_course_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
+    """Add `bana course build`.
+
+    Args:
+        command: makes a command of its name, action and help.
+    """
+    course = command("course", _build, "make editions of the notebooks, for a class")
+    actions = course.add_subparsers(dest="what", metavar="ACTION", required=True)
+    build = actions.add_parser("build", help="students' notebooks, instructors', and slides")
+    build.add_argument(
+        "--out", type=Path, default=Path("build"), metavar="FOLDER", help="(default: build)"
+    )
+    build.add_argument("--edition", choices=EDITIONS, help="this one alone (default: all)")
+
+
+def _build(arguments: argparse.Namespace) -> int:
+    from bana.course.editions import build_instructors, build_students
+    from bana.course.slides import build_slides
+
+    builders = (build_students, build_instructors, build_slides)
+    for edition, build in zip(EDITIONS, builders, strict=True):
+        if arguments.edition in (None, edition):
+            start, folder = time.monotonic(), arguments.out / edition
+            files = build(folder)
+            print(f"{edition}: {len(files)} files, {time.monotonic() - start:.0f} s: {folder}")
+    return 0
