@@ -26,7 +26,7 @@ from bana.course.notebook_io import NotebookError, find_notebooks, has_tag, read
 
 WIDTH, HEIGHT = 1280, 720
 ROOM = (1230, 620)  # pixels that a slide has for text, below its heading and between its margins
-SIZES = range(36, 19, -1)  # of text, in pixels of 720
+SIZES = range(36, 23, -1)  # of text, in pixels of 720
 LETTER, MONOSPACE = 0.45, 0.61  # width of a character, as a share of its size
 CODE = 0.8  # size of code and of tables, as a share of that of text
 TEMPLATE = Path(__file__).with_suffix(".html.j2")

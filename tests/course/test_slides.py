@@ -9,7 +9,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 from bana.course import slides as made_slides
 from bana.course.notebook_io import NotebookError
-from bana.course.slides import HEIGHT, ROOM, SIZES, build_slides, slides
+from bana.course.slides import SIZES, build_slides, slides
 
 FIGURE = new_output("display_data", {"image/png": "aGVsbG8=", "text/plain": "Figure"})
 PRINTED = new_output("stream", text="printed\n")
@@ -92,7 +92,7 @@ def test_code_is_not_cut() -> None:
         return on(new_code_cell("\n".join(lines * ["x" * width])), "slide")
 
     (slide,) = slides(new_notebook(cells=[code(100, 20)]))
-    assert slide[-1].metadata.px >= 22
+    assert slide[-1].metadata.px >= 24
     for wide in (code(130, 1), code(10, 40)):
         with pytest.raises(NotebookError, match="too much for one slide"):
             slides(new_notebook(cells=[wide]))
@@ -134,7 +134,3 @@ def test_a_package_that_is_missing_is_named_in_one_line(monkeypatch, tmp_path) -
     monkeypatch.setattr(made_slides, "ASSETS", (("no-such-package", "a", ("b",), "c"),))
     with pytest.raises(ValueError, match=r"slides need no-such-package, .*\[slides\]'$"):
         build_slides(tmp_path)
-
-
-def test_there_is_room_for_a_heading() -> None:
-    assert ROOM[1] <= HEIGHT - 90
