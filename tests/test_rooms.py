@@ -28,6 +28,7 @@ ACROSS_MODULES = {
 TESTED_ELSEWHERE = {
     "__main__": ("test_face.py", "it is started as a user starts it"),
     "commands/bench": ("commands/test_main.py", "commands are tested by their words"),
+    "commands/course": ("commands/test_main.py", "commands are tested by their words"),
     "commands/evaluate": ("commands/test_main.py", "commands are tested by their words"),
     "commands/train": ("commands/test_main.py", "commands are tested by their words"),
     "course/environment": ("commands/test_main.py", "what `bana check` prints"),

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bana.commands.bench import add_bench_command
+from bana.commands.course import add_course_commands
 from bana.commands.data import add_data_commands
 from bana.commands.evaluate import add_evaluation_commands
 from bana.commands.train import add_changes, add_train_command, chosen_profile
@@ -113,6 +114,8 @@ def _parser() -> argparse.ArgumentParser:
 
     command("publish", _publish, "write the sample run's outputs into the committed notebooks")
     command("check", _check, "say whether the environment has what a run needs")
+
+    add_course_commands(command)
 
     add_data_commands(commands)
 

@@ -51,14 +51,17 @@ def read_notebook(path: Path) -> NotebookNode:
         raise NotebookError(f"{path}: not a readable notebook ({error})") from error
 
 
+def has_tag(cell: NotebookNode, tag: str) -> bool:
+    """Whether a cell has a tag."""
+    return tag in cell.metadata.get("tags", [])
+
+
 def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
     """Code cells that hold something, without the one papermill injects."""
     return [
         cell
         for cell in notebook.cells
-        if cell.cell_type == "code"
-        and cell.source.strip()
-        and INJECTED_TAG not in cell.metadata.get("tags", [])
+        if cell.cell_type == "code" and cell.source.strip() and not has_tag(cell, INJECTED_TAG)
     ]
 
 
@@ -82,7 +85,7 @@ def parameters(notebook: NotebookNode) -> dict[str, object]:
     Raises:
         NotebookError: more than one such cell, or a line that is not `name = literal`.
     """
-    tagged = [c for c in code_cells(notebook) if PARAMETERS_TAG in c.metadata.get("tags", [])]
+    tagged = [c for c in code_cells(notebook) if has_tag(c, PARAMETERS_TAG)]
     if len(tagged) > 1:
         raise NotebookError(f"{len(tagged)} cells are tagged {PARAMETERS_TAG!r}, one is allowed")
     found: dict[str, object] = {}

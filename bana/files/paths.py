@@ -97,6 +97,11 @@ def notebooks_dir() -> Path:
     return repo_root() / "notebooks"
 
 
+def docs_dir() -> Path:
+    """Folder of the pages, `docs/` of the clone."""
+    return repo_root() / "docs"
+
+
 def results_dir() -> Path:
     """Folder of the small JSON records of measured runs, `results/` of the clone."""
     return repo_root() / "results"

@@ -9,8 +9,9 @@ import pytest
 
 from bana.commands import bench, train
 from bana.commands import main as commands
+from bana.commands.course import EDITIONS
 from bana.commands.main import main
-from bana.course import environment
+from bana.course import editions, environment, slides, widget
 from bana.experiment import benching, recording, regime, stages
 from bana.experiment.bench import TASKS
 from bana.experiment.labelling import Crew
@@ -276,3 +277,26 @@ def test_check_says_what_to_do(monkeypatch, capsys):
     lines = capsys.readouterr().out.splitlines()
     found = next(i for i, line in enumerate(lines) if line.startswith("FIX  memory"))
     assert lines[found + 1].strip().startswith("-> close programs")
+
+
+def test_course_build_says_what_it_made_and_where(tmp_path, capsys) -> None:
+    assert main(["course", "build", "--out", str(tmp_path), "--edition", "student"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("student: 9 files, ") and said.endswith(f" s: {tmp_path / 'student'}\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["student"]
+    assert len(list((tmp_path / "student").glob("0?_*.ipynb"))) == 9
+
+
+def test_course_build_makes_all_editions(tmp_path, monkeypatch, capsys) -> None:
+    for module, name in ((editions, "build_students"), (editions, "build_instructors")):
+        monkeypatch.setattr(module, name, lambda folder: [folder])
+    monkeypatch.setattr(slides, "build_slides", lambda folder: [folder])
+    assert main(["course", "build", "--out", str(tmp_path)]) == 0
+    made = [line.split(" s: ")[1] for line in capsys.readouterr().out.splitlines()]
+    assert made == [str(tmp_path / edition) for edition in EDITIONS]
+
+
+def test_course_playground_writes_one_page_and_says_where(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(widget, "write_playground", lambda path: path)
+    assert main(["course", "playground", "--out", str(tmp_path / "page.html")]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'page.html'}\n"

@@ -1,7 +1,11 @@
-"""Every notebook of the course: its build, its committed outputs, and a whole run with `smoke`."""
+"""Every notebook of the course: its build, its committed outputs, and a whole run with `smoke`.
+
+What is run is the instructor edition, with the solutions in their cells.
+"""
 
 import re
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +13,9 @@ from nbformat import NotebookNode
 
 from bana.course import runner
 from bana.course.claims import check_claims
-from bana.course.notebook_io import code_cells, find_notebooks, parameters, read_notebook
+from bana.course.editions import build_instructors
+from bana.course.exercises import judging
+from bana.course.notebook_io import code_cells, find_notebooks, has_tag, parameters, read_notebook
 from bana.files.paths import notebooks_dir, repo_root
 
 NOTEBOOKS = find_notebooks()
@@ -96,9 +102,11 @@ def test_names_no_path_of_one_machine(path):
 @pytest.fixture(scope="module")
 def smoke_course(tmp_path_factory: pytest.TempPathFactory) -> runner.Course:
     """One folder for all notebooks, so that each finds what the ones before it made."""
+    source = tmp_path_factory.mktemp("instructor")
+    build_instructors(source)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BANA_RUNS", str(tmp_path_factory.mktemp("runs")))
-        yield runner.make_course("smoke")
+        yield replace(runner.make_course("smoke"), source=source)
 
 
 @pytest.mark.notebooks
@@ -108,6 +116,11 @@ def test_runs_with_the_smoke_profile(path, smoke_course, capfd):
     assert code == 0, capfd.readouterr().out
     executed = read_notebook(smoke_course.executed / path.name)
     assert figures_without_alt(executed) == []
+    stubs = [cell for cell in code_cells(executed) if has_tag(cell, "stub")]
+    said = ["".join(output.text for output in cell.outputs) for cell in stubs]
+    assert [text.split(". ")[0] for text in said] == [
+        f"{name}: right" for name in judging.exercises(path.name[:2])
+    ]
 
 
 def test_numbers_are_unique():

@@ -1,0 +1,57 @@
+"""The command `bana course`: what is handed out, taught from, shown and touched."""
+
+import argparse
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+EDITIONS = ("student", "instructor", "slides")
+
+
+def add_course_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
+    """Add `bana course build` and `bana course playground`.
+
+    Args:
+        command: makes a command of its name, action and help.
+    """
+    course = command("course", _run, "make what a class needs: editions, slides, a page to touch")
+    actions = course.add_subparsers(dest="what", metavar="ACTION", required=True)
+    build = actions.add_parser("build", help="students' notebooks, instructors', and slides")
+    build.add_argument(
+        "--out", type=Path, default=Path("build"), metavar="FOLDER", help="(default: build)"
+    )
+    build.add_argument("--edition", choices=EDITIONS, help="this one alone (default: all)")
+    build.set_defaults(course_function=_build)
+    page = actions.add_parser("playground", help="one page in which a box can be dragged")
+    page.add_argument(
+        "--out",
+        type=Path,
+        default=Path("playground.html"),
+        metavar="FILE",
+        help="(default: playground.html)",
+    )
+    page.set_defaults(course_function=_playground)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    return arguments.course_function(arguments)
+
+
+def _playground(arguments: argparse.Namespace) -> int:
+    from bana.course.widget import write_playground
+
+    print(write_playground(arguments.out))
+    return 0
+
+
+def _build(arguments: argparse.Namespace) -> int:
+    from bana.course.editions import build_instructors, build_students
+    from bana.course.slides import build_slides
+
+    builders = (build_students, build_instructors, build_slides)
+    for edition, build in zip(EDITIONS, builders, strict=True):
+        if arguments.edition in (None, edition):
+            start, folder = time.monotonic(), arguments.out / edition
+            files = build(folder)
+            print(f"{edition}: {len(files)} files, {time.monotonic() - start:.0f} s: {folder}")
+    return 0
