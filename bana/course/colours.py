@@ -19,6 +19,25 @@ OKABE_ITO: dict[str, str] = {
 }
 """Okabe and Ito's colours, told apart by readers of every colour vision; grey for their black."""
 
+LINES: tuple[str, ...] = tuple(
+    OKABE_ITO[name]
+    for name in ("blue", "vermillion", "green", "orange", "purple", "sky blue", "grey")
+)
+"""Colours of lines and points on white, where yellow would not be seen."""
+
+LOSS_COLOURS: dict[str, str] = {
+    "cross-entropy": OKABE_ITO["blue"],
+    "crf": OKABE_ITO["blue"],
+    "ret": OKABE_ITO["sky blue"],
+    "ignore": OKABE_ITO["grey"],
+    "nal": OKABE_ITO["vermillion"],
+    "nal-detached": OKABE_ITO["orange"],
+    "truth": OKABE_ITO["green"],
+    "entropy": OKABE_ITO["purple"],
+    "bootstrap": "black",
+}
+"""One colour a loss, the same in every figure."""
+
 BACKGROUND_COLOUR = (28, 32, 38)
 
 ArrayLike = torch.Tensor | NDArray

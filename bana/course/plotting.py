@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from bana.course.colours import (
+    LINES,
+    LOSS_COLOURS,
     OKABE_ITO,
     ArrayLike,
     as_plane,
@@ -32,6 +34,8 @@ from bana.course.colours import (
 from bana.data.voc import IGNORE
 
 __all__ = [
+    "LOSS_COLOURS",
+    "OKABE_ITO",
     "class_legend",
     "colour_mask",
     "cut_out",
@@ -54,7 +58,7 @@ PHOTOGRAPH_BYTES = 40_000
 
 STYLE: dict[str, object] = {
     "axes.grid": True,
-    "axes.prop_cycle": matplotlib.cycler(color=list(OKABE_ITO.values())),
+    "axes.prop_cycle": matplotlib.cycler(color=LINES),
     "axes.spines.right": False,
     "axes.spines.top": False,
     "axes.titlesize": 10,
@@ -270,7 +274,7 @@ def line_plot(
     Args:
         ax: where to draw.
         x: real numbers [n].
-        series: name -> real numbers [n].
+        series: name -> real numbers [n]. Where all are losses, each has its own colour.
         x_label: quantity and unit of x, such as "iteration" or "time (s)".
         y_label: quantity and unit of the lines.
         title: text above the plot.
@@ -280,11 +284,13 @@ def line_plot(
     """
     if not x_label or not y_label:
         raise ValueError("line_plot needs x_label and y_label: quantity and unit")
+    losses = LOSS_COLOURS if series.keys() <= LOSS_COLOURS.keys() else {}
     for (name, y), marker in zip(series.items(), MARKERS * len(series), strict=False):
         if len(y) != len(x):
             raise ValueError(f"series {name!r} has {len(y)} values for {len(x)} of x")
         step = max(1, len(x) // 12)
-        ax.plot(x, y, label=name, marker=marker, markevery=step, markersize=5)
+        colour = {"color": losses[name]} if losses else {}
+        ax.plot(x, y, label=name, marker=marker, markevery=step, markersize=5, **colour)
     ax.set(xlabel=x_label, ylabel=y_label, title=title)
     if len(series) > 1:
         ax.legend()

@@ -162,6 +162,19 @@ def test_line_plot_wants_labels_and_equal_lengths():
         plotting.line_plot(ax, [0, 1], {"a": [1, 2]}, "", "y")
 
 
+def test_a_loss_has_one_colour_in_every_plot():
+    colours = plotting.LOSS_COLOURS
+    assert colours["crf"] == colours["cross-entropy"]
+    assert len(set(colours.values())) == len(colours) - 1
+    for names in (["nal", "crf", "truth"], ["bootstrap", "nal"]):
+        _, ax = plt.subplots()
+        plotting.line_plot(ax, [0, 1], {name: [1, 2] for name in names}, "x", "y")
+        assert [line.get_color() for line in ax.lines] == [colours[name] for name in names]
+    _, ax = plt.subplots()
+    plotting.line_plot(ax, [0, 1], {"nal": [1, 2], "Y_crf right": [2, 1]}, "x", "y")
+    assert ax.lines[0].get_color() != ax.lines[1].get_color()
+
+
 def test_grid_refuses_what_does_not_fit():
     image = np.zeros((4, 6, 3), dtype=np.uint8)
     assert len(plotting.image_grid([[image, image]], ["a", "b"], ["c"]).axes) == 2
@@ -362,9 +375,10 @@ def test_legend_is_below_the_pictures():
 def test_the_projects_look_is_on_what_is_drawn_after_it():
     plotting.use_style()
     _, ax = plt.subplots()
-    lines = [ax.plot([0, 1], [0, number])[0] for number in range(8)]
-    colours = [[round(255 * part) for part in to_rgb(line.get_color())] for line in lines]
-    assert [tuple(colour) for colour in colours] == OKABE_ITO
+    lines = [ax.plot([0, 1], [0, number])[0] for number in range(7)]
+    colours = [tuple(round(255 * part) for part in to_rgb(line.get_color())) for line in lines]
+    yellow = (240, 228, 66)
+    assert set(colours) == set(OKABE_ITO) - {yellow}, "a yellow line is not seen on white"
     plotting.heatmap(ax, torch.rand(3, 4), "attention (1)")
     (drawn,) = ax.images
     assert (drawn.get_cmap().name, drawn.get_interpolation()) == ("cividis", "nearest")
