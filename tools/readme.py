@@ -179,8 +179,8 @@ def _room(records: dict[str, dict[str, Any]], benches: Mapping[str, dict[str, An
     if not none:
         return ""
     return (
-        f"**What could not be shown.** True masks mark the room above cross-entropy on Y_crf, and "
-        f"they are not ahead in {'; '.join(none)}. That the noise-aware loss is not told apart "
+        f"**What could not be shown.** True masks mark the room above cross-entropy on Y_crf. None "
+        f"is told from zero in: {'; '.join(none)}. That the noise-aware loss is not told apart "
         f"from cross-entropy there speaks neither for it nor against it."
     )
 
@@ -231,9 +231,9 @@ def _trust(benches: Mapping[str, dict[str, Any]], again: Mapping[str, list[dict[
     trainings = 1 + max(map(len, again.values()))
     return (
         f"**How far to trust a verdict.** Intervals know of images and of heads' seeds, not of the "
-        f"one classifier that made features and labels: {trainings} trainings of it, which differ "
-        f"in rounding alone, disagree about {moved} of {total} verdicts about losses. Take what is "
-        f"told apart by little for open."
+        f"one classifier that made features and labels: up to {trainings} trainings of it, which "
+        f"differ in rounding alone, disagree about {moved} of {total} verdicts about losses. Take "
+        f"what is told apart by little for open."
     )
 
 

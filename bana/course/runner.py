@@ -39,8 +39,8 @@ from bana.data.fingerprint import PARTS, fingerprint
 from bana.data.voc import find_voc_root
 from bana.experiment import stages
 from bana.experiment.profiles import get_profile
-from bana.files.artefacts import content_hash
-from bana.files.paths import figures_dir, notebooks_dir, run_dir
+from bana.files.artefacts import content_hash, file_hash
+from bana.files.paths import figures_dir, notebooks_dir, results_dir, run_dir
 from bana.files.sources import code_hash
 
 QUIET_KERNEL = ["--IPKernelApp.log_level=40"]
@@ -118,6 +118,12 @@ def _common_state(course: Course) -> State:
         "data": _data_state(course),
         "Python or torch": f"{platform.python_version()} {version('torch')}",
     }
+
+
+def _records_state(code: str) -> str:
+    """Hash of the records in results/ that a notebook's code names."""
+    named = [path for path in sorted(results_dir().glob("*.json")) if f'"{path.name}"' in code]
+    return content_hash([[path.name, file_hash(path)] for path in named])
 
 
 def _figure_times(profile: str) -> dict[str, int]:
@@ -253,10 +259,12 @@ def _tasks(course: Course, only: str | None) -> Iterator[dict[str, object]]:
             continue
         values = _notebook_parameters(course, notebook)
         read = read_notebook(notebook)
+        code = "\n".join(cell.source for cell in code_cells(read))
         state = {
             "code": code_digest(read),
             "parameters": json.dumps(values, sort_keys=True),
-            "package source": code_hash("\n".join(cell.source for cell in code_cells(read))),
+            "package source": code_hash(code),
+            "records": _records_state(code),
             **common,
         }
         yield {

@@ -35,8 +35,8 @@ class Weighing:
     Attributes:
         lam: lambda of Eq. 14 (the paper: .1).
         gamma: exponent of Eq. 12 (the paper: 7).
-        by_area: lambda is multiplied by |~S| / |S| of the batch, so that a pixel of ~S counts at
-            most lambda times as much as one of S, however small ~S is.
+        by_area: lambda is multiplied by |~S| / |S| of the batch, so that a pixel of ~S counts on
+            average lambda times as much as one of S, however small ~S is.
     """
 
     lam: float = 0.1

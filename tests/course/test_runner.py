@@ -91,6 +91,23 @@ def test_a_module_makes_those_stale_that_import_it(course, monkeypatch, tmp_path
     sources._imports_of_module.cache_clear()
 
 
+def test_a_record_makes_those_stale_that_name_it(course, monkeypatch, tmp_path, capsys):
+    records = tmp_path / "results"
+    records.mkdir()
+    for name in ("noise", "other"):
+        (records / f"{name}.json").write_text("{}")
+    monkeypatch.setattr(runner, "results_dir", lambda: records)
+    write(course.source / "00_first.ipynb", 'print("noise.json")')
+    ran = fake_execution(monkeypatch)
+    runner.run_course(course)
+    for name, expected in (("other", []), ("noise", ["00"])):
+        ran.clear()
+        (records / f"{name}.json").write_text("[1]")
+        runner.run_course(course)
+        assert ran == expected
+    assert "records changed" in capsys.readouterr().out
+
+
 def test_data_makes_stale(course, monkeypatch, tmp_path):
     ran = fake_execution(monkeypatch)
     runner.run_course(course)

@@ -139,7 +139,7 @@ def test_the_readme_answers_each_question_from_the_records():
     assert "could not be shown" not in text
     record["differences"] = {"segmentation_val": _apart(truth_crf=(2.0, -1.0, 3.0))}
     text = tool.extract({"sample": record}, {"sample": card}, {"sample": bench}, {})
-    assert "not ahead in `sample`, networks. That" in text
+    assert "told from zero in: `sample`, networks. That" in text
     bare = _rows(tool.extract({"sample": record}, {}, {}, {}))
     assert bare["labels: BAP over GAP"] == bare[agreement] == ["-"]
 
