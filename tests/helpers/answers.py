@@ -24,7 +24,10 @@ def cases_of(
     def passes(name: str, answer: Answer, capsys) -> None:
         assert check(name, answer), capsys.readouterr().out
 
-    @pytest.mark.parametrize(("name", "answer", "said"), wrong, ids=lambda part: str(part)[:40])
+    wrong = list(wrong)
+    hints = [f"{name}-{said[:40]}" for name, _, said in wrong]
+
+    @pytest.mark.parametrize(("name", "answer", "said"), wrong, ids=hints)
     def gets_its_hint(name: str, answer: Answer, said: str, capsys) -> None:
         assert not check(name, answer)
         assert said in capsys.readouterr().out
