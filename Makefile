@@ -19,7 +19,8 @@ test: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-cache --no-logo
 	$(BIN)/python -m pytest tests -n 2 --dist loadfile
-	$(BIN)/python -m pytest notebooks --nbval-lax
+	$(BIN)/python tools/smoke.py
+	$(BIN)/python -m pytest build/smoke --nbval-lax
 
 # Runs what is stale, then writes the executed notebooks back with their outputs.
 notebooks: run
