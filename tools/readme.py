@@ -200,6 +200,14 @@ def _rooms(
     return {place: Difference(**each[pair]) for place, each in made.items() if pair in each}
 
 
+ONE_CLASSIFIER = (
+    "**How far to trust a verdict.** Intervals know of images and of heads' seeds, not of the one "
+    "classifier that made features and labels"
+)
+DISAGREE = "trainings of it, which differ in rounding alone, disagree about"
+CAUTION = "Take what is told apart by little for open"
+
+
 def _retrained(
     benches: Mapping[str, dict[str, Any]], again: Mapping[str, list[dict[str, Any]]]
 ) -> dict[tuple[str, str], dict[str, list[Difference]]]:
@@ -230,10 +238,8 @@ def _trust(benches: Mapping[str, dict[str, Any]], again: Mapping[str, list[dict[
     moved, total = sum(len(_moved(p)) for p in found.values()), sum(map(len, found.values()))
     trainings = 1 + max(map(len, again.values()))
     return (
-        f"**How far to trust a verdict.** Intervals know of images and of heads' seeds, not of the "
-        f"one classifier that made features and labels: up to {trainings} trainings of it, which "
-        f"differ in rounding alone, disagree about {moved} of {total} verdicts about losses. Take "
-        f"what is told apart by little for open."
+        f"{ONE_CLASSIFIER}: up to {trainings} {DISAGREE} {moved} of {total} verdicts about losses. "
+        f"{CAUTION}."
     )
 
 
@@ -249,11 +255,9 @@ def _again(benches: Mapping[str, dict[str, Any]], again: Mapping[str, list[dict[
         )
         trainings = len(next(iter(pairs.values())))
         paragraphs.append(
-            f"**How far to trust a verdict.** Intervals know of images and of heads' seeds, not of "
-            f"the one classifier that made features and labels. {trainings} trainings of it, which "
-            f"differ in rounding alone, disagree about {len(moved)} of {len(pairs)} verdicts "
+            f"{ONE_CLASSIFIER}. {trainings} {DISAGREE} {len(moved)} of {len(pairs)} verdicts "
             f"(`{name}`, {kind.removesuffix(', linear')}{': ' + told if told else ''}). "
-            f"Take what is told apart by little for open (records of the others: {records})."
+            f"{CAUTION} (records of the others: {records})."
         )
     return "\n\n".join(paragraphs)
 

@@ -121,6 +121,17 @@ def _parser() -> argparse.ArgumentParser:
 
     add_train_command(command, with_profile, LOSSES)
 
+    _add_label_command(command, with_profile)
+    add_evaluation_commands(command, with_profile, LOSSES, VARIANTS)
+    add_bench_command(command, with_profile, LOSSES)
+    return parser
+
+
+def _add_label_command(
+    command: Callable[..., argparse.ArgumentParser],
+    with_profile: Callable[[argparse.ArgumentParser], argparse.ArgumentParser],
+) -> None:
+    """Add `bana label`; arguments as of `bana.commands.train.add_train_command`."""
     label = add_changes(with_profile(command("label", _label, "make the pseudo labels of a split")))
     label.add_argument("--split", choices=SPLITS, default="train", help="(default: train)")
     label.add_argument(
@@ -149,10 +160,6 @@ def _parser() -> argparse.ArgumentParser:
         metavar="K/N",
         help="only the K-th of N parts, for N machines that share the folder of runs",
     )
-
-    add_evaluation_commands(command, with_profile, LOSSES, VARIANTS)
-    add_bench_command(command, with_profile, LOSSES)
-    return parser
 
 
 def main(arguments: list[str] | None = None) -> int:
