@@ -21,10 +21,12 @@ def run(name: str, out: Path) -> dict:
     return json.loads(out.read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("name", ["labels", "pooling"])
+@pytest.mark.parametrize("name", ["depthwise", "labels", "pooling"])
 def test_benchmark_of_two_methods_compares_equals(name: str, tmp_path: Path) -> None:
     record = run(name, tmp_path / "record.json")
     assert record["speed_up_median"] > 0
+    if name == "depthwise":
+        assert record["largest_difference_of_gradients"] < 1e-5
     if name == "labels":
         assert record["largest_difference_of_unaries"] < 1e-4
         assert min(record["equal_y_crf"], record["equal_y_ret"]) > 0.999

@@ -2,9 +2,9 @@
 
 A cosine needs directions and no more. The directions of a picture's features lie close to a space
 of a few dozen dimensions, so their principal coordinates there, in 8 bits, give nearly the same A;
-the lengths, which weigh the features in the mean of Eq. 1, are kept exactly. With 64 coordinates A
-changes by up to .007 where a box leaves an eighth of the picture, and by up to .017 where it leaves
-a strip; with 112 by up to .005 and .008. What is left of the difference is the 8 bits'.
+the lengths, which weigh the features in the mean of Eq. 1, are kept exactly. There are as many
+coordinates as keep A within .01 of the package's, also where a box leaves a strip of the picture;
+a test holds it to that.
 """
 
 import base64
