@@ -4,13 +4,15 @@ Imports are inside the commands, so that `bana --help` answers at once.
 """
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bana.commands.train import add_changes, chosen_profile
 from bana.files.paths import results_dir
 
 TASKS, HEADS = ("object", "classes"), ("linear", "conv")
+RECIPES = ("plain", "imagenet", "crop-321", "all-stages", "wide-aspp", "rate-3")
+RECIPES += ("times-4", "times-16")
 
 
 def add_bench_command(
@@ -19,13 +21,14 @@ def add_bench_command(
     losses: tuple[str, ...],
 ) -> None:
     """Add `bana bench`; arguments as of `bana.commands.train.add_train_command`."""
-    bench = command("bench", _run, "compare many trainings that differ in one thing")
+    bench = command("bench", _losses, "compare many trainings that differ in one thing")
     kinds = bench.add_subparsers(dest="bench", metavar="BENCH", required=True)
     text = "every loss, on frozen features of the box classifier, under several seeds"
     made = add_changes(with_profile(kinds.add_parser("losses", help=text)))
     made.add_argument("--losses", nargs="+", choices=losses, default=losses, metavar="LOSS")
     made.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS, metavar="TASK")
     made.add_argument("--heads", nargs="+", choices=HEADS, default=HEADS, metavar="HEAD")
+    _add_seeds(made)
     _add_common(made, _losses, "bench")
     text = "the noise-aware loss, its lambda and gamma, on labels made worse in steps"
     made = add_changes(with_profile(kinds.add_parser("noise", help=text)))
@@ -38,26 +41,35 @@ def add_bench_command(
         metavar="N",
         help="positions of 4 pixels by which labels spill (default: 0 2 4 8)",
     )
+    _add_seeds(made)
     _add_common(made, _noise, "noise")
+    text = "ways to train a segmenter, each on true masks and on Y_crf, on held-out training images"
+    made = add_changes(with_profile(kinds.add_parser("recipes", help=text)))
+    made.add_argument(
+        "--recipes",
+        nargs="+",
+        choices=RECIPES,
+        default=RECIPES[:-1],
+        metavar="RECIPE",
+        help=f"of {' '.join(RECIPES)} (default: all but the last, which takes a night)",
+    )
+    _add_common(made, _recipes, "recipes")
 
 
-def _add_common(made: argparse.ArgumentParser, function: Callable, name: str) -> None:
-    """Arguments that both benches have."""
-    made.set_defaults(bench_function=function)
+def _add_seeds(made: argparse.ArgumentParser) -> None:
+    """Arguments of the benches that train heads."""
     made.add_argument(
         "--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4], metavar="N", help="(default: 0-4)"
     )
     made.add_argument("--epochs", type=int, default=2, metavar="N", help="(default: 2)")
+
+
+def _add_common(made: argparse.ArgumentParser, function: Callable, name: str) -> None:
+    """Arguments that all benches have."""
+    made.set_defaults(action=function, record=name)
     made.add_argument(
         "--out", type=Path, metavar="FILE", help=f"record (default: results/{name}-PROFILE.json)"
     )
-
-
-def _run(arguments: argparse.Namespace) -> int:
-    seeds = tuple(arguments.seeds)
-    if len(set(seeds)) < len(seeds):
-        raise ValueError(f"--seeds {' '.join(map(str, seeds))}: every seed counts once")
-    return arguments.bench_function(arguments)
 
 
 def _losses(arguments: argparse.Namespace) -> int:
@@ -65,7 +77,7 @@ def _losses(arguments: argparse.Namespace) -> int:
     from bana.experiment.bench import BenchSettings, head_settings
     from bana.experiment.tables import bench_lines
 
-    profile, seeds = chosen_profile(arguments), tuple(arguments.seeds)
+    profile, seeds = chosen_profile(arguments), _seeds(arguments)
     benches = {}
     for task in arguments.tasks:
         for head in arguments.heads:
@@ -74,7 +86,8 @@ def _losses(arguments: argparse.Namespace) -> int:
             )
             benches[f"{task}, {head}"] = benching.loss_bench(profile, settings, arguments.data)
             print(bench_lines(f"{task}, {head}", benches[f"{task}, {head}"]))
-    return _write(arguments, "bench", {"benches": benches})
+    asked = ("losses", "tasks", "heads", "epochs", "seeds")
+    return _write(arguments, asked, {"seeds": seeds, "benches": benches})
 
 
 def _noise(arguments: argparse.Namespace) -> int:
@@ -83,33 +96,53 @@ def _noise(arguments: argparse.Namespace) -> int:
     from bana.experiment.noise import NoiseSettings
     from bana.experiment.tables import noise_lines
 
-    head = head_settings(arguments.head, arguments.epochs)
-    settings = NoiseSettings(head, tuple(arguments.reaches), tuple(arguments.seeds))
+    head, seeds = head_settings(arguments.head, arguments.epochs), _seeds(arguments)
+    settings = NoiseSettings(head, tuple(arguments.reaches), seeds)
     entries = benching.loss_noise_map(chosen_profile(arguments), settings, arguments.data)
     print(noise_lines(entries))
-    return _write(arguments, "noise", {"head": arguments.head, "map": entries})
+    measured = {"seeds": seeds, "head": arguments.head, "map": entries}
+    return _write(arguments, ("head", "reaches", "epochs", "seeds"), measured)
 
 
-def _write(arguments: argparse.Namespace, kind: str, measured: dict) -> int:
+def _recipes(arguments: argparse.Namespace) -> int:
+    from bana.experiment import benching
+    from bana.experiment.tables import recipe_lines
+
+    made = benching.recipe_bench(chosen_profile(arguments), arguments.recipes, arguments.data)
+    print(recipe_lines(made))
+    return _write(arguments, ("recipes",), {"recipes": made})
+
+
+def _seeds(arguments: argparse.Namespace) -> tuple[int, ...]:
+    if len(set(arguments.seeds)) < len(arguments.seeds):
+        raise ValueError(f"--seeds {_words(arguments.seeds)}: every seed counts once")
+    return tuple(arguments.seeds)
+
+
+def _write(arguments: argparse.Namespace, asked: Sequence[str], measured: dict) -> int:
     """Write the record: what was measured, on what, by which command."""
     from bana.evaluation.prediction import fastest_device
     from bana.experiment import recording
     from bana.files.artefacts import source_commit, write_json
     from bana.training.runs import environment
 
-    profile, name = chosen_profile(arguments), {"bench": "losses"}.get(kind, kind)
-    out = arguments.out or results_dir() / f"{kind}-{profile.name}.json"
-    given = f" --epochs {arguments.epochs} --seeds {' '.join(map(str, arguments.seeds))}"
+    profile = chosen_profile(arguments)
+    out = arguments.out or results_dir() / f"{arguments.record}-{profile.name}.json"
+    given = " ".join(f"--{name} {_words(getattr(arguments, name))}" for name in asked)
     write_json(
         out,
         {
-            "command": f"bana bench {name} --profile {profile.name}{given}",
+            "command": f"bana bench {arguments.bench} --profile {profile.name} {given}",
             "commit": source_commit(),
             "environment": environment(fastest_device()),
             **recording.about(profile, arguments.data),
-            "seeds": arguments.seeds,
             **measured,
         },
     )
     print(f"record: {out}")
     return 0
+
+
+def _words(value: object) -> str:
+    several = value if isinstance(value, list | tuple) else [value]
+    return " ".join(map(str, several))

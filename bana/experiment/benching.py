@@ -1,19 +1,25 @@
-"""The benches of losses under a profile: features frozen, kept, and handed to the bench."""
+"""The benches under a profile: features frozen for heads, and whole networks for recipes."""
 
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from bana.data.fingerprint import fingerprint
-from bana.experiment import stages
+from bana.experiment import recipes, recording, stages
 from bana.experiment.bench import BenchSettings, bench
 from bana.experiment.frozen import frozen_images, leading_directions
 from bana.experiment.keeping import key_of
 from bana.experiment.labelling import labelled
 from bana.experiment.noise import NoiseSettings, noise_map
 from bana.experiment.profiles import Profile
-from bana.files.artefacts import load_checkpoint, save_checkpoint
+from bana.experiment.segmenting import trained_segmenter
+from bana.files.artefacts import load_checkpoint, save_checkpoint, weights_hash
 from bana.files.paths import run_dir
 from bana.training.heads import FrozenImage
+from bana.training.machine import THIS_MACHINE
 
 
 def frozen(
@@ -75,3 +81,64 @@ def loss_noise_map(
     images = frozen(profile, root=root)
     keep = run_dir(profile.name) / "bench", images["key"]
     return noise_map(images["train"], images["val"], settings, keep, profile.label_workers)
+
+
+def recipe_bench(
+    profile: Profile, names: Sequence[str], root: str | Path | None = None
+) -> dict[str, dict[str, Any]]:
+    """Networks of several recipes, each trained on true masks and on Y_crf, see `recipes`.
+
+    Args:
+        profile: whose labels and segmenter the recipes change.
+        names: keys of `bana.experiment.recipes.RECIPES`.
+        root: see `bana.experiment.stages.data_root`.
+
+    Returns:
+        {recipe: {"optimisation": iterations, batch and rate; "seconds": of each training; and what
+        `bana.experiment.recipes.compared` returns}}.
+
+    Raises:
+        ValueError: if a recipe is unknown, or there are too few training images.
+    """
+    unknown = [name for name in names if name not in recipes.RECIPES]
+    if unknown:
+        known = ", ".join(recipes.RECIPES)
+        raise ValueError(f"unknown recipe {unknown[0]!r}: use one of {known}")
+    result = {}
+    for name in names:
+        areas, seconds = {}, {}
+        for loss in recipes.LOSSES:
+            areas[loss], seconds[loss] = _recipe_areas(profile, name, loss, root)
+        training = recipes.RECIPES[name](stages.segmenter_settings(profile, "crf", root))
+        result[name] = {"optimisation": asdict(training.optimisation), "seconds": seconds}
+        result[name] |= recipes.compared(areas)
+    return result
+
+
+def _recipe_areas(
+    profile: Profile, recipe: str, loss: str, root: str | Path | None
+) -> tuple[Tensor, float | None]:
+    """What a recipe's network makes of the held-out images, and how long it was trained."""
+    settings = recipes.RECIPES[recipe](stages.segmenter_settings(profile, loss, root))
+    learned, scored = recipes.held_out(stages.dataset(profile, "train", root))
+    settings = replace(settings, strong=settings.strong & frozenset(learned.ids))
+    path = run_dir(profile.name) / "recipes" / f"{recipe}-{loss}.pt"
+    model = trained_segmenter(
+        path,
+        settings,
+        learned,
+        (
+            stages.labels_key(profile, "bap", root),
+            lambda _: stages.labels(profile, "train", "bap", root),
+        ),
+        lambda: stages.classifier(profile, "bap", root).backbone,
+        THIS_MACHINE,
+        profile.loader_workers,
+    )
+    seen = fingerprint(scored, "photograph", "mask")
+    key = key_of(recipes.network_areas, weights_hash(model.state_dict()), seen)
+    kept = load_checkpoint(path.with_suffix(".areas"), key)
+    if kept is None:
+        kept = {"areas": recipes.network_areas(model, scored, profile.image_scale)}
+        save_checkpoint(path.with_suffix(".areas"), key, kept)
+    return kept["areas"], recording.seconds_of(path)

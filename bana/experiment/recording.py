@@ -114,11 +114,16 @@ def record(profile: Profile, root: str | Path | None = None) -> dict[str, Any]:
     result["seconds"] = {
         path.stem if path.suffix == ".pt" else "-".join(path.parts[-4:-1]): round(seconds, 1)
         for path in sorted([*run.glob("*.pt"), *run.glob("labels/*/*/manifest.json")])
-        if (seconds := _seconds(path)) is not None
+        if (seconds := seconds_of(path)) is not None
     }
     return result
 
 
-def _seconds(path: Path) -> float | None:
+def seconds_of(path: Path) -> float | None:
+    """How long a kept training or a folder's labelling took; None where that is not written down.
+
+    Args:
+        path: a network's file, or a manifest.
+    """
     kept = read_json(path) if path.suffix == ".json" else torch.load(path, weights_only=True)
     return kept.get("seconds")

@@ -76,6 +76,21 @@ def bench_lines(title: str, result: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def recipe_lines(recipes: Mapping[str, Any]) -> str:
+    """Recipes of the segmenter: scores on held-out training images, and the lead of true masks.
+
+    Args:
+        recipes: of `bana.experiment.benching.recipe_bench`.
+    """
+    columns = {"truth": "truth %", "crf": "Y_crf %"}
+    rows = {name: recipe["miou"] for name, recipe in recipes.items()}
+    lines = [_table("held-out training images, mIoU by recipe", columns, rows, None)]
+    for name, recipe in recipes.items():
+        ahead, iterations = stated(Difference(**recipe["truth - crf"])), recipe["optimisation"]
+        lines.append(f"  {name:<14}{iterations['iterations']:>6} iterations  truth - crf {ahead}")
+    return "\n".join(lines)
+
+
 def noise_lines(entries: Sequence[Mapping[str, Any]]) -> str:
     """A map of label noise: what each loss brings over cross-entropy and over ignoring ~S.
 

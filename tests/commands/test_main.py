@@ -15,6 +15,7 @@ from bana.course import editions, environment, slides, widget
 from bana.experiment import benching, recording, regime, stages
 from bana.experiment.bench import TASKS
 from bana.experiment.labelling import Crew
+from bana.experiment.recipes import RECIPES
 from bana.networks.classifier import POOLINGS
 from bana.networks.heads import KINDS
 from bana.training.machine import PRECISIONS, Machine
@@ -32,6 +33,7 @@ def test_help_needs_no_torch():
 def test_choices_are_those_of_the_package():
     assert set(commands.LOSSES) == set(LOSSES)
     assert (bench.TASKS, bench.HEADS) == (TASKS, KINDS)
+    assert bench.RECIPES == tuple(RECIPES)
     assert set(commands.VARIANTS) == set(stages.VARIANTS)
     assert set(train.POOLINGS) == set(POOLINGS)
     assert set(train.PRECISIONS) == set(PRECISIONS)
@@ -181,7 +183,10 @@ def test_bench_trains_what_is_asked_and_writes_a_record(monkeypatch, tmp_path, c
     for each in asked:
         assert each.losses == ("crf", "nal") and each.seeds == (3, 4) and each.head.epochs == 5
     record = json.loads(out.read_text())
-    assert record["command"] == "bana bench losses --profile smoke --epochs 5 --seeds 3 4"
+    assert record["command"] == (
+        "bana bench losses --profile smoke --losses crf nal --tasks object --heads conv linear "
+        "--epochs 5 --seeds 3 4"
+    )
     assert record["data"] == "smoke" and record["seeds"] == [3, 4]
     assert set(record["benches"]) == {"object, conv", "object, linear"}
     assert record["benches"]["object, conv"]["miou"]["nal"]["mean"] == 61.25
@@ -214,11 +219,41 @@ def test_bench_noise_maps_what_is_asked(monkeypatch, tmp_path, capsys) -> None:
     assert (settings.reaches, settings.seeds, root) == ((0, 3), (3, 4), tmp_path)
     assert (settings.head.kind, settings.head.epochs) == ("conv", 1)
     record = json.loads(out.read_text())
-    assert record["command"] == "bana bench noise --profile smoke --epochs 1 --seeds 3 4"
+    assert record["command"] == (
+        "bana bench noise --profile smoke --head conv --reaches 0 3 --epochs 1 --seeds 3 4"
+    )
     assert record["map"][0]["recall"] == 61.0 and record["head"] == "conv"
     told = capsys.readouterr().out
     assert "both spilled by 3: 12.5 % of labels in boxes wrong, 20.0 % in ~S" in told
     assert "lambda .1 - ignore" in told and "+0.2 [-0.5, +1.0], not told apart" in told
+
+
+def test_bench_recipes_trains_what_is_asked(monkeypatch, tmp_path, capsys) -> None:
+    asked = []
+
+    def recipe_bench(profile, names, root) -> dict:
+        asked.append((list(names), root))
+        ahead = {"mean": 0.25, "low": -0.5, "high": 1.0}
+        row = {"optimisation": {"iterations": 40, "batch": 8, "learning_rate": 0.001}}
+        row |= {"miou": {"truth": 50.25, "crf": 50.0}, "truth - crf": ahead}
+        row |= {"seconds": {"truth": 61.0, "crf": None}}
+        return dict.fromkeys(names, row)
+
+    monkeypatch.setattr(benching, "recipe_bench", recipe_bench)
+    monkeypatch.setattr(recording, "about", lambda profile, root: {"data": profile.name})
+    out = tmp_path / "recipes.json"
+    words = ["bench", "recipes", "--profile", "smoke", "--out", str(out), "--data", str(tmp_path)]
+    assert main([*words, "--recipes", "plain", "times-4"]) == 0
+    assert main(words) == 0
+    everything = [*bench.RECIPES[:-1]]
+    assert asked == [(["plain", "times-4"], tmp_path), (everything, tmp_path)]
+    record = json.loads(out.read_text())
+    assert (
+        record["command"] == f"bana bench recipes --profile smoke --recipes {' '.join(everything)}"
+    )
+    assert record["recipes"]["plain"]["miou"]["truth"] == 50.25
+    told = capsys.readouterr().out
+    assert "50.2" in told and "+0.2 [-0.5, +1.0], not told apart" in told
 
 
 REGIME = {

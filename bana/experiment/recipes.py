@@ -1,0 +1,93 @@
+"""Recipes of stage 3: what a training must be given before true masks lead pseudo labels.
+
+Where true masks teach a network no more than pseudo labels do, no loss on pseudo labels can show
+anything. Each recipe changes one thing in the training of the segmenter, for true masks and for
+Y_crf alike. Both are scored on training images that are held out, so that a recipe can be chosen
+here without a look at the images on which it is reported.
+"""
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from bana.data.voc import VocDataset, read_image
+from bana.evaluation.prediction import SINGLE, label_maps
+from bana.evaluation.verdicts import class_areas, mean_iou, paired_difference
+from bana.experiment.segmenting import SegmenterSettings
+from bana.networks.segmenter import Segmenter
+
+LOSSES = ("truth", "crf")
+
+
+def _longer(settings: SegmenterSettings, times: int) -> SegmenterSettings:
+    iterations = times * settings.optimisation.iterations
+    return replace(settings, optimisation=replace(settings.optimisation, iterations=iterations))
+
+
+def _rate(settings: SegmenterSettings, times: float) -> SegmenterSettings:
+    rate = times * settings.optimisation.learning_rate
+    return replace(settings, optimisation=replace(settings.optimisation, learning_rate=rate))
+
+
+RECIPES: dict[str, Callable[[SegmenterSettings], SegmenterSettings]] = {
+    "plain": lambda settings: settings,
+    "imagenet": lambda settings: replace(settings, from_classifier=False),
+    "crop-321": lambda settings: replace(settings, crops=replace(settings.crops, crop=321)),
+    "all-stages": lambda settings: replace(
+        settings, backbone=replace(settings.backbone, frozen_stages=0)
+    ),
+    "wide-aspp": lambda settings: replace(settings, neck="aspp"),
+    "rate-3": lambda settings: _rate(settings, 3),
+    "times-4": lambda settings: _longer(settings, 4),
+    "times-16": lambda settings: _longer(settings, 16),
+}
+
+
+def held_out(data: VocDataset) -> tuple[VocDataset, VocDataset]:
+    """Training images to learn from, and every fifth, to be scored.
+
+    Raises:
+        ValueError: if there are fewer than five.
+    """
+    if len(data) < 5:
+        raise ValueError(f"{len(data)} training images: of fewer than five none can be held out")
+    learned, scored = copy.copy(data), copy.copy(data)
+    scored.ids = data.ids[::5]
+    learned.ids = [name for number, name in enumerate(data.ids) if number % 5]
+    return learned, scored
+
+
+def network_areas(model: Segmenter, data: VocDataset, image_scale: float = 1.0) -> Tensor:
+    """Areas of a network's prediction at a single scale, int64 [N, L + 1, 2], see `class_areas`.
+
+    Args:
+        model: in evaluation mode.
+        data: images with masks.
+        image_scale: the constant enlargement that the model was trained with.
+    """
+    images = ((name, read_image(data.image_path(name))) for name in data.ids)
+    maps = label_maps(model, images, {"single": SINGLE}, None, image_scale)
+    progress = tqdm(maps, desc="score network", total=len(data), unit="image", leave=False)
+    areas = [
+        class_areas(made["single"], data.mask(name), len(data.classes)) for name, made in progress
+    ]
+    return torch.stack(areas)
+
+
+def compared(areas: Mapping[str, Tensor]) -> dict[str, object]:
+    """mIoU of true masks and of Y_crf, and by how much the first lead.
+
+    Args:
+        areas: of `network_areas`, by loss.
+
+    Returns:
+        "miou": {loss: percent}; "truth - crf": {"mean", "low", "high"} in points, see
+        `paired_difference`; the interval knows of the images, not of the training's chance.
+    """
+    ahead = paired_difference(areas["truth"][None], areas["crf"][None])
+    scores = {loss: float(mean_iou(each.sum(0))) for loss, each in areas.items()}
+    return {"miou": scores, "truth - crf": ahead._asdict()}

@@ -1,0 +1,121 @@
+"""The bench of recipes: what each changes, what it learns from and what it is scored on."""
+
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+import torch
+from tiny import be_quick, make_profile
+
+from bana.data.voc import read_image
+from bana.evaluation.prediction import predict
+from bana.evaluation.verdicts import class_areas, mean_iou, paired_difference
+from bana.experiment import benching, recipes, stages
+from bana.experiment.profiles import Profile
+from bana.experiment.segmenting import trained_segmenter
+
+
+@pytest.fixture
+def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Profile:
+    monkeypatch.setenv("BANA_RUNS", str(tmp_path))
+    be_quick(monkeypatch)
+    return make_profile(train_limit=7)
+
+
+def test_every_fifth_training_image_is_held_out(profile: Profile) -> None:
+    data = stages.dataset(profile, "train")
+    before = list(data.ids)
+    learned, scored = recipes.held_out(data)
+    assert scored.ids == [before[0], before[5]]
+    assert learned.ids == [*before[1:5], before[6]] and data.ids == before
+    data.ids = before[:4]
+    with pytest.raises(ValueError, match="4 training images"):
+        recipes.held_out(data)
+
+
+CHANGES = {
+    "plain": {},
+    "imagenet": {"from_classifier": False},
+    "crop-321": {"crops.crop": 321},
+    "all-stages": {"backbone.frozen_stages": 0},
+    "wide-aspp": {"neck": "aspp"},
+    "rate-3": {"optimisation.learning_rate": 3e-3},
+    "times-4": {"optimisation.iterations": 1600},
+    "times-16": {"optimisation.iterations": 6400},
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_recipe_changes_one_thing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from bana.experiment.profiles import get_profile
+
+    monkeypatch.setattr(stages, "strong_ids", lambda *given: frozenset())
+    given = stages.segmenter_settings(get_profile("voc-mini"), "crf", None)
+    before, after = (_flat(asdict(each)) for each in (given, recipes.RECIPES[name](given)))
+    assert {key: value for key, value in after.items() if before[key] != value} == CHANGES[name]
+    assert set(CHANGES) == set(recipes.RECIPES)
+
+
+def _flat(values: dict, prefix: str = "") -> dict:
+    result = {}
+    for key, value in values.items():
+        result |= _flat(value, f"{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return result
+
+
+def test_both_labels_are_learned_apart_from_what_is_scored(
+    profile: Profile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def spy(path, settings, data, *rest):
+        seen.append((path.stem, settings, list(data.ids)))
+        return trained_segmenter(path, settings, data, *rest)
+
+    monkeypatch.setattr(benching, "trained_segmenter", spy)
+    result = benching.recipe_bench(profile, ["plain", "rate-3"])
+    learned, scored = recipes.held_out(stages.dataset(profile, "train"))
+    assert [name for name, *_ in seen] == ["plain-truth", "plain-crf", "rate-3-truth", "rate-3-crf"]
+    for name, settings, ids in seen:
+        assert ids == learned.ids and settings.loss == name.rsplit("-", 1)[1]
+        assert settings.strong == (frozenset(learned.ids) if "truth" in name else frozenset())
+    assert result["rate-3"]["optimisation"]["learning_rate"] == pytest.approx(3e-2)
+
+    areas = {}
+    for name, settings, _ in seen[:2]:
+        model = trained_segmenter(
+            Path(stages.run_dir(profile.name)) / "recipes" / f"{name}.pt",
+            settings,
+            learned,
+            (stages.labels_key(profile, "bap", None), lambda _: pytest.fail("is kept")),
+            lambda: pytest.fail("is kept"),
+            benching.THIS_MACHINE,
+        )
+        areas[settings.loss] = torch.stack(
+            [
+                class_areas(
+                    predict(model, read_image(scored.image_path(n))).argmax(0).byte(),
+                    scored.mask(n),
+                    len(scored.classes),
+                )
+                for n in scored.ids
+            ]
+        )
+    for loss, each in areas.items():
+        assert result["plain"]["miou"][loss] == pytest.approx(float(mean_iou(each.sum(0))))
+    ahead = paired_difference(areas["truth"][None], areas["crf"][None])
+    assert result["plain"]["truth - crf"] == pytest.approx(ahead._asdict())
+    assert result["plain"]["seconds"]["truth"] > 0
+
+
+def test_a_second_call_trains_and_scores_nothing(
+    profile: Profile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = benching.recipe_bench(profile, ["plain"])
+    monkeypatch.setattr(recipes, "label_maps", lambda *given: pytest.fail("scored again"))
+    assert benching.recipe_bench(profile, ["plain"]) == first
+
+
+def test_an_unknown_recipe_is_named(profile: Profile) -> None:
+    with pytest.raises(ValueError, match="unknown recipe 'night': use one of plain, imagenet"):
+        benching.recipe_bench(replace(profile, train_limit=5), ["night"])
