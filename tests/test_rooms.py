@@ -41,6 +41,10 @@ TESTED_ELSEWHERE = {
     "data/sample/paint": ("data/sample/test_make.py", "the scenes are what is promised"),
     "data/sample/scene": ("data/sample/test_make.py", "the scenes are what is promised"),
     "data/voc_files": ("data/test_voc.py", "a data set reads them"),
+    "course/widget/pages": (
+        "course/widget/test_playground.py",
+        "a page and its frame, as both widgets have them",
+    ),
     "experiment/benching": ("experiment/test_bench.py", "the bench from its data to its record"),
     "experiment/classifying": ("experiment/test_stages.py", "a stage from its data to its file"),
     "experiment/recording": ("experiment/test_stages.py", "a record of all stages"),

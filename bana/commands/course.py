@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 EDITIONS = ("student", "instructor", "slides")
+PAGES = ("box", "noise")
 
 
 def add_course_commands(command: Callable[..., argparse.ArgumentParser]) -> None:
@@ -22,7 +23,13 @@ def add_course_commands(command: Callable[..., argparse.ArgumentParser]) -> None
     )
     build.add_argument("--edition", choices=EDITIONS, help="this one alone (default: all)")
     build.set_defaults(course_function=_build)
-    page = actions.add_parser("playground", help="one page in which a box can be dragged")
+    page = actions.add_parser("playground", help="one page to touch, without kernel or network")
+    page.add_argument(
+        "--about",
+        choices=PAGES,
+        default="box",
+        help="drag a box (notebook 02), or turn label noise up (06); (default: box)",
+    )
     page.add_argument(
         "--out",
         type=Path,
@@ -38,9 +45,10 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _playground(arguments: argparse.Namespace) -> int:
-    from bana.course.widget import write_playground
+    from bana.course.widget import write_noise_page, write_playground
 
-    print(write_playground(arguments.out))
+    write = write_playground if arguments.about == "box" else write_noise_page
+    print(write(arguments.out))
     return 0
 
 

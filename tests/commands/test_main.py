@@ -331,7 +331,10 @@ def test_course_build_makes_all_editions(tmp_path, monkeypatch, capsys) -> None:
     assert made == [str(tmp_path / edition) for edition in EDITIONS]
 
 
-def test_course_playground_writes_one_page_and_says_where(tmp_path, monkeypatch, capsys) -> None:
-    monkeypatch.setattr(widget, "write_playground", lambda path: path)
-    assert main(["course", "playground", "--out", str(tmp_path / "page.html")]) == 0
-    assert capsys.readouterr().out == f"{tmp_path / 'page.html'}\n"
+def test_course_playground_writes_the_page_that_is_asked(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(widget, "write_playground", lambda path: ("box", path))
+    monkeypatch.setattr(widget, "write_noise_page", lambda path: ("noise", path))
+    words = ["course", "playground", "--out", str(tmp_path / "page.html")]
+    for more, page in (([], "box"), (["--about", "noise"], "noise"), (["--about", "box"], "box")):
+        assert main([*words, *more]) == 0
+        assert capsys.readouterr().out == f"{(page, tmp_path / 'page.html')}\n"

@@ -1,43 +1,36 @@
-"""The widget as a page of its own and in a notebook: nothing is fetched, no kernel is needed."""
+"""The widget of notebook 02: a box to drag, and background-aware pooling that follows it."""
 
-import html
-import io
-import json
-import re
 from collections.abc import Sequence
 from pathlib import Path
-from string import Template
 from typing import Any
 
 import matplotlib
-import numpy as np
 import torch
-from IPython.display import HTML, display
 from matplotlib.figure import Figure
 
 from bana.bap import background_attention, background_queries
 from bana.course import plotting
-from bana.course.widget.pictures import (
-    COMPONENTS,
-    JPEG_QUALITY,
-    Picture,
-    base64_of,
-    described,
-    features_of,
-    pictures,
-)
+from bana.course.widget.pages import colours, filled, joined, jpeg_of, show_page, write_page
+from bana.course.widget.pictures import COMPONENTS, Picture, described, features_of, pictures
 from bana.data.boxes import background_mask
 from bana.experiment.pretrained import Pretrained, load_pretrained
-from bana.files.artefacts import write_whole
 from bana.interpolation import bilinear
 from bana.networks.backbones import background_at_cells
 
-FOLDER = Path(__file__).resolve().parent
 TITLE = "What is background? Draw a box"
 STILL = (
     "{picture}, with a box. Beside it four maps: M, bright outside the box; the attention A, "
     "bright in the box on what looks like the background outside; the weight 1 - A, its opposite; "
     "and a mask of what has a low A"
+)
+LEAD = (
+    "All that lies outside the box is background. Each place in the box is compared with it: where "
+    "it looks alike, <i>A</i> is high and the place counts little in the average of the box."
+)
+NOTE = (
+    "The features are of the classifier that comes with the package: {components} principal "
+    "components of {channels}, in 8 bits. <i>A</i> differs from the package's by less than .01. "
+    "The mask is the plainest there is; the course makes better ones with a CRF."
 )
 GRID, THRESHOLD = 4, 0.4
 
@@ -51,8 +44,7 @@ def write_playground(path: Path | str) -> Path:
     Returns:
         The path.
     """
-    text = page()
-    return write_whole(Path(path), lambda file: file.write_text(text, "utf-8", newline="\n"))
+    return write_page(path, page())
 
 
 def show(name: str = "motorbike") -> None:
@@ -64,10 +56,7 @@ def show(name: str = "motorbike") -> None:
     Raises:
         ValueError: if there is no picture of that name.
     """
-    source = html.escape(page([name]))
-    title = f'title="{html.escape(TITLE)}"'
-    frame = f'<iframe srcdoc="{source}" {title} style="border: 0; height: 900px; width: 100%">'
-    display(HTML(f"<div>{frame}</iframe></div>"))
+    show_page(TITLE, page([name]))
 
 
 def page(names: Sequence[str] = ()) -> str:
@@ -81,26 +70,24 @@ def page(names: Sequence[str] = ()) -> str:
     """
     shown = chosen(names)
     model = load_pretrained()
-    return Template(_text("page.html")).substitute(
+    channels = f"{model.classifier.backbone.channels:,}"
+    return filled(
         title=TITLE,
-        style=style(),
+        lead=LEAD,
+        note=NOTE.format(components=COMPONENTS, channels=channels),
         script=script(),
-        # A "<" could end the element.
-        values=json.dumps(values(model, shown), separators=(",", ":")).replace("<", "\\u003c"),
-        components=COMPONENTS,
-        channels=f"{model.classifier.backbone.channels:,}",
-        still=base64_of(_still(shown[0], model)),
-        alt=html.escape(STILL.format(picture=shown[0].alt)),
+        values=values(model, shown),
+        still=_still(shown[0], model),
+        alt=STILL.format(picture=shown[0].alt),
     )
 
 
 def values(model: Pretrained, some: Sequence[Picture]) -> dict[str, Any]:
     """What the widget's model holds at first, as plain values."""
     shown = [described(picture, model) for picture in some]
-    colours = matplotlib.colormaps["cividis"](np.arange(256), bytes=True)[:, :3]
     return {
         "pictures": shown,
-        "colours": base64_of(colours.tobytes()),
+        "colours": colours(),
         "picture": 0,
         "box": shown[0]["box"],
         "grid": GRID,
@@ -109,20 +96,8 @@ def values(model: Pretrained, some: Sequence[Picture]) -> dict[str, Any]:
 
 
 def script() -> str:
-    """Both modules of JavaScript as one, which imports nothing."""
-    alone = re.sub(
-        r'^import \{[^}]*\} from "\./bap\.js";\n', "", _text("playground.js"), flags=re.M
-    )
-    return _text("bap.js") + alone
-
-
-def style() -> str:
-    """What the widget looks like, as CSS."""
-    return _text("playground.css")
-
-
-def _text(name: str) -> str:
-    return (FOLDER / name).read_text(encoding="utf-8")
+    """The widget's JavaScript."""
+    return joined("bap.js", "playground.js")
 
 
 def chosen(names: Sequence[str]) -> list[Picture]:
@@ -154,6 +129,4 @@ def _still(picture: Picture, model: Pretrained) -> bytes:
         kept = plotting.cut_out(picture.image, attention < THRESHOLD)
         plotting.show_image(axes[3], kept, f"mask: A below {THRESHOLD}")
         axes[3].set_anchor("C")  # as the maps beside it
-        buffer = io.BytesIO()
-        fig.savefig(buffer, format="jpeg", pil_kwargs={"quality": JPEG_QUALITY})
-    return buffer.getvalue()
+        return jpeg_of(fig)

@@ -15,7 +15,7 @@ import torch
 from browser import Tab
 
 from bana.bap import background_attention, background_queries
-from bana.course.widget import playground, show
+from bana.course.widget import pages, playground, show
 
 Javascript = Callable[[str], Any]
 
@@ -280,7 +280,7 @@ def test_keys_reach_everything_and_the_numbers_are_told(page: Tab) -> None:
 
 def test_a_notebook_shows_one_picture_in_a_frame(tab: Tab, tmp_path: Path, monkeypatch) -> None:
     displayed = []
-    monkeypatch.setattr(playground, "display", displayed.append)
+    monkeypatch.setattr(pages, "display", displayed.append)
     show("cat")
     notebook = tmp_path / "notebook.html"
     notebook.write_text(displayed[0].data, encoding="utf-8")
