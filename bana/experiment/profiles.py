@@ -144,6 +144,7 @@ PROFILES = {
             loader_workers=1,
             unary=LIGHT_UNARY,
             from_classifier=True,
+            losses=("crf", "nal", "truth"),
             classifier=Optimisation(iterations=500, batch=8, learning_rate=2e-3),
             segmentation=Optimisation(iterations=400, batch=8, learning_rate=1e-3),
         ),
