@@ -92,14 +92,15 @@ def extract(
     maps: Mapping[str, dict[str, Any]],
     again: Mapping[str, list[dict[str, Any]]] | None = None,
 ) -> str:
-    """The results as the README tells them: one table, and a sentence for each question."""
+    """The results as the README tells them: one table, and what it does not tell."""
     shown = {name: records[name] for name in PROFILES if name in records}
     rows = [[LABELS[key], *(_label(n, key, shown, regimes) for n in shown)] for key in SHORT]
     for key in ("crf", "nal", "truth"):
         cells = [_value(r, "segmentation_val", key, "single", "miou") for r in shown.values()]
         rows.append([f"network, {LOSSES[key]}", *cells])
-    table = _table(["mIoU %, validation images", *(f"`{name}`" for name in shown)], rows)
-    parts = [table, _questions(list(shown), regimes, benches, maps), _room(shown, benches)]
+    rows += _questions(list(shown), regimes, benches, maps)
+    table = _table(["mIoU in %, differences in points", *(f"`{name}`" for name in shown)], rows)
+    parts = [table, _room(shown, benches)]
     return "\n\n".join(part for part in [*parts, _trust(benches, again or {})] if part)
 
 
@@ -119,8 +120,8 @@ def _questions(
     regimes: Mapping[str, dict[str, Any]],
     benches: Mapping[str, dict[str, Any]],
     maps: Mapping[str, dict[str, Any]],
-) -> str:
-    """The course's questions, answered on each data set: a table."""
+) -> list[list[str]]:
+    """The course's questions, answered on each data set: rows of a table."""
     rows = {
         "labels: BAP over GAP": lambda n: _of_card(regimes.get(n), ("bap", "gap")),
         "labels: GAP over the filled box with a CRF": lambda n: _of_card(
@@ -143,8 +144,7 @@ def _questions(
             rows[f"heads, {what}: {name} over cross-entropy"] = lambda n, place=(noise, key): (
                 _of_map(maps.get(n), *place)
             )
-    header = ["points of mIoU, 95 % intervals", *(f"`{name}`" for name in names)]
-    return _table(header, [[text, *map(row, names)] for text, row in rows.items()])
+    return [[text, *map(row, names)] for text, row in rows.items()]
 
 
 def _of_card(card: dict[str, Any] | None, pair: tuple[str, str]) -> str:
