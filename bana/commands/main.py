@@ -4,6 +4,9 @@ Imports are inside the commands, so that `bana --help` answers at once.
 """
 
 import argparse
+import atexit
+import importlib
+import multiprocessing
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -173,10 +176,35 @@ def main(arguments: list[str] | None = None) -> int:
         wrong input, which is told in one line, 143 or 130 when a training was asked to stop.
     """
     parsed = _parser().parse_args(arguments)
+    importlib.import_module("multiprocessing.util")  # whose own farewell must come after ours
+    atexit.register(_end_workers)
     try:
         return parsed.action(parsed)
-    except (ValueError, OSError, FloatingPointError) as error:
-        if parsed.debug:
+    except Exception as error:
+        code = _exit_code(error)
+        if parsed.debug or code is None:
             raise
         print(f"bana: {error}", file=sys.stderr)
+        return code
+
+
+def _exit_code(error: Exception) -> int | None:
+    """What a command ends with after an error that one line tells; None after a fault of ours.
+
+    `bana.training.runs.Interrupted` brings its code; to import it here would be to import torch.
+    """
+    if isinstance(error, ValueError | OSError | FloatingPointError):
         return 2
+    return getattr(error, "exit_code", None)
+
+
+def _end_workers() -> None:
+    """End the workers of loaders that an error has left behind.
+
+    They leave SIGTERM to this process, see
+    `bana.training.engine.leave_signals_to_the_main_process`, and Python would send them no other
+    signal before it waits for them.
+    """
+    for process in multiprocessing.active_children():
+        if process.daemon:
+            process.kill()

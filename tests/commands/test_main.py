@@ -19,6 +19,7 @@ from bana.experiment.recipes import RECIPES
 from bana.networks.classifier import POOLINGS
 from bana.networks.heads import KINDS
 from bana.training.machine import PRECISIONS, Machine
+from bana.training.runs import Interrupted
 from bana.training.segmentation import LOSSES
 
 
@@ -338,3 +339,57 @@ def test_course_playground_writes_the_page_that_is_asked(tmp_path, monkeypatch, 
     for more, page in (([], "box"), (["--about", "noise"], "noise"), (["--about", "box"], "box")):
         assert main([*words, *more]) == 0
         assert capsys.readouterr().out == f"{(page, tmp_path / 'page.html')}\n"
+
+
+@pytest.mark.parametrize(("number", "code"), [(15, 143), (2, 130)], ids=["SIGTERM", "SIGINT"])
+def test_every_command_tells_in_one_line_that_a_training_was_stopped(
+    monkeypatch, capsys, number: int, code: int
+) -> None:
+    def record(*given):
+        raise Interrupted(number, "stopped after iteration 3 of 9; run again to go on")
+
+    monkeypatch.setattr(recording, "record", record)
+    assert main(["evaluate", "--profile", "smoke"]) == code
+    told = capsys.readouterr().err
+    assert told == "bana: stopped after iteration 3 of 9; run again to go on\n"
+    with pytest.raises(Interrupted):
+        main(["--debug", "evaluate", "--profile", "smoke"])
+
+
+def test_a_fault_of_ours_is_raised(monkeypatch) -> None:
+    def record(*given):
+        raise KeyError("ours")
+
+    monkeypatch.setattr(recording, "record", record)
+    with pytest.raises(KeyError):
+        main(["evaluate", "--profile", "smoke"])
+
+
+LEFT_BEHIND = """
+import multiprocessing, signal, sys, time
+from bana.commands import main as commands
+
+def worker(ready):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    ready.set()
+    time.sleep(600)
+
+def check(arguments):
+    ready = multiprocessing.Event()
+    multiprocessing.Process(target=worker, args=(ready,), daemon=True).start()
+    ready.wait()
+    raise KeyError("a fault")
+
+if __name__ == "__main__":
+    multiprocessing.set_start_method("fork")
+    commands._check = check
+    sys.exit(commands.main(["check"]))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no fork, and no SIGTERM to ignore")
+def test_an_error_does_not_wait_for_workers_that_ignore_signals(tmp_path) -> None:
+    script = tmp_path / "left_behind.py"
+    script.write_text(LEFT_BEHIND)
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1 and "KeyError: 'a fault'" in done.stderr
