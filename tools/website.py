@@ -1,0 +1,321 @@
+"""Makes the site: course, documents, figures and API as pages that load nothing from elsewhere.
+
+Copies what the pages are made of to `build/site-source`, keeping paths, so that a link that works
+in the repository works in the site; adds the pages that follow from the repository (list of
+exercises, gallery, API); and lets Sphinx make `build/site` of it, by `docs/site/conf.py`. No
+notebook is executed. A warning, such as a link that leads nowhere, is an error.
+"""
+
+import hashlib
+import json
+import re
+import shutil
+import sys
+import tomllib
+from base64 import b64decode
+from collections.abc import Iterator
+from pathlib import Path
+from string import Template
+from typing import Any
+
+REPO = Path(__file__).resolve().parents[1]
+SETTINGS = REPO / "docs" / "site"
+SOURCE, SITE = REPO / "build" / "site-source", REPO / "build" / "site"
+# What is copied: pages, and what pages show or link to.
+COPIED = (
+    "*.md",
+    "LICENSE",
+    "CITATION.cff",
+    "docs/*.md",
+    "docs/*.png",
+    "notebooks/*.ipynb",
+    "figures/*",
+    "results/*.json",
+    "bana/pretrained/*.md",
+    "bana/pretrained/*.json",
+)
+FACE = "bana"
+# The paper's modules, with the four rooms' modules that its equations need.
+PAPER = (
+    "bap",
+    "cam",
+    "labels",
+    "losses",
+    "interpolation",
+    "baselines",
+    "crf.dense",
+    "data.boxes",
+    "networks.classifier",
+    "networks.segmenter",
+)
+TITLE = re.compile(r"^# (.+)$", re.MULTILINE)
+MINUTES = re.compile(r"\*\*Minutes:?\*\*:?\s+read (\d+), exercises (\d+)")
+EXERCISE = re.compile(
+    r"^### (Exercise \d\d-\d\. .+)\n\n\*Minutes: (\d+)\. Difficulty: (\d) of 3\.\*", re.MULTILINE
+)
+NOTED = "application/vnd.bana.measured+json"
+SECTION = re.compile(r"^(Args|Returns|Raises|Yields|Attributes):$")
+
+
+def repository(pyproject: Path = REPO / "pyproject.toml") -> str:
+    """Address of the public repository, `project.urls.Repository`; empty while none is set."""
+    project = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]
+    return project.get("urls", {}).get("Repository", "").rstrip("/")
+
+
+def links(address: str) -> str:
+    """The start page's links to the repository, its checks, Binder and Colab; empty without one."""
+    if not address:
+        return ""
+    owner, folder = address.split("/")[-2:]
+    template = Template((SETTINGS / "links.md").read_text(encoding="utf-8"))
+    return template.substitute(address=address, name=f"{owner}/{folder}", folder=folder)
+
+
+def theme_options(address: str) -> dict[str, Any]:
+    """Options of the theme: buttons that lead to the repository exist where it has an address."""
+    options: dict[str, Any] = {
+        "show_navbar_depth": 1,
+        "use_fullscreen_button": False,
+        "logo": {"text": "From boxes to segmentation"},
+        "pygments_light_style": "a11y-high-contrast-light",
+        "pygments_dark_style": "a11y-high-contrast-dark",
+    }
+    if address:
+        options |= {
+            "repository_url": address,
+            "repository_branch": "main",
+            "use_repository_button": True,
+            "launch_buttons": {
+                "binderhub_url": "https://mybinder.org",
+                "colab_url": "https://colab.research.google.com",
+                "notebook_interface": "jupyterlab",
+            },
+        }
+    return options
+
+
+def alternative_texts(source: Path) -> dict[str, str]:
+    """Texts for readers who cannot see the pictures: SHA-256 of an output picture -> its text."""
+    texts = {}
+    for path in sorted(source.glob("notebooks/*.ipynb")):
+        for cell in _cells(path):
+            for output in cell.get("outputs", []):
+                for kind, about in output.get("metadata", {}).items():
+                    if kind.startswith("image/") and "alt" in about:
+                        picture = b64decode("".join(output["data"][kind]))
+                        texts[hashlib.sha256(picture).hexdigest()] = about["alt"]
+    return texts
+
+
+def restructured(lines: list[str]) -> list[str]:
+    """A docstring of ours, plain text with names in backticks, as napoleon and Sphinx take it.
+
+    Bars stand for lengths, and a line may consist of a letter and a point: neither is markup. What
+    is returned is text, and no type before a colon. What a field of a tuple is called says enough.
+    """
+    made: list[str] = []
+    section = ""
+    for line in lines:
+        found = SECTION.match(line)
+        section = found[1] if found else section if line.startswith(" ") or not line else ""
+        parts = line.split("`")
+        parts[::2] = [re.sub(r"([|*])", r"\\\1", part) for part in parts[::2]]
+        line = "`".join(parts)
+        line = re.sub(r"^(\s+[\w, ]+: )(\w)\.", r"\1\2\\.", line)
+        if line.startswith("Alias for field number"):
+            continue
+        if section == "Returns":
+            line = ":returns:" if found else line
+        made.append(line)
+    return made
+
+
+def stage(source: Path, address: str) -> None:
+    """Copy and write the pages.
+
+    Args:
+        source: the folder to fill; what is in it is removed.
+        address: of the repository, or empty.
+    """
+    from bana.course.slides import MATHJAX, copy_assets
+    from bana.course.widget import write_playground
+
+    shutil.rmtree(source, ignore_errors=True)
+    for pattern in COPIED:
+        for path in sorted(REPO.glob(pattern)):
+            target = source / path.relative_to(REPO)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
+    for path in source.glob("notebooks/*.ipynb"):
+        path.write_text(as_read(path.read_text(encoding="utf-8")), encoding="utf-8")
+    pages = {
+        "index.md": start_page(address),
+        "touch.md": (SETTINGS / "touch.md").read_text(encoding="utf-8"),
+        "all-exercises.md": exercises_page(),
+        "gallery.md": gallery_page(),
+        **api_pages(),
+    }
+    for name, text in pages.items():
+        (source / name).parent.mkdir(exist_ok=True)
+        (source / name).write_text(text, encoding="utf-8")
+    copy_assets(source / "assets", (MATHJAX,))
+    write_playground(source / "playground.html")
+
+
+def as_read(text: str) -> str:
+    """A notebook as its page shows it: code that only draws is folded, notes of numbers are gone.
+
+    The slides leave that code out; a reader may open it. `note(...)` leaves outputs that no
+    front end shows, and that the tests of claims alone read.
+    """
+    notebook = json.loads(text)
+    for cell in notebook["cells"]:
+        tags = cell["metadata"].get("tags", [])
+        cell["metadata"]["tags"] = ["hide-input" if tag == "remove-input" else tag for tag in tags]
+        if "outputs" in cell:
+            cell["outputs"] = [o for o in cell["outputs"] if NOTED not in o.get("data", {})]
+    return json.dumps(notebook, ensure_ascii=False)
+
+
+def start_page(address: str) -> str:
+    """The first page: what the README begins with, the notebooks, and where everything is."""
+    rows = ["| notebook | minutes: read, exercises |", "| --- | --- |"]
+    course = []
+    for path in _notebooks():
+        text = _text(path)
+        read, exercises = _found(MINUTES, text, path).groups()
+        place = f"notebooks/{path.name}"
+        rows.append(f"| [{_found(TITLE, text, path)[1]}]({place}) | {read}, {exercises} |")
+        course.append(place)
+    template = Template((SETTINGS / "index.md").read_text(encoding="utf-8"))
+    return template.substitute(
+        links=links(address), notebooks="\n".join(rows), course="\n".join(course)
+    )
+
+
+def exercises_page() -> str:
+    """A list of all exercises, each with a link to its place in its notebook."""
+    made = [
+        "# Exercises",
+        "Each asks for a function. Its notebook has the stub, a `check` that tries your answer and "
+        "gives a hint, and the solution in a fold. What is often got wrong, and the points, are "
+        "among the [notes for teachers](docs/exercises.md).",
+    ]
+    for path in _notebooks():
+        text = _text(path)
+        rows = ["| exercise | minutes | difficulty, of 3 |", "| --- | ---: | ---: |"]
+        for title, minutes, difficulty in EXERCISE.findall(text):
+            link = f"notebooks/{path.name}#{anchor(title)}"
+            rows.append(f"| [{title.removeprefix('Exercise ')}]({link}) | {minutes} | {difficulty} |")
+        made += [f"## {_found(TITLE, text, path)[1]}", "\n".join(rows)]
+    return "\n\n".join(made) + "\n"
+
+
+def anchor(heading: str) -> str:
+    """The name that MyST gives to a heading; formulas are left out."""
+    heading = re.sub(r"\$[^$]*\$", "", heading)
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def gallery_page() -> str:
+    """Every kept figure with its text, what it was made with, and the file to print."""
+    made = [
+        "# Gallery",
+        "Figures of the course as `bana run` writes them, all from one run of one profile. The "
+        "vector files are for print.",
+    ]
+    for path in sorted((REPO / "figures").glob("*.json")):
+        about = json.loads(path.read_text(encoding="utf-8"))
+        name = path.stem
+        heading = (name[0].upper() + name[1:]).replace("_", " ")
+        made += [
+            f"## {heading.replace('Y crf and y ret', '$Y_{crf}$ and $Y_{ret}$')}",
+            f"![{about['alt']}](figures/{name}.png)",
+            f"<details><summary>In words</summary>\n\n{about['alt']}\n\n</details>",
+            f"Made by `{about['command']}`, profile `{about['profile']}`, commit "
+            f"{about['commit']}. [SVG](figures/{name}.svg), [its note](figures/{name}.json)",
+        ]
+    return "\n\n".join(made) + "\n"
+
+
+def api_pages() -> dict[str, str]:
+    """Pages of the reference: the face of the package, and a page for each module behind it."""
+    import bana
+
+    others = sorted(set(bana.HOMES.values()) - set(PAPER))
+    face = ["| name | home | what it is |", "| --- | --- | --- |"]
+    for name, home in bana.HOMES.items():
+        about = (getattr(bana, name).__doc__ or "").strip().splitlines()[0]
+        entry = f"{FACE}.{home}.{name}"
+        face.append(f"| {{py:obj}}`{name} <{entry}>` | [{home}]({home}.md) | {about} |")
+    pages = {"api/index.md": _reference("\n".join(face), others)}
+    for module in (*PAPER, *others):
+        pages[f"api/{module}.md"] = (
+            f"# {FACE}.{module}\n\n```{{eval-rst}}\n.. automodule:: {FACE}.{module}\n"
+            "   :members:\n```\n"
+        )
+    return pages
+
+
+def _reference(face: str, others: list[str]) -> str:
+    lists = [
+        f"```{{toctree}}\n:caption: {caption}\n:maxdepth: 1\n\n" + "\n".join(modules) + "\n```"
+        for caption, modules in (("The paper", PAPER), ("Around it", others))
+    ]
+    return "\n\n".join(
+        [
+            "# Reference",
+            "Tensors have their shapes in the signature: `Float[Tensor, 'N D h w']` is a tensor of "
+            "floats with four axes, `N` images of `D` channels and `h` by `w` cells; a letter that "
+            "occurs twice stands for one length. Equations are the paper's. What is not here has "
+            "its docstring: `help(bana.evaluation.miou)`.",
+            *lists,
+            "## What `import bana` offers",
+            face,
+        ]
+    ) + "\n"
+
+
+def _notebooks() -> list[Path]:
+    return sorted((REPO / "notebooks").glob("*.ipynb"))
+
+
+def _cells(path: Path) -> Iterator[dict[str, Any]]:
+    yield from json.loads(path.read_text(encoding="utf-8"))["cells"]
+
+
+def _text(path: Path) -> str:
+    cells = (cell for cell in _cells(path) if cell["cell_type"] == "markdown")
+    return "\n\n".join("".join(cell["source"]) for cell in cells)
+
+
+def _found(pattern: re.Pattern[str], text: str, path: Path) -> re.Match[str]:
+    found = pattern.search(text)
+    if found is None:
+        raise SystemExit(f"{path.name}: nothing fits {pattern.pattern!r}, which the site needs")
+    return found
+
+
+def build(source: Path = SOURCE, site: Path = SITE) -> int:
+    """Make the site; returns 0, or another number where Sphinx warned of something."""
+    from sphinx.cmd.build import main as sphinx
+
+    stage(source, repository())
+    shutil.rmtree(site, ignore_errors=True)
+    quiet = ["-q", "-W", "--keep-going", "-j", "1"]
+    places = ["-c", str(SETTINGS), "-d", str(source.with_name("site-doctrees"))]
+    return sphinx([*quiet, *places, "-b", "html", str(source), str(site)])
+
+
+def main() -> int:
+    """Make the site and say where it is."""
+    status = build()
+    if status == 0:
+        size = sum(path.stat().st_size for path in SITE.rglob("*") if path.is_file())
+        print(f"{SITE / 'index.html'}: {len(list(SITE.rglob('*.html')))} pages, {size / 1e6:.0f} MB")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
