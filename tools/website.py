@@ -53,7 +53,15 @@ MINUTES = re.compile(r"\*\*Minutes:?\*\*:?\s+read (\d+), exercises (\d+)")
 EXERCISE = re.compile(
     r"^### (Exercise \d\d-\d\. .+)\n\n\*Minutes: (\d+)\. Difficulty: (\d) of 3\.\*", re.MULTILINE
 )
-NOTED = "application/vnd.bana.measured+json"
+FIGURES = {
+    "attention_and_cam": "Attention and activation maps of GAP and BAP",
+    "confidence": "Confidence over training",
+    "overview": "The whole method",
+    "per_class": "Class by class",
+    "photographs": "Five photographs",
+    "teaser": "Labels of every kind",
+    "y_crf_and_y_ret": "$Y_{crf}$ and $Y_{ret}$",
+}
 SECTION = re.compile(r"^(Args|Returns|Raises|Yields|Attributes):$")
 
 
@@ -112,7 +120,7 @@ def restructured(lines: list[str]) -> list[str]:
     """A docstring of ours, plain text with names in backticks, as napoleon and Sphinx take it.
 
     Bars stand for lengths, and a line may consist of a letter and a point: neither is markup. What
-    is returned is text, and no type before a colon. What a field of a tuple is called says enough.
+    is returned is text, with no type before a colon.
     """
     made: list[str] = []
     section = ""
@@ -123,8 +131,6 @@ def restructured(lines: list[str]) -> list[str]:
         parts[::2] = [re.sub(r"([|*])", r"\\\1", part) for part in parts[::2]]
         line = "`".join(parts)
         line = re.sub(r"^(\s+[\w, ]+: )(\w)\.", r"\1\2\\.", line)
-        if line.startswith("Alias for field number"):
-            continue
         if section == "Returns":
             line = ":returns:" if found else line
         made.append(line)
@@ -169,12 +175,14 @@ def as_read(text: str) -> str:
     The slides leave that code out; a reader may open it. `note(...)` leaves outputs that no
     front end shows, and that the tests of claims alone read.
     """
+    from bana.course.claims import MEASURED
+
     notebook = json.loads(text)
     for cell in notebook["cells"]:
         tags = cell["metadata"].get("tags", [])
         cell["metadata"]["tags"] = ["hide-input" if tag == "remove-input" else tag for tag in tags]
         if "outputs" in cell:
-            cell["outputs"] = [o for o in cell["outputs"] if NOTED not in o.get("data", {})]
+            cell["outputs"] = [o for o in cell["outputs"] if MEASURED not in o.get("data", {})]
     return json.dumps(notebook, ensure_ascii=False)
 
 
@@ -228,9 +236,8 @@ def gallery_page() -> str:
     for path in sorted((REPO / "figures").glob("*.json")):
         about = json.loads(path.read_text(encoding="utf-8"))
         name = path.stem
-        heading = (name[0].upper() + name[1:]).replace("_", " ")
         made += [
-            f"## {heading.replace('Y crf and y ret', '$Y_{crf}$ and $Y_{ret}$')}",
+            f"## {FIGURES.get(name, name)}",
             f"![{about['alt']}](figures/{name}.png)",
             f"<details><summary>In words</summary>\n\n{about['alt']}\n\n</details>",
             f"Made by `{about['command']}`, profile `{about['profile']}`, commit "
@@ -244,11 +251,11 @@ def api_pages() -> dict[str, str]:
     import bana
 
     others = sorted(set(bana.HOMES.values()) - set(PAPER))
-    face = ["| name | home | what it is |", "| --- | --- | --- |"]
+    face = ["| name | what it is |", "| --- | --- |"]
     for name, home in bana.HOMES.items():
         about = (getattr(bana, name).__doc__ or "").strip().splitlines()[0]
         entry = f"{FACE}.{home}.{name}"
-        face.append(f"| {{py:obj}}`{name} <{entry}>` | [{home}]({home}.md) | {about} |")
+        face.append(f"| {{py:obj}}`{name} <{entry}>` | {about} |")
     pages = {"api/index.md": _reference("\n".join(face), others)}
     for module in (*PAPER, *others):
         pages[f"api/{module}.md"] = (
