@@ -6,21 +6,22 @@ exercises, gallery, API); and lets Sphinx make `build/site` of it, by `docs/site
 notebook is executed. A warning, such as a link that leads nowhere, is an error.
 """
 
+import argparse
 import hashlib
 import json
 import re
 import shutil
 import sys
-import tomllib
 from base64 import b64decode
 from collections.abc import Iterator
 from pathlib import Path
 from string import Template
 from typing import Any
 
+import yaml
+
 REPO = Path(__file__).resolve().parents[1]
 SETTINGS = REPO / "docs" / "site"
-SOURCE, SITE = REPO / "build" / "site-source", REPO / "build" / "site"
 # What is copied: pages, and what pages show or link to.
 COPIED = (
     "*.md",
@@ -65,10 +66,10 @@ FIGURES = {
 SECTION = re.compile(r"^(Args|Returns|Raises|Yields|Attributes):$")
 
 
-def repository(pyproject: Path = REPO / "pyproject.toml") -> str:
-    """Address of the public repository, `project.urls.Repository`; empty while none is set."""
-    project = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]
-    return project.get("urls", {}).get("Repository", "").rstrip("/")
+def repository(citation: Path = REPO / "CITATION.cff") -> str:
+    """Address of the public repository, `repository-code` of CITATION.cff; empty while unset."""
+    about = yaml.safe_load(citation.read_text(encoding="utf-8"))
+    return about.get("repository-code", "").rstrip("/")
 
 
 def links(address: str) -> str:
@@ -215,7 +216,9 @@ def exercises_page() -> str:
         rows = ["| exercise | minutes | difficulty, of 3 |", "| --- | ---: | ---: |"]
         for title, minutes, difficulty in EXERCISE.findall(text):
             link = f"notebooks/{path.name}#{anchor(title)}"
-            rows.append(f"| [{title.removeprefix('Exercise ')}]({link}) | {minutes} | {difficulty} |")
+            rows.append(
+                f"| [{title.removeprefix('Exercise ')}]({link}) | {minutes} | {difficulty} |"
+            )
         made += [f"## {_found(TITLE, text, path)[1]}", "\n".join(rows)]
     return "\n\n".join(made) + "\n"
 
@@ -256,32 +259,15 @@ def api_pages() -> dict[str, str]:
         about = (getattr(bana, name).__doc__ or "").strip().splitlines()[0]
         entry = f"{FACE}.{home}.{name}"
         face.append(f"| {{py:obj}}`{name} <{entry}>` | {about} |")
-    pages = {"api/index.md": _reference("\n".join(face), others)}
+    template = Template((SETTINGS / "reference.md").read_text(encoding="utf-8"))
+    texts = {"paper": PAPER, "others": others, "face": face}
+    pages = {"api/index.md": template.substitute({k: "\n".join(v) for k, v in texts.items()})}
     for module in (*PAPER, *others):
         pages[f"api/{module}.md"] = (
             f"# {FACE}.{module}\n\n```{{eval-rst}}\n.. automodule:: {FACE}.{module}\n"
             "   :members:\n```\n"
         )
     return pages
-
-
-def _reference(face: str, others: list[str]) -> str:
-    lists = [
-        f"```{{toctree}}\n:caption: {caption}\n:maxdepth: 1\n\n" + "\n".join(modules) + "\n```"
-        for caption, modules in (("The paper", PAPER), ("Around it", others))
-    ]
-    return "\n\n".join(
-        [
-            "# Reference",
-            "Tensors have their shapes in the signature: `Float[Tensor, 'N D h w']` is a tensor of "
-            "floats with four axes, `N` images of `D` channels and `h` by `w` cells; a letter that "
-            "occurs twice stands for one length. Equations are the paper's. What is not here has "
-            "its docstring: `help(bana.evaluation.miou)`.",
-            *lists,
-            "## What `import bana` offers",
-            face,
-        ]
-    ) + "\n"
 
 
 def _notebooks() -> list[Path]:
@@ -304,23 +290,29 @@ def _found(pattern: re.Pattern[str], text: str, path: Path) -> re.Match[str]:
     return found
 
 
-def build(source: Path = SOURCE, site: Path = SITE) -> int:
-    """Make the site; returns 0, or another number where Sphinx warned of something."""
+def build(site: Path) -> int:
+    """Make the site in a folder; returns 0, or another number where Sphinx warned of something."""
     from sphinx.cmd.build import main as sphinx
 
+    source = site.with_name(f"{site.name}-source")
     stage(source, repository())
     shutil.rmtree(site, ignore_errors=True)
-    quiet = ["-q", "-W", "--keep-going", "-j", "1"]
-    places = ["-c", str(SETTINGS), "-d", str(source.with_name("site-doctrees"))]
-    return sphinx([*quiet, *places, "-b", "html", str(source), str(site)])
+    places = ["-c", str(SETTINGS), "-d", str(site.with_name(f"{site.name}-doctrees"))]
+    return sphinx(["-q", "-W", "--keep-going", *places, "-b", "html", str(source), str(site)])
 
 
 def main() -> int:
     """Make the site and say where it is."""
-    status = build()
+    parser = argparse.ArgumentParser(description="Make the site; nothing is executed or fetched.")
+    default = REPO / "build" / "site"
+    parser.add_argument("--out", type=Path, default=default, help="(default: build/site)")
+    site = parser.parse_args().out.resolve()
+    status = build(site)
     if status == 0:
-        size = sum(path.stat().st_size for path in SITE.rglob("*") if path.is_file())
-        print(f"{SITE / 'index.html'}: {len(list(SITE.rglob('*.html')))} pages, {size / 1e6:.0f} MB")
+        size = sum(path.stat().st_size for path in site.rglob("*") if path.is_file())
+        print(
+            f"{site / 'index.html'}: {len(list(site.rglob('*.html')))} pages, {size / 1e6:.0f} MB"
+        )
     return status
 
 
