@@ -8,6 +8,7 @@ notebook is executed. A warning, such as a link that leads nowhere, is an error.
 
 import argparse
 import hashlib
+import io
 import json
 import re
 import shutil
@@ -16,9 +17,10 @@ from base64 import b64decode
 from collections.abc import Iterator
 from pathlib import Path
 from string import Template
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
+from PIL import Image
 
 REPO = Path(__file__).resolve().parents[1]
 SETTINGS = REPO / "docs" / "site"
@@ -104,17 +106,27 @@ def theme_options(address: str) -> dict[str, Any]:
     return options
 
 
-def alternative_texts(source: Path) -> dict[str, str]:
-    """Texts for readers who cannot see the pictures: SHA-256 of an output picture -> its text."""
-    texts = {}
+class Picture(NamedTuple):
+    """An output picture: what tells it to readers who cannot see it, and its pixels."""
+
+    alt: str
+    width: int
+
+
+def pictures(source: Path) -> dict[str, Picture]:
+    """The output pictures of a folder's notebooks, by the SHA-256 of their files."""
+    found = {}
     for path in sorted(source.glob("notebooks/*.ipynb")):
         for cell in _cells(path):
             for output in cell.get("outputs", []):
-                for kind, about in output.get("metadata", {}).items():
-                    if kind.startswith("image/") and "alt" in about:
-                        picture = b64decode("".join(output["data"][kind]))
-                        texts[hashlib.sha256(picture).hexdigest()] = about["alt"]
-    return texts
+                for kind in output.get("data", {}):
+                    if kind.startswith("image/"):
+                        data = b64decode("".join(output["data"][kind]))
+                        alt = output.get("metadata", {}).get(kind, {}).get("alt", "")
+                        with Image.open(io.BytesIO(data)) as picture:
+                            about = Picture(alt, picture.width)
+                        found[hashlib.sha256(data).hexdigest()] = about
+    return found
 
 
 def restructured(lines: list[str]) -> list[str]:

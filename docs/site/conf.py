@@ -45,13 +45,14 @@ html_show_sphinx = False
 html_theme_options = website.theme_options(website.repository())
 
 
-def _alternative_texts(app, doctree):
-    """Give every output picture the text that its notebook has for readers who cannot see it."""
-    texts = app.env.alternative_texts = getattr(app.env, "alternative_texts", None)
-    if texts is None:
-        texts = app.env.alternative_texts = website.alternative_texts(Path(app.srcdir))
+def _pictures(app, doctree):
+    """Give output pictures their notebook's words; what is shown smaller leads to itself, whole."""
+    shown = app.env.shown = getattr(app.env, "shown", None) or website.pictures(Path(app.srcdir))
     for image in doctree.findall(nodes.image):
-        image.setdefault("alt", texts.get(Path(image["uri"]).stem, ""))
+        about = shown.get(Path(image["uri"]).stem)
+        if about is not None:
+            image["alt"] = about.alt
+        image["width"] = f"{about.width}px" if about else "100%"
 
 
 def _language(app, pagename, templatename, context, doctree):
@@ -76,7 +77,7 @@ def _made_files(app, config):
 def setup(app):
     """Connect the functions above."""
     app.connect("config-inited", _made_files, priority=100)  # before Sphinx checks the paths
-    app.connect("doctree-read", _alternative_texts)
+    app.connect("doctree-read", _pictures)
     app.connect("html-page-context", _language)
     app.connect("autodoc-process-docstring", _docstring, priority=100)  # before napoleon
     app.connect("autodoc-skip-member", _skipped)

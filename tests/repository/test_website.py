@@ -99,11 +99,11 @@ def test_notebooks_lose_nothing_that_is_seen() -> None:
 
 
 def test_every_output_picture_has_its_text() -> None:
-    texts = WEBSITE.alternative_texts(REPO)
+    shown = WEBSITE.pictures(REPO)
     for path in NOTEBOOKS:
         for kind, data in pictures(path):
-            digest = hashlib.sha256(b64decode(data)).hexdigest()
-            assert texts[digest], f"{path.name}: {kind}"
+            about = shown[hashlib.sha256(b64decode(data)).hexdigest()]
+            assert about.alt and about.width > 200, f"{path.name}: {kind}"
 
 
 def pictures(path: Path) -> list[tuple[str, str]]:
@@ -282,7 +282,7 @@ class TestPages:
         page = page_of(site / "notebooks" / f"{path.stem}.html")
         shown = [alt for source, alt in page.texts if "/_images/" in source]
         assert len(shown) == len(pictures(path))
-        told = WEBSITE.alternative_texts(REPO).values()
+        told = {about.alt for about in WEBSITE.pictures(REPO).values()}
         assert all(alt in told for alt in shown)
         cells = read_notebook(path).cells
         folds = sum(c.source.count("<summary>") for c in cells if c.cell_type == "markdown")
@@ -324,7 +324,7 @@ class TestPages:
     def test_a_browser_asks_for_nothing_and_pages_fit(
         self, width: int, site: Path, tmp_path: Path
     ) -> None:
-        pages = ("index", "notebooks/05_pseudo_labels", "docs/results", "api/bap", "gallery")
+        pages = ("index", "notebooks/05_pseudo_labels", "docs/results", "api/labels", "gallery")
         with browser_tab(find_browser(), tmp_path) as tab:
             tab.resize(width, 900, phone=width < 500)
             for name in pages:
