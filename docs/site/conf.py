@@ -32,6 +32,7 @@ mathjax_path = "mathjax/es5/tex-svg.js"
 mathjax3_config = {"svg": {"scale": 0.92}}  # as on the slides; the longest line of 05 fits
 
 autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True  # AUTHORS_UNARY, and not all that it holds
 add_module_names = False
 maximum_signature_line_length = 70
 default_role = "py:obj"  # a name in backticks leads to its entry where there is one
