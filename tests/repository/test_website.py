@@ -324,7 +324,8 @@ class TestPages:
     def test_a_browser_asks_for_nothing_and_pages_fit(
         self, width: int, site: Path, tmp_path: Path
     ) -> None:
-        pages = ("index", "notebooks/05_pseudo_labels", "docs/results", "api/labels", "gallery")
+        pages = ("index", "notebooks/05_pseudo_labels", "docs/results", "gallery")
+        pages += ("docs/reading.zh", "api/labels", "api/experiment.pretrained", "genindex")
         with browser_tab(find_browser(), tmp_path) as tab:
             tab.resize(width, 900, phone=width < 500)
             for name in pages:
