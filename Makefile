@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE
 unexport MPLBACKEND
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: run test notebooks constraints install clean
+.PHONY: run test notebooks site constraints install clean
 
 run: $(STAMP)
 	$(BIN)/bana run --profile sample
@@ -25,6 +25,10 @@ test: $(STAMP)
 # Runs what is stale, then writes the executed notebooks back with their outputs.
 notebooks: run
 	$(BIN)/bana publish
+
+# The course and its documents as pages, in build/site; nothing is executed.
+site: $(STAMP)
+	$(BIN)/python tools/website.py
 
 # Records the versions installed in .venv as the tested ones.
 constraints: $(STAMP)

@@ -12,7 +12,7 @@ at the smallest size goes to the speaker too, paragraph by paragraph from the en
 import math
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
@@ -35,14 +35,18 @@ HEADING = re.compile(r"^#{1,3} (.+)$", re.MULTILINE)
 LAST = re.compile(r"(.+?)\n\n((?:#+ [^\n]+\n\n)?(?:(?!\n\n).)+)", re.DOTALL)
 # What a deck loads: packages, the folder in each, its files, and where they go in `assets/`.
 REVEAL = ("reveal.css", "reveal.js", "theme/white.css", "plugin/notes.js", "plugin/zoom.js")
-ASSETS = (
-    (
-        "pyreveal",
-        "pyreveal/revealjs",
-        ("LICENSE", *(f"dist/{name}" for name in REVEAL)),
-        "reveal",
-    ),
-    ("django-static-mathjax", "mathjax/static/mathjax", ("LICENSE", "es5/tex-svg.js"), "mathjax"),
+Assets = tuple[str, str, tuple[str, ...], str]
+MATHJAX: Assets = (
+    "django-static-mathjax",
+    "mathjax/static/mathjax",
+    ("LICENSE", "es5/tex-svg.js"),
+    "mathjax",
+)
+DECK: Assets = (
+    "pyreveal",
+    "pyreveal/revealjs",
+    ("LICENSE", *(f"dist/{name}" for name in REVEAL)),
+    "reveal",
 )
 
 Slide = list[NotebookNode]
@@ -91,7 +95,7 @@ def build_slides(folder: Path) -> list[Path]:
         ValueError: a package that brings reveal.js or MathJax is not installed.
         NotebookError: a slide does not fit.
     """
-    _copy_assets(folder / "assets")
+    copy_assets(folder / "assets", (DECK, MATHJAX))
     hidden = {"enabled": True, "remove_input_tags": {"remove-input"}}
     exporter = SlidesExporter(
         template_file=str(TEMPLATE),
@@ -116,13 +120,22 @@ def build_slides(folder: Path) -> list[Path]:
     return files
 
 
-def _copy_assets(folder: Path) -> None:
-    for package, inside, names, into in ASSETS:
+def copy_assets(folder: Path, some: Sequence[Assets]) -> None:
+    """Copy files that pages load into a folder, from the packages that bring them.
+
+    Args:
+        folder: made where it is missing.
+        some: `MATHJAX`, `DECK`, or both.
+
+    Raises:
+        ValueError: a package is not installed.
+    """
+    for package, inside, names, into in some:
         try:
             root = Path(distribution(package).locate_file(inside))
         except PackageNotFoundError as error:
             raise ValueError(
-                f"slides need {package}, which is not installed: pip install -e '.[slides]'"
+                f"{into} comes with {package}, which is not installed: pip install -e '.[slides]'"
             ) from error
         for name in names:
             target = folder / into / name

@@ -131,6 +131,6 @@ def test_pages_describe_their_figures(pages) -> None:
 
 
 def test_a_package_that_is_missing_is_named_in_one_line(monkeypatch, tmp_path) -> None:
-    monkeypatch.setattr(made_slides, "ASSETS", (("no-such-package", "a", ("b",), "c"),))
-    with pytest.raises(ValueError, match=r"slides need no-such-package, .*\[slides\]'$"):
+    monkeypatch.setattr(made_slides, "DECK", ("no-such-package", "a", ("b",), "c"))
+    with pytest.raises(ValueError, match=r"c comes with no-such-package, .*\[slides\]'$"):
         build_slides(tmp_path)
