@@ -1,7 +1,7 @@
 """The folder in which `bana masks` works: what is in it, and of what it was made.
 
-A photograph is finished when its record, `kept/records/<name>.json`, is there. Beside the records lie
-the label maps; what people came for lies in a folder a format.
+A photograph is finished when its record, `kept/records/<name>.json`, is there. Beside the records
+lie the label maps; what people came for lies in a folder a format.
 """
 
 import csv

@@ -49,19 +49,19 @@ def read_yolo(path: Path, images: Folder, classes: Path | None = None) -> Read:
     if path.suffix.lower() in (".yaml", ".yml"):
         classes, path = classes or path, path.parent
     source, names = _names(path, classes)
-    top, files = _label_files(path)
+    files = _label_files(path)
     if not files:
         raise DataError(f"{path}: no .txt file of boxes in it")
     photographs, failed, counts = [], {}, Counter()
     for file in files:
-        relative = _in_photographs(file, top, images)
-        image = images.of_stem(relative, str(file))
+        image = _photograph_of(file, path, images)
         lines = _lines(file)
         try:
             height, width = image_size(image)
         except DataError as error:
             if lines:
-                failed[relative.with_suffix("").as_posix()] = f"{file}: {error}"
+                name = image.relative_to(images.root).with_suffix("").as_posix()
+                failed[name] = f"{file}: {error}"
             continue
         boxes = [
             _box(fields, f"{file}:{line}", names, (width, height), counts) for line, fields in lines
@@ -71,24 +71,24 @@ def read_yolo(path: Path, images: Folder, classes: Path | None = None) -> Read:
     return Read(photographs, ("background", *names), notes, failed)
 
 
-def _label_files(path: Path) -> tuple[Path, list[Path]]:
-    """The top of the tree of labels, and its files."""
+def _label_files(path: Path) -> list[Path]:
     if not path.is_dir():
-        return path.parent, [path]
+        return [path]
     top = path / "labels" if (path / "labels").is_dir() else path
-    return top, [file for file in files_below(top, (".txt",)) if file.name.lower() not in LISTS]
+    return [file for file in files_below(top, (".txt",)) if file.name.lower() not in LISTS]
 
 
-def _in_photographs(file: Path, top: Path, images: Folder) -> Path:
-    """Path of a label file as it would be among the photographs.
+def _photograph_of(file: Path, path: Path, images: Folder) -> Path:
+    """The photograph of a label file, which may lie in a tree of its own.
 
     Roboflow has train/labels/a.txt for train/images/a.jpg, Ultralytics labels/train/a.txt for
-    images/train/a.jpg.
+    images/train/a.jpg, and either folder may be named with the photographs' or without.
     """
-    relative = file.relative_to(top)
-    parts = ["images" if part == "labels" else part for part in relative.parts]
-    other = Path(*parts)
-    return other if (images.root / other).parent.is_dir() else relative
+    relative = file.relative_to(path if path.is_dir() else path.parent)
+    swapped = Path(*("images" if part == "labels" else part for part in relative.parts))
+    below = Path(*relative.parts[1:]) if relative.parts[0] == "labels" else relative
+    found = [images.of_stem(each, str(file)) for each in (relative, swapped, below)]
+    return next((image for image in found if image.is_file()), found[-1])
 
 
 def _lines(file: Path) -> list[tuple[int, list[str]]]:
