@@ -53,9 +53,8 @@ def record_of(out: Path, name: str) -> dict[str, Any]:
     """What is known of a finished photograph.
 
     Returns:
-        "file_name"; "boxes", [class number, x1, y1, x2, y2] of each; "empty", places of the boxes
-        whose mask has no pixel, from 1; "inside", pixels in boxes; "differ", those of them on which
-        Y_crf and Y_ret differ.
+        "file_name"; "boxes", [class number, x1, y1, x2, y2] of each; "areas", pixels of each box's
+        mask; "differ", of each box 1 - IoU of its masks in Y_crf and in Y_ret; "written", formats.
     """
     return read_json(_record_path(out, name))
 

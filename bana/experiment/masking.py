@@ -4,7 +4,7 @@ A photograph's record tells what its masks were made from: a changed photograph,
 other settings make them anew, and a killed run goes on where it was.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -35,7 +35,6 @@ from bana.experiment.mask_folder import (
 from bana.experiment.pretrained import SIDE, Pretrained, label_maps
 from bana.experiment.processes import computing_with, spread
 from bana.files.artefacts import content_hash
-from bana.files.sources import source_hash
 
 ORIENTATION = 0x0112
 """Number of EXIF's entry of how a photograph is to be turned."""
@@ -173,7 +172,7 @@ def make_masks(
     Raises:
         bana.training.runs.RunError: if a process was ended from outside, as for want of memory.
     """
-    key = key_of(label_maps, settings.side, model.about["hash"], model.unary, model.crf, classes)
+    key = key_of(make_masks, settings.side, model.about["hash"], model.unary, model.crf, classes)
     shared = _Shared(out, model, classes, settings, key)
     remove_strangers(out, {job.name for job in jobs})
     todo = [job for job in jobs if not _is_finished(shared, job)]
@@ -191,7 +190,7 @@ def make_masks(
             writer.finish(out, names, classes)
     write_failures(out, failed)
     made = sum(job.name not in failed for job in todo)
-    empty = sum(len(record_of(out, name)["empty"]) for name in names)
+    empty = sum(record_of(out, name)["areas"].count(0) for name in names)
     return Made(names, made, failed, empty)
 
 
@@ -203,10 +202,6 @@ def _key_of_job(shared: _Shared, job: MaskJob) -> str:
     return content_hash(shared.key, version_of(photograph.path), things, photograph.size)
 
 
-def _code_of_files() -> str:
-    return source_hash("bana.evaluation.mask_files")
-
-
 def _is_made(shared: _Shared, job: MaskJob) -> bool:
     """Whether the labels of a photograph are there and still hold."""
     held = record_of(shared.out, job.name)
@@ -215,12 +210,11 @@ def _is_made(shared: _Shared, job: MaskJob) -> bool:
 
 def _unwritten(shared: _Shared, job: MaskJob) -> list[str]:
     """The formats in which the masks of a photograph are not there yet."""
-    written = record_of(shared.out, job.name).get("written", {})
+    written = record_of(shared.out, job.name).get("written", [])
     return [
         form
         for form in shared.settings.writes
-        if written.get(form) != _code_of_files()
-        or not WRITERS[form].path(shared.out, job.name).exists()
+        if form not in written or not WRITERS[form].path(shared.out, job.name).exists()
     ]
 
 
@@ -252,18 +246,17 @@ def _make(shared: _Shared, job: MaskJob) -> None:
     y_crf, y_ret = label_maps(
         image, boxes, numbers, shared.classes, shared.model, shared.settings.side
     )
-    inside = _union(boxes, *size)
     # Nobody counted the objects of a crowd: what no box claims there is no background either.
-    y_crf[_union(crowds, *size) & ~inside] = IGNORE
+    y_crf[_union(crowds, *size) & ~_union(boxes, *size)] = IGNORE
+    areas, differ = _compared(y_crf, y_ret, boxes, job.numbers)
     keep_labels(shared.out, job.name, y_crf, y_ret)
     record = {
         "key": _key_of_job(shared, job),
         "file_name": job.file_name,
         "boxes": [[n, *box] for n, box in zip(job.numbers, boxes.tolist(), strict=True)],
-        "empty": [k for k, own in enumerate(_areas(y_crf, boxes, job.numbers), 1) if not own],
-        "inside": int(inside.sum()),
-        "differ": int(((y_crf != y_ret) & inside).sum()),
-        "written": {},
+        "areas": areas,
+        "differ": differ,
+        "written": [],
     }
     keep_record(shared.out, job.name, record)
 
@@ -287,7 +280,8 @@ def _write(shared: _Shared, job: MaskJob) -> None:
     )
     for form in missing:
         WRITERS[form].write(shared.out / WRITERS[form].folder, masked)
-        held["written"][form] = _code_of_files()
+    # After the files: what was not noted is written again.
+    held["written"] = sorted({*held["written"], *missing})
     keep_record(shared.out, job.name, held)
 
 
@@ -342,8 +336,18 @@ def _union(boxes: Tensor, height: int, width: int) -> Tensor:
     return covered
 
 
-def _areas(label: Tensor, boxes: Tensor, numbers: Iterable[int]) -> Iterator[int]:
-    """How many pixels of its class each box holds."""
+def _compared(
+    y_crf: Tensor, y_ret: Tensor, boxes: Tensor, numbers: Iterable[int]
+) -> tuple[list[int], list[float]]:
+    """Of each box the pixels of its mask in Y_crf, and 1 - IoU of that and its mask in Y_ret.
+
+    Two empty masks differ wholly: a box has an object.
+    """
+    areas, differ = [], []
     for box, number in zip(boxes, numbers, strict=True):
-        own = box_masks(box[None], *label.shape)[0] & (label == number)
-        yield int(own.sum())
+        inside = box_masks(box[None], *y_crf.shape)[0]
+        first, second = (inside & (label == number) for label in (y_crf, y_ret))
+        areas.append(int(first.sum()))
+        common, either = int((first & second).sum()), int((first | second).sum())
+        differ.append(round(1 - common / max(1, either), 4))
+    return areas, differ

@@ -162,8 +162,8 @@ function tell() {
   const said = { good: "looks good", wrong: "wrong" }[verdict] ?? "no verdict";
   document.querySelector("#name").textContent = picture.name;
   document.querySelector("#place").textContent =
-    `${state.place + 1} of ${pictures.length}: ${said}. The labels differ on ` +
-    `${(100 * picture.differ).toFixed(1)} % of the pixels in boxes.` +
+    `${state.place + 1} of ${pictures.length}: ${said}. The two masks of a box differ by ` +
+    `${(100 * picture.differ).toFixed(0)} %.` +
     (picture.empty ? ` ${picture.empty} of ${picture.boxes.length} boxes have no mask.` : "");
   canvas.setAttribute("aria-label", `${picture.name}, ${VIEWS[state.view]}: ${names.join(", ")}`);
   document.querySelector("#legend").replaceChildren(...numbers.map(legendOf));
