@@ -96,7 +96,9 @@ def errors_of(
         y_crf, _ = labels_of(out, entry.name)
         mask = read_mask(path)
         if mask.shape != y_crf.shape:
-            raise DataError(f"{path}: {tuple(mask.shape)}, but the photograph is {y_crf.shape}")
+            raise DataError(
+                f"{path}: {tuple(mask.shape)}, but the photograph is {tuple(y_crf.shape)}"
+            )
         boxes = torch.tensor([box[1:] for box in record_of(out, entry.name)["boxes"]])
         counted = box_masks(boxes, *mask.shape).any(0) & (mask != IGNORE) & (y_crf != IGNORE)
         wrong = (renumbered[mask.long()] != y_crf) & counted
@@ -147,7 +149,7 @@ def review_curve(errors: Sequence[float]) -> dict[str, Any]:
                 "worst_fifth": _with_interval(worst[k], worst_drawn[:, k]),
             }
         )
-    chance = np.linspace(0, 100, len(held) + 1)
+    chance = _caught(np.zeros((1, len(held))))[0]
     gain = _with_interval((caught - chance).mean(), (every - chance).mean(1))
     return {
         "photographs": len(held),
