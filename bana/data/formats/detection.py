@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from xml.etree import ElementTree
@@ -94,6 +95,22 @@ def read_boxes(
     if classes is not None:
         read = read._replace(classes=read_class_names(classes, background_implied=True))
     return read
+
+
+def photographs_and_classes(
+    kind: str, path: Path, images: Path, classes: Path | None, convention: str | None
+) -> tuple[list[Photograph], tuple[str, ...] | None]:
+    """What `bana data import` takes of a format; notes go to standard error.
+
+    Raises:
+        DataError: as `read_boxes`, and if the boxes of a photograph cannot be told.
+    """
+    read = read_boxes(kind, path, Folder(images), classes, convention)
+    for note in read.notes:
+        print(f"bana: {note}", file=sys.stderr)
+    if read.failed:
+        raise DataError(next(iter(read.failed.values())))
+    return read.photographs, read.classes
 
 
 def _read_voc(path: Path, images: Folder, one_based: bool) -> Read:

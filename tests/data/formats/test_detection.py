@@ -12,6 +12,8 @@ from bana.commands import masks
 from bana.data.formats import detection
 from bana.data.formats.common import Folder
 from bana.data.formats.detection import FORMATS, detect, read_boxes
+from bana.data.importing import import_boxes
+from bana.data.voc import VocDataset
 from bana.data.voc_files import Annotation, DataError, write_annotation
 
 Boxes = list[tuple[str, tuple[float, float, float, float]]]
@@ -189,3 +191,22 @@ def test_boxes_are_read_where_photographs_lie_beside_them(images: Folder) -> Non
         path = write_boxes(kind, images.root, "sub dir/große a.jpg", [("cat", (1.0, 2, 30, 40))])
         read = read_boxes(kind, path, Folder(images.root))
         assert boxes_of(read) == {"große a.jpg": [("cat", (1, 2, 30, 40))]}, kind
+
+
+@pytest.mark.parametrize("kind", ["yolo", "labelme", "labelstudio", "cvat"])
+def test_import_takes_them_too(kind: str, images: Folder, tmp_path: Path, capsys) -> None:
+    box: Boxes = [("traffic light", (1.0, 2.0, 30.0, 40.0))]
+    path = write_boxes(kind, tmp_path / "in", "sub dir/große a.jpg", box)
+    import_boxes(kind, path, images.root, tmp_path / "out")
+    (item,) = VocDataset(tmp_path / "out", "train")
+    assert item["id"] == "sub_dir_große_a"
+    assert item["boxes"][0].tolist() == pytest.approx([1, 2, 30, 40], abs=1e-3)
+    classes = VocDataset(tmp_path / "out", "train").classes
+    assert classes[item["labels"][0]] == "traffic light"
+    assert ("classes from" in capsys.readouterr().err) == (kind == "yolo")
+
+
+def test_import_refuses_what_it_could_not_read_whole(images: Folder, tmp_path: Path) -> None:
+    path = write_boxes("yolo", tmp_path / "in", "missing.jpg", [("cat", (1.0, 2.0, 30.0, 40.0))])
+    with pytest.raises(DataError, match=r"missing\.jpg: no such file"):
+        import_boxes("yolo", path, images.root, tmp_path / "out")
