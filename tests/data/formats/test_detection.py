@@ -159,7 +159,7 @@ def test_what_is_no_boxes(name: str, text: str, reason: str, tmp_path: Path) -> 
 
 def test_damaged_xml_is_not_passed_over(images: Folder, tmp_path: Path) -> None:
     folder = write_boxes("voc", tmp_path / "v", "a.jpg", [("cat", (1.0, 2.0, 30.0, 40.0))])
-    write_text(folder / "b.xml", "<annotation>")
+    write_text(folder / "b.xml", "<annot")
     with pytest.raises(DataError, match=r"b\.xml: not well-formed XML"):
         read_boxes(detect(folder), folder, images)
 
