@@ -47,6 +47,7 @@ TESTED_ELSEWHERE = {
     ),
     "experiment/benching": ("experiment/test_bench.py", "the bench from its data to its record"),
     "experiment/classifying": ("experiment/test_stages.py", "a stage from its data to its file"),
+    "experiment/mask_folder": ("experiment/test_masking.py", "a run keeps and finds what is there"),
     "experiment/recording": ("experiment/test_stages.py", "a record of all stages"),
     "experiment/segmenting": ("experiment/test_stages.py", "a stage from its data to its file"),
     "experiment/tables": ("commands/test_main.py", "what `bana evaluate` prints"),

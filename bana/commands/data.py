@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-FORMATS = ("voc", "coco", "csv")
+FORMATS = ("voc", "coco", "csv", "yolo", "labelme", "labelstudio", "cvat")
 CONVENTIONS = ("half-open", "voc")
 LAYOUT = """\
 everything reads one layout, a folder with
@@ -55,6 +55,9 @@ reaches from the left border to the right one of an image 224 pixels wide. `--co
 Of XML files the photograph of a.xml is a.jpg, a.jpeg or a.png, and boxes are 1-based inclusive, as
 VOC's; `--convention half-open` reads those of programs that write 0-based ones. Of JSON files boxes
 are COCO's x, y, width, height; masks in it are passed over (`bana data coco2017` reads them).
+
+Of YOLO's text files the classes are in data.yaml, classes.txt or obj.names, or named by --classes.
+The formats of other tools are those of `bana masks --help`.
 
 A photograph that is named without a box is left out, as nobody may have looked at it yet; with
 --keep-empty it is background through and through. Photographs that are not named are not touched.
@@ -123,7 +126,7 @@ def _add_coco_arguments(coco: argparse.ArgumentParser) -> None:
 def _add_import_arguments(other: argparse.ArgumentParser) -> None:
     other.add_argument("--format", choices=FORMATS, required=True, help="of the boxes")
     other.add_argument(
-        "--boxes", type=Path, required=True, metavar="PATH", help="a file; of voc, or a folder"
+        "--boxes", type=Path, required=True, metavar="PATH", help="a file or a folder"
     )
     other.add_argument(
         "--images", type=Path, required=True, metavar="FOLDER", help="the photographs"

@@ -15,6 +15,7 @@ from bana.commands.bench import add_bench_command
 from bana.commands.course import add_course_commands
 from bana.commands.data import add_data_commands
 from bana.commands.evaluate import add_evaluation_commands
+from bana.commands.masks import add_masks_command
 from bana.commands.train import add_changes, add_train_command, chosen_profile
 
 SPLITS = ("train", "val")
@@ -120,6 +121,7 @@ def _parser() -> argparse.ArgumentParser:
 
     add_course_commands(command)
 
+    add_masks_command(commands)
     add_data_commands(commands)
 
     add_train_command(command, with_profile, LOSSES)

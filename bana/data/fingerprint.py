@@ -22,7 +22,8 @@ def _content(path: Path) -> str:
         return MISSING
 
 
-def _version(path: Path) -> str:
+def version_of(path: Path) -> str:
+    """A file's ending, size and time of change, or that it is missing."""
     try:
         about = path.stat()
     except FileNotFoundError:
@@ -32,7 +33,7 @@ def _version(path: Path) -> str:
 
 # What can be asked about an image, and how it is told.
 PARTS: dict[str, Callable[[VocDataset, str], str]] = {
-    "photograph": lambda data, name: _version(data.image_path(name)),
+    "photograph": lambda data, name: version_of(data.image_path(name)),
     "boxes": lambda data, name: _content(data.annotation_path(name)),
     "mask": lambda data, name: _content(data.mask_path(name)),
     "objects": lambda data, name: _content(data.object_path(name)),

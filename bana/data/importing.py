@@ -13,7 +13,7 @@ from bana.data.boxes import voc_to_half_open
 from bana.data.layout import Box, Photograph, Written, image_id, write_photographs
 from bana.data.voc_files import IMAGE_ENDINGS, DataError, read_annotation, read_class_names
 
-FORMATS = ("voc", "coco", "csv")
+FORMATS = ("voc", "coco", "csv", "yolo", "labelme", "labelstudio", "cvat")
 CONVENTIONS = ("half-open", "voc")
 HEADER = ["image", "xmin", "ymin", "xmax", "ymax", "class"]
 
@@ -54,6 +54,11 @@ def import_boxes(
         raise DataError(f"{images}: no such folder of photographs")
     if not boxes.exists():
         raise DataError(f"{boxes}: no such file of boxes")
+    if kind not in ("voc", "coco", "csv"):
+        from bana.data.formats.detection import photographs_and_classes  # which reads these too
+
+        other, names = photographs_and_classes(kind, boxes, images, classes, convention)
+        return write_photographs(out, split, other, names, keep_empty)
     names = read_class_names(classes, background_implied=True) if classes else None
     if kind == "coco":
         from bana.data.coco import read_coco

@@ -6,6 +6,7 @@ model card. `tools/pretrained.py` makes the three.
 """
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -150,13 +151,16 @@ def masks(
 
     The image is brought to the size of the photographs that the classifier was trained on, and
     what is made of it is brought back: labels as they are, attention and unary bilinearly.
+    `bana masks` does this for a folder of photographs.
 
     Args:
         image: RGB as stored, uint8 [3, H, W].
-        boxes: [K, 4]: x1, y1, x2, y2 in pixels, half-open; parts outside the image are cut off.
-        classes: K names, or numbers [K] of the classifier's classes, 1..L. A class that it does not
-            know takes u_c = 1 - u_0 and is numbered L + 1, L + 2, ... in order of appearance.
-            Spelling counts little: "motorcycle" is VOC's "motorbike".
+        boxes: [K, 4]: x1, y1, x2, y2 in pixels, half-open (x2 - x1 is the width); parts outside the
+            image are cut off.
+        classes: K names, or numbers [K] of the classifier's classes, 1..L: of "voc-mini" 1..20 in
+            VOC's order, from aeroplane to tvmonitor. A name that it does not know takes
+            u_c = 1 - u_0 and is numbered L + 1, L + 2, ... in order of appearance. Spelling counts
+            little: "motorcycle" is VOC's "motorbike".
         model: of `load_pretrained`; None loads "voc-mini", every time anew.
         side: longer side, in pixels, at which the labels are made.
 
@@ -173,6 +177,52 @@ def masks(
     numbers, names = _numbered(classes, model.classes)
     if len(numbers) != len(boxes):
         raise ValueError(f"{len(boxes)} boxes and {len(numbers)} classes: one class a box")
+    made = _at_side(image, boxes, numbers, names, model, side)
+    device = made.y_crf.device
+    return _brought_back(made, boxes.to(device), numbers.to(device), height, width)
+
+
+def label_maps(
+    image: Tensor,
+    boxes: Tensor,
+    numbers: Tensor,
+    names: Sequence[str],
+    model: Pretrained,
+    side: int = SIDE,
+) -> tuple[Tensor, Tensor]:
+    """Y_crf and Y_ret as `masks` makes them, without what would not fit memory for a large image.
+
+    Args:
+        image: RGB as stored, uint8 [3, H, W].
+        boxes: float32 [K, 4], XYXY, half-open, pixels, inside the image.
+        numbers: int64 [K], 1..len(names) - 1.
+        names: of the classes, background first; those that the classifier does not know take
+            u_c = 1 - u_0.
+        model: of `load_pretrained`.
+        side: longer side, in pixels, at which the labels are made.
+
+    Returns:
+        Y_crf and Y_ret, uint8 [H, W], numbered as ``names``.
+    """
+    height, width = _size_of(image)
+    made = _at_side(image, boxes, numbers, names, model, side)
+    y_crf, y_ret = (
+        _labels_brought_back(label, boxes, numbers, height, width)
+        for label in (made.y_crf, made.y_ret)
+    )
+    return y_crf, y_ret
+
+
+def _at_side(
+    image: Tensor,
+    boxes: Tensor,
+    numbers: Tensor,
+    names: Sequence[str],
+    model: Pretrained,
+    side: int,
+) -> PseudoLabels:
+    """Labels of the image brought to the size at which the classifier sees it."""
+    height, width = image.shape[1:]
     weight = transfer_weight(model.classifier.weight, model.classes, names)
     scale = side / max(height, width)
     size = [max(1, round(length * scale)) for length in (height, width)]
@@ -181,7 +231,7 @@ def masks(
     with torch.no_grad():
         seen = F.resize(image.as_subclass(Tensor), size, antialias=True).to(device)
         backbone = model.classifier.backbone
-        made = pseudo_labels(
+        return pseudo_labels(
             backbone(seen[None])[0],
             weight,
             seen,
@@ -191,7 +241,6 @@ def masks(
             model.crf,
             backbone.stride,
         )
-    return _brought_back(made, boxes.to(device), numbers.to(device), height, width)
 
 
 def _size_of(image: Tensor) -> tuple[int, int]:
@@ -244,22 +293,29 @@ def _brought_back(
 ) -> PseudoLabels:
     """Labels at the size of the image; on the way no class leaves its boxes by a rounded pixel."""
     size = [height, width]
-    inside = class_masks(boxes, numbers, made.classes[1:], height, width)  # B_c, [C, H, W]
-    covered = inside.any(0)
-
-    def labels(each: Tensor) -> Tensor:
-        large = F.resize(each[None], size, InterpolationMode.NEAREST_EXACT)  # [1, H, W]
-        allowed = (inside & (large == made.classes[1:, None, None])).any(0)
-        return large[0] * allowed
-
+    covered = class_masks(boxes, numbers, made.classes[1:], height, width).any(0)  # B, [H, W]
     attention = F.resize(made.attention[None], size, antialias=True)[0]
     unary = F.resize(made.unary, size, antialias=True)
     certain = torch.zeros_like(unary)
     certain[0] = 1
     return PseudoLabels(
-        labels(made.y_crf),
-        labels(made.y_ret),
+        _labels_brought_back(made.y_crf, boxes, numbers, height, width),
+        _labels_brought_back(made.y_ret, boxes, numbers, height, width),
         torch.where(covered, attention, torch.ones_like(attention)),
         torch.where(covered, unary, certain),
         made.classes,
     )
+
+
+def _labels_brought_back(
+    label: Tensor, boxes: Tensor, numbers: Tensor, height: int, width: int
+) -> Tensor:
+    """A label map at the size of the image, a box at a time, since boxes may be many."""
+    large = F.resize(label[None], [height, width], InterpolationMode.NEAREST_EXACT)[0]
+    kept = torch.zeros_like(large)
+    for box, number in zip(boxes, numbers.tolist(), strict=True):
+        # The pixels whose centres lie in the box, see `bana.data.boxes`.
+        x1, y1, x2, y2 = (max(0, math.ceil(value - 0.5)) for value in box.tolist())
+        inside = (slice(y1, y2), slice(x1, x2))
+        kept[inside] = torch.where(large[inside] == number, large[inside], kept[inside])
+    return kept

@@ -322,7 +322,7 @@ def test_missing_arguments_are_named(images):
     with pytest.raises(DataError, match="leave the convention out"):
         import_boxes("coco", path, images, out, convention="voc")
     with pytest.raises(ValueError, match="format"):
-        import_boxes("yolo", path, images, out)
+        import_boxes("xml", path, images, out)
     with pytest.raises(DataError, match="not one plain word"):
         import_boxes("csv", path, images, out, split="a/b")
     assert not out.exists()

@@ -1,0 +1,225 @@
+"""What the readers share: what they give, where a photograph lies, and values that must be right.
+
+No reader guesses: what is certain is read, what is left out is counted and told, and the rest is
+refused in one line that names the file and the place in it.
+"""
+
+import json
+import math
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+from urllib.parse import unquote, urlsplit
+from xml.etree import ElementTree
+
+from bana.data.layout import Box, Photograph, image_id
+from bana.data.voc_files import DataError
+
+ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+"""What the file of a photograph may end in, in small letters or capitals."""
+
+Corners = tuple[float, float, float, float]
+
+
+class Read(NamedTuple):
+    """What a reader found.
+
+    Attributes:
+        photographs: with their boxes, also those without any.
+        classes: background first, in the source's own order; None where it has none.
+        notes: what was read in another way than it stands, or passed over, a sentence each.
+        failed: {name: reason} of photographs whose boxes cannot be told.
+    """
+
+    photographs: list[Photograph]
+    classes: tuple[str, ...] | None
+    notes: list[str]
+    failed: dict[str, str]
+
+
+class Folder:
+    """The photographs of a folder and its subfolders, found by what annotation files call them.
+
+    Args:
+        root: the folder; hidden files, such as macOS's ``._a.jpg``, do not count.
+
+    Raises:
+        DataError: if there is no such folder.
+    """
+
+    def __init__(self, root: Path) -> None:
+        if not root.is_dir():
+            raise DataError(f"{root}: no such folder of photographs")
+        self.root = root
+        self.paths = [
+            path
+            for path in sorted(root.rglob("*"))
+            if path.suffix.lower() in ENDINGS and not path.name.startswith(".") and path.is_file()
+        ]
+        self._by_name: dict[str, list[Path]] = {}
+        self._by_stem: dict[str, list[Path]] = {}
+        for path in self.paths:
+            relative = path.relative_to(root)
+            self._by_name.setdefault(_plain(path.name), []).append(relative)
+            stem = _plain(relative.with_suffix("").as_posix())
+            self._by_stem.setdefault(stem, []).append(relative)
+
+    def named(self, name: str, where: str) -> Path:
+        """The photograph of that name; a path that is not there where none has it.
+
+        A name may have more folders before it than there are here, or fewer, but not others.
+
+        Args:
+            name: a file's name or path, relative or absolute, of any system.
+            where: what the name was read from, for the message.
+
+        Raises:
+            DataError: if the name is empty or several photographs have it.
+        """
+        parts = _parts(name)
+        if not parts:
+            raise DataError(f"{where}: {name!r} names no photograph")
+        found = []
+        for relative in self._by_name.get(parts[-1], []):
+            own = _parts(relative.as_posix())
+            common = min(len(own), len(parts))
+            if own[-common:] == parts[-common:]:
+                found.append((common, relative))
+        longest = max((common for common, _ in found), default=0)
+        # "a.jpg" in the folder itself and in a subfolder: the name as it stands is the first.
+        exact = [each for _, each in found if _parts(each.as_posix()) == parts]
+        best = exact or [relative for common, relative in found if common == longest]
+        if len(best) > 1:
+            raise DataError(
+                f"{where}: {name!r} may be {best[0].as_posix()} or {best[1].as_posix()} in "
+                f"{self.root}: name it with its folder"
+            )
+        return self.root / (best[0] if best else Path(*parts))
+
+    def of_stem(self, relative: Path, where: str) -> Path:
+        """The photograph of a file beside it or in another tree: a/b.txt is of a/b.jpg.
+
+        Args:
+            relative: of the file, to the top of its tree.
+            where: the file, for the message.
+
+        Raises:
+            DataError: if several photographs differ in their ending alone.
+        """
+        stem = _plain(relative.with_suffix("").as_posix())
+        found = self._by_stem.get(stem, [])
+        if len(found) > 1:
+            raise DataError(f"{where}: may be of {found[0]} or of {found[1]}: rename one")
+        return self.root / (found[0] if found else relative.with_suffix(".jpg"))
+
+    def photograph(
+        self, path: Path, where: str, boxes: list[Box], size: tuple[int, int] | None = None
+    ) -> Photograph:
+        """A record of one of the photographs, or of one that is missing."""
+        relative = path.relative_to(self.root).as_posix()
+        return Photograph(image_id(relative, where), path, where, boxes, [], size)
+
+
+def _plain(name: str) -> str:
+    # macOS takes letters and their accents apart.
+    return unicodedata.normalize("NFC", name)
+
+
+def _parts(name: str) -> list[str]:
+    plain = _plain(name.strip().replace("\\", "/"))
+    return [part for part in PurePosixPath(plain).parts if part not in ("/", ".", "..")]
+
+
+def path_of_url(name: str) -> str:
+    """The path in a URL, or a path as it is; Label Studio's "?d=" is a path too."""
+    split = urlsplit(name)
+    if split.query.startswith("d="):
+        return unquote(split.query[2:])
+    return unquote(split.path) if split.scheme or "%" in name else name
+
+
+def load_json(path: Path) -> Any:
+    """The value in a JSON file, UTF-8. Raises DataError where there is none."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file") from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: no JSON in UTF-8 ({error})") from error
+
+
+def load_xml(path: Path) -> ElementTree.Element:
+    """The root of an XML file. Raises DataError where there is none."""
+    try:
+        return ElementTree.parse(path).getroot()
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file") from error
+    except ElementTree.ParseError as error:
+        raise DataError(f"{path}: not well-formed XML ({error})") from error
+
+
+def one_line(value: object, where: str, what: str) -> str:
+    """A name as one line, single spaces in it. Raises DataError for what is no text or empty."""
+    name = " ".join(value.split()) if isinstance(value, str) else ""
+    if not name:
+        raise DataError(f"{where}: {what} is {value!r}, not a name")
+    return name
+
+
+def number(value: object, where: str, what: str) -> float:
+    """A finite number; text that is one counts. Raises DataError for anything else."""
+    try:
+        made = math.nan if isinstance(value, bool) else float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        made = math.nan
+    if not math.isfinite(made):
+        raise DataError(f"{where}: {what} is {value!r}, not a number")
+    return made
+
+
+def whole(value: object, where: str, what: str, least: int = 0) -> int:
+    """A whole number from ``least`` up: 80 and 80.0. Raises DataError for anything else."""
+    made = number(value, where, what)
+    if made != int(made) or made < least:
+        raise DataError(f"{where}: {what} is {value!r}, not a whole number from {least} up")
+    return int(made)
+
+
+def around(points: Iterable[tuple[float, float]], size: tuple[int, int]) -> Corners:
+    """The upright box around some points, as far as it lies in an image of (width, height)."""
+    xs, ys = zip(*points, strict=True)
+    width, height = size
+    return max(min(xs), 0.0), max(min(ys), 0.0), min(max(xs), width), min(max(ys), height)
+
+
+def turned(corners: Corners, degrees: float, pivot: tuple[float, float]) -> list[tuple]:
+    """The four corners of a box turned clockwise, as it is seen, about a point."""
+    x1, y1, x2, y2 = corners
+    (px, py), angle = pivot, math.radians(degrees)
+    cos, sin = math.cos(angle), math.sin(angle)
+    return [
+        (px + (x - px) * cos - (y - py) * sin, py + (x - px) * sin + (y - py) * cos)
+        for x, y in ((x1, y1), (x2, y1), (x2, y2), (x1, y2))
+    ]
+
+
+def files_below(path: Path, endings: Sequence[str]) -> list[Path]:
+    """The file itself, or the files of some endings in a folder and below, without hidden ones."""
+    if not path.is_dir():
+        return [path]
+    return [
+        each
+        for each in sorted(path.rglob("*"))
+        if each.suffix.lower() in endings and not each.name.startswith(".") and each.is_file()
+    ]
+
+
+def told(counts: Counter[str], where: Path) -> list[str]:
+    """Counted things as notes, such as "boxes.json: 3 polygons taken by the boxes around them"."""
+    return [f"{where}: {count} {what}" for what, count in sorted(counts.items())]
+
+
+POLYGONS = "polygons taken by the boxes around them"
+TURNED = "turned boxes taken by the upright boxes around them"

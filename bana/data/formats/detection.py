@@ -1,0 +1,224 @@
+"""Which format boxes have, told by what is in the files, and the reader of each format."""
+
+import csv
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from xml.etree import ElementTree
+
+from bana.data.formats.common import Folder, Read, files_below, load_json, load_xml
+from bana.data.formats.cvat import read_cvat
+from bana.data.formats.labelme import read_labelme
+from bana.data.formats.labelstudio import read_labelstudio
+from bana.data.formats.yolo import LISTS, read_yolo
+from bana.data.importing import HEADER, read_csv, read_voc
+from bana.data.layout import Photograph
+from bana.data.voc_files import DataError, read_class_names
+
+FORMATS = ("voc", "coco", "yolo", "csv", "labelme", "labelstudio", "cvat")
+CONVENTIONS = ("half-open", "voc")
+# Formats of one file for many photographs.
+SINGLE = {"coco": ".json", "labelstudio": ".json", "csv": ".csv", "cvat": ".xml"}
+# So many files of a folder are looked into, of each ending.
+LOOKED_INTO = 20
+
+
+def detect(path: Path) -> str:
+    """The format of a file of boxes or of a folder of them.
+
+    Returns:
+        One of `FORMATS`.
+
+    Raises:
+        DataError: if there is nothing there, if it is none of them, or if there are several.
+    """
+    if not path.exists():
+        raise DataError(f"{path}: no such file or folder of boxes")
+    found: dict[str, Path] = {}
+    for file in _some_of(path):
+        kind = _kind_of(file)
+        if kind:
+            found.setdefault(kind, file)
+    if not found:
+        _say_what_is_damaged(path)
+        raise DataError(
+            f"{path}: no boxes that are known ({', '.join(FORMATS)}): name the format by --format"
+        )
+    if len(found) > 1:
+        told = " and ".join(f"{kind} ({file.name})" for kind, file in sorted(found.items()))
+        raise DataError(f"{path}: boxes of several formats, {told}: choose one by --format")
+    return next(iter(found))
+
+
+def read_boxes(
+    kind: str,
+    path: Path,
+    images: Folder,
+    classes: Path | None = None,
+    convention: str | None = None,
+) -> Read:
+    """Read boxes of any format.
+
+    Args:
+        kind: one of `FORMATS`.
+        path: the file, or a folder of files.
+        images: the photographs.
+        classes: file of class names, one a line; of YOLO a data.yaml too. None takes those of the
+            source.
+        convention: of the boxes, of voc and csv alone: one of `CONVENTIONS`; None means "voc" in
+            XML and "half-open" in CSV.
+
+    Raises:
+        DataError: if something in the files is wrong.
+        ValueError: if the format or the convention is unknown, or the format has no other.
+    """
+    if kind not in FORMATS or convention not in (None, *CONVENTIONS):
+        raise ValueError(f"no boxes of format {kind!r} and convention {convention!r}")
+    if convention and kind not in ("voc", "csv"):
+        raise DataError(f"boxes of format {kind} have one convention: leave --convention out")
+    if not path.exists():
+        raise DataError(f"{path}: no such file or folder of boxes")
+    if kind in SINGLE:
+        path = _only_file(kind, path)
+    if kind == "yolo":
+        return read_yolo(path, images, classes)
+    readers: dict[str, Callable[[], Read]] = {
+        "voc": lambda: _read_voc(path, images, convention != "half-open"),
+        "coco": lambda: _read_coco(path, images),
+        "csv": lambda: _read_csv(path, images, convention == "voc"),
+        "labelme": lambda: read_labelme(path, images),
+        "labelstudio": lambda: read_labelstudio(path, images),
+        "cvat": lambda: read_cvat(path, images),
+    }
+    read = readers[kind]()
+    if classes is not None:
+        read = read._replace(classes=read_class_names(classes, background_implied=True))
+    return read
+
+
+def photographs_and_classes(
+    kind: str, path: Path, images: Path, classes: Path | None, convention: str | None
+) -> tuple[list[Photograph], tuple[str, ...] | None]:
+    """What `bana data import` takes of a format; notes go to standard error.
+
+    Raises:
+        DataError: as `read_boxes`, and if the boxes of a photograph cannot be told.
+    """
+    read = read_boxes(kind, path, Folder(images), classes, convention)
+    for note in read.notes:
+        print(f"bana: {note}", file=sys.stderr)
+    if read.failed:
+        raise DataError(next(iter(read.failed.values())))
+    return read.photographs, read.classes
+
+
+def _read_voc(path: Path, images: Folder, one_based: bool) -> Read:
+    """File by file, since an XML file in a subfolder is of a photograph in the same one."""
+    top = path if path.is_dir() else path.parent
+    files = [file for file in files_below(path, (".xml",)) if _kind_of(file) != "cvat"]
+    if not files:
+        raise DataError(f"{path}: no VOC .xml file there")
+    photographs: list[Photograph] = []
+    for file in files:
+        (read,) = read_voc(file, images.root, one_based)
+        found = images.of_stem(file.relative_to(top), str(file))
+        made = images.photograph(found, str(file), read.boxes, read.size)
+        photographs.append(made._replace(crowds=read.crowds))
+    return Read(photographs, None, [], {})
+
+
+def _read_coco(path: Path, images: Folder) -> Read:
+    # pycocotools takes a moment to import.
+    from bana.data.coco import read_coco
+
+    read, classes = read_coco(path, images.root)
+    photographs = [
+        one.photograph._replace(path=images.named(one.record["file_name"], one.photograph.where))
+        for one in read
+    ]
+    return Read(photographs, classes, [], {})
+
+
+def _read_csv(path: Path, images: Folder, one_based: bool) -> Read:
+    photographs = [
+        each._replace(path=images.named(each.path.relative_to(images.root).as_posix(), each.where))
+        for each in read_csv(path, images.root, one_based)
+    ]
+    return Read(photographs, None, [], {})
+
+
+def _only_file(kind: str, path: Path) -> Path:
+    """The one file of a format in a folder."""
+    if not path.is_dir():
+        return path
+    found = [file for file in files_below(path, (SINGLE[kind],)) if _kind_of(file) == kind]
+    if len(found) != 1:
+        several = f": {found[0].name}, {found[1].name}, ...: name one" if found else ""
+        raise DataError(f"{path}: {len(found)} files of format {kind}, not one{several}")
+    return found[0]
+
+
+def _say_what_is_damaged(path: Path) -> None:
+    """Raise DataError for a single file that is no JSON or XML, as its ending says it is."""
+    if path.suffix.lower() == ".json" and path.is_file():
+        load_json(path)
+    elif path.suffix.lower() == ".xml" and path.is_file():
+        load_xml(path)
+
+
+def _some_of(path: Path) -> Iterator[Path]:
+    for ending in (".xml", ".json", ".csv", ".txt", ".yaml", ".yml"):
+        of_one = [file for file in files_below(path, (ending,)) if file.suffix.lower() == ending]
+        yield from of_one[:LOOKED_INTO]
+
+
+def _kind_of(file: Path) -> str | None:
+    """The format of one file; None where it is no file of boxes."""
+    ending = file.suffix.lower()
+    try:
+        if ending == ".xml":
+            return _kind_of_xml(file)
+        text = file.read_text(encoding="utf-8-sig")
+        if ending == ".json":
+            return _kind_of_json(text)
+        if ending == ".csv":
+            header = next(csv.reader(text.splitlines()[:1], skipinitialspace=True), [])
+            return "csv" if [field.strip() for field in header] == HEADER else None
+        if ending in (".yaml", ".yml"):
+            return "yolo" if any(line.startswith("names:") for line in text.splitlines()) else None
+        return "yolo" if file.name.lower() not in LISTS and _is_yolo(text) else None
+    except (OSError, ValueError, RecursionError, ElementTree.ParseError):
+        return None
+
+
+def _kind_of_xml(file: Path) -> str | None:
+    for _, element in ElementTree.iterparse(file, events=("start",)):
+        return {"annotation": "voc", "annotations": "cvat"}.get(element.tag)
+    return None
+
+
+def _kind_of_json(text: str) -> str | None:
+    held = json.loads(text)
+    if isinstance(held, dict):
+        if isinstance(held.get("shapes"), list):
+            return "labelme"
+        return "coco" if {"images", "annotations"} <= held.keys() else None
+    if not isinstance(held, list) or not held or not isinstance(held[0], dict):
+        return None
+    is_task = "data" in held[0] or "annotation_id" in held[0] or "lead_time" in held[0]
+    return "labelstudio" if is_task else None
+
+
+def _is_yolo(text: str) -> bool:
+    """Whether the first line that is not empty is a class and numbers."""
+    fields = next((line.split() for line in text.splitlines() if line.strip()), [])
+    return len(fields) >= 5 and fields[0].isdigit() and all(_is_number(field) for field in fields)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,112 @@
+"""Boxes in LabelMe's JSON files, one a photograph."""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bana.data.formats.common import (
+    POLYGONS,
+    Corners,
+    Folder,
+    Read,
+    around,
+    files_below,
+    load_json,
+    number,
+    one_line,
+    told,
+    whole,
+)
+from bana.data.layout import Box, Photograph
+from bana.data.voc_files import DataError
+
+# Shapes that have no inside.
+OPEN = ("point", "points", "line", "linestrip")
+
+
+def read_labelme(path: Path, images: Folder) -> Read:
+    """Read LabelMe's rectangles; other closed shapes are taken by the boxes around them.
+
+    Args:
+        path: a JSON file, or a folder of them.
+        images: the photographs, named by "imagePath".
+
+    Raises:
+        DataError: if a file or a shape is wrong, or a file is named as one photograph and names
+            another.
+    """
+    files = files_below(path, (".json",))
+    if not files:
+        raise DataError(f"{path}: no .json file in the folder")
+    counts: Counter[str] = Counter()
+    photographs = [_photograph(file, images, counts) for file in files]
+    return Read(photographs, None, told(counts, path), {})
+
+
+def _photograph(file: Path, images: Folder, counts: Counter[str]) -> Photograph:
+    held = load_json(file)
+    if not isinstance(held, dict) or not isinstance(held.get("shapes"), list):
+        raise DataError(f"{file}: no LabelMe file, it has no list of 'shapes'")
+    name = one_line(held.get("imagePath"), str(file), "imagePath")
+    image = images.named(name, str(file))
+    beside = [each for each in images.paths if each.stem == file.stem]
+    if image.stem != file.stem and beside:
+        raise DataError(
+            f"{file}: imagePath is {name!r}, but {beside[0].name} is there too: which of the two?"
+        )
+    width = whole(held.get("imageWidth"), str(file), "imageWidth", 1)
+    height = whole(held.get("imageHeight"), str(file), "imageHeight", 1)
+    boxes = []
+    for index, shape in enumerate(held["shapes"], start=1):
+        where = f"{file}: shape {index}"
+        if not isinstance(shape, dict):
+            raise DataError(f"{where}: is no object")
+        form = shape.get("shape_type") or "polygon"
+        if form in OPEN:
+            counts[f"shapes {form!r} passed over, as they have no inside"] += 1
+            continue
+        kind = one_line(shape.get("label"), where, "the label")
+        corners = _corners(form, _points(shape, where), where, (width, height), counts)
+        boxes.append(Box(kind, corners, where))
+    return images.photograph(image, str(file), boxes, (width, height))
+
+
+def _points(shape: dict[str, Any], where: str) -> list[tuple[float, float]]:
+    points = shape.get("points")
+    if not isinstance(points, list) or not all(
+        isinstance(point, list) and len(point) == 2 for point in points
+    ):
+        raise DataError(f"{where}: points is no list of pairs")
+    return [(number(x, where, "a coordinate"), number(y, where, "a coordinate")) for x, y in points]
+
+
+def _corners(
+    form: str,
+    points: Sequence[tuple[float, float]],
+    where: str,
+    size: tuple[int, int],
+    counts: Counter[str],
+) -> Corners:
+    """The upright box of a shape; a rectangle's points may be any two opposite corners."""
+    wanted = {"rectangle": (2, 4), "circle": (2,), "mask": (2,)}.get(form)
+    if form == "polygon":
+        wanted = (len(points),) if len(points) >= 3 else (3,)
+    if wanted is None:
+        raise DataError(f"{where}: a shape of type {form!r} is not known")
+    if len(points) not in wanted:
+        raise DataError(f"{where}: a {form} of {len(points)} points")
+    if form == "rectangle":
+        xs, ys = zip(*points, strict=True)
+        return min(xs), min(ys), max(xs), max(ys)
+    counts[POLYGONS if form == "polygon" else f"{form}s taken by the boxes around them"] += 1
+    if form == "circle":
+        (x, y), edge = points
+        radius = math.dist((x, y), edge)
+        return around([(x - radius, y - radius), (x + radius, y + radius)], size)
+    if form == "mask":
+        # The corner pixels of the mask, both of them inside.
+        (x1, y1), (x2, y2) = points
+        return around([(x1, y1), (x2 + 1, y2 + 1)], size)
+    return around(points, size)

@@ -1,0 +1,168 @@
+"""Boxes in Label Studio's exports, JSON and JSON-MIN, in percent of the photograph."""
+
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from bana.data.formats.common import (
+    ENDINGS,
+    POLYGONS,
+    TURNED,
+    Corners,
+    Folder,
+    Read,
+    around,
+    load_json,
+    number,
+    one_line,
+    path_of_url,
+    told,
+    turned,
+    whole,
+)
+from bana.data.layout import Box, Photograph
+from bana.data.voc_files import DataError
+
+# An uploaded a.jpg is stored as 1a2b3c4d-a.jpg.
+UPLOADED = re.compile(r"^[0-9a-f]{8}-(?=.)")
+# Lists of names that a region may have, with the figure that it has then.
+LABELS = ("rectanglelabels", "polygonlabels", "ellipselabels", "labels")
+# How far a corner may be outside of 0..100.
+ROUNDING = 0.5
+
+
+def read_labelstudio(path: Path, images: Folder) -> Read:
+    """Read Label Studio's rectangles; polygons and ellipses are taken by the boxes around them.
+
+    Args:
+        path: the exported file.
+        images: the photographs, named by the task's data; the eight digits that an upload puts
+            before a name may be missing.
+
+    Returns:
+        What was read; a task with several annotations has failed, since they may contradict.
+
+    Raises:
+        DataError: if the file or a region is wrong.
+    """
+    held = load_json(path)
+    if not isinstance(held, list) or not all(isinstance(task, dict) for task in held):
+        raise DataError(f"{path}: no export of Label Studio, it is no list of tasks")
+    photographs, failed, counts = [], {}, Counter()
+    for index, task in enumerate(held, start=1):
+        where = f"{path}: task {task.get('id', index)}"
+        image = _image(task, images, where)
+        done = [
+            each
+            for each in task.get("annotations") or []
+            if isinstance(each, dict) and not each.get("was_cancelled")
+        ]
+        if len(done) > 1:
+            name = image.relative_to(images.root).with_suffix("").as_posix()
+            failed[name] = f"{where}: {len(done)} annotations: keep one of them"
+            continue
+        regions = _minimal(task) if "data" not in task else [r for d in done for r in _results(d)]
+        photographs.append(_photograph(image, regions, images, where, counts))
+    return Read(photographs, None, told(counts, path), failed)
+
+
+def _results(annotation: dict[str, Any]) -> list[Any]:
+    """The regions of an annotation, each with its values flat.
+
+    Where labels are given apart from shapes, both have the region's id and belong together.
+    """
+    found: dict[Any, dict[str, Any]] = {}
+    for index, each in enumerate(annotation.get("result") or []):
+        value = each.get("value") if isinstance(each, dict) else None
+        if isinstance(value, dict):
+            own = str(each.get("id", f"result {index}"))
+            found[own] = {**found.get(own, {}), **each, **value}
+    return list(found.values())
+
+
+def _minimal(task: dict[str, Any]) -> list[Any]:
+    """The regions of a task of JSON-MIN: lists of objects beside the task's own data."""
+    lists = [value for value in task.values() if isinstance(value, list)]
+    return [each for value in lists for each in value if isinstance(each, dict)]
+
+
+def _image(task: dict[str, Any], images: Folder, where: str) -> Path:
+    data = task.get("data", task)
+    texts = [v for v in data.values() if isinstance(v, str)] if isinstance(data, dict) else []
+    named = [path_of_url(text) for text in texts]
+    found = sorted({name for name in named if Path(name).suffix.lower() in ENDINGS})
+    if len(found) != 1:
+        raise DataError(f"{where}: {len(found)} photographs in its data, not one")
+    path = images.named(found[0], where)
+    *folders, last = Path(found[0].replace("\\", "/")).parts
+    if path.is_file() or not UPLOADED.match(last):
+        return path
+    # The folder of an upload is Label Studio's own and says nothing of where the photograph was.
+    name = UPLOADED.sub("", last)
+    return images.named(name if "upload" in folders else "/".join((*folders, name)), where)
+
+
+def _photograph(
+    image: Path, regions: list[Any], images: Folder, where: str, counts: Counter[str]
+) -> Photograph:
+    boxes, sizes = [], set()
+    for index, region in enumerate(regions, start=1):
+        here = f"{where}, region {region.get('id', index)}"
+        labels = next((region[key] for key in LABELS if region.get(key)), None)
+        if not ({"x", "y"} <= region.keys() or "points" in region):
+            counts["results without a shape passed over"] += 1
+            continue
+        if "width" not in region and "points" not in region and "radiusX" not in region:
+            counts["key points passed over"] += 1
+            continue
+        if not isinstance(labels, list) or len(labels) != 1:
+            raise DataError(f"{here}: {labels!r} is not one label")
+        size = tuple(
+            whole(region.get(key), here, key, 1) for key in ("original_width", "original_height")
+        )
+        sizes.add(size)
+        boxes.append(
+            Box(one_line(labels[0], here, "the label"), _corners(region, size, here, counts), here)
+        )
+    if len(sizes) > 1:
+        raise DataError(f"{where}: regions of photographs of different sizes {sorted(sizes)}")
+    return images.photograph(image, where, boxes, next(iter(sizes), None))
+
+
+def _corners(
+    region: dict[str, Any], size: tuple[int, int], where: str, counts: Counter[str]
+) -> Corners:
+    """The upright box of a region in pixels."""
+    width, height = size
+
+    def percent(value: object, what: str) -> float:
+        made = number(value, where, what)
+        if not -ROUNDING <= made <= 100 + ROUNDING:
+            raise DataError(f"{where}: {what} is {made:g}, not in percent of the photograph")
+        return made / 100
+
+    if "points" in region:
+        counts[POLYGONS] += 1
+        points = region["points"]
+        if not isinstance(points, list) or len(points) < 3:
+            raise DataError(f"{where}: a polygon of fewer than 3 points")
+        pairs = [(percent(x, "x") * width, percent(y, "y") * height) for x, y in points]
+        return around(pairs, size)
+    x, y = percent(region["x"], "x") * width, percent(region["y"], "y") * height
+    angle = number(region.get("rotation") or 0, where, "rotation") % 360
+    if "radiusX" in region:
+        counts["ellipses taken by the boxes around them"] += 1
+        rx = percent(region["radiusX"], "radiusX") * width
+        ry = percent(region["radiusY"], "radiusY") * height
+        return around(turned((x - rx, y - ry, x + rx, y + ry), angle, (x, y)), size)
+    upright = (
+        x,
+        y,
+        x + percent(region["width"], "width") * width,
+        y + percent(region["height"], "height") * height,
+    )
+    if angle == 0:
+        return upright
+    counts[TURNED] += 1
+    return around(turned(upright, angle, (x, y)), size)  # about the upper left corner

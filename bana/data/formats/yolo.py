@@ -1,0 +1,216 @@
+"""Boxes in YOLO's text files: class, centre and size as fractions of the photograph, one a line.
+
+The classes are in data.yaml (names: a list, or numbers with names), classes.txt, obj.names or a
+file of one's own. A line of a class and a polygon is taken by the box around the polygon.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+from bana.data.formats.common import (
+    POLYGONS,
+    Corners,
+    Folder,
+    Read,
+    around,
+    files_below,
+    number,
+    one_line,
+    told,
+    whole,
+)
+from bana.data.layout import Box
+from bana.data.voc_files import DataError, check_class_names, image_size
+
+NAMES = ("classes.txt", "obj.names", "coco.names", "voc.names")
+# What lies beside labels and is none: lists of photographs and of names.
+LISTS = {*NAMES, "train.txt", "val.txt", "valid.txt", "test.txt", "readme.txt", "notes.txt"}
+LISTS |= {"readme.dataset.txt", "readme.roboflow.txt"}
+# How far a corner may be outside of 0..1: writers round to six digits or fewer.
+ROUNDING = 0.01
+
+
+def read_yolo(path: Path, images: Folder, classes: Path | None = None) -> Read:
+    """Read YOLO's labels.
+
+    Args:
+        path: a folder of .txt files, as the photographs' folder is laid out; one .txt file; or the
+            data.yaml beside a folder of labels.
+        images: the photographs; a/b.txt has the boxes of a/b.jpg.
+        classes: file of class names, one a line in the order of their numbers, or a data.yaml; None
+            looks for one in the folder of the labels and in the two above it.
+
+    Raises:
+        DataError: if a line is wrong, or there are no class names, or several that differ.
+    """
+    if path.suffix.lower() in (".yaml", ".yml"):
+        classes, path = classes or path, path.parent
+    source, names = _names(path, classes)
+    files = _label_files(path)
+    if not files:
+        raise DataError(f"{path}: no .txt file of boxes in it")
+    photographs, failed, counts = [], {}, Counter()
+    for file in files:
+        image = _photograph_of(file, path, images)
+        lines = _lines(file)
+        try:
+            height, width = image_size(image)
+        except DataError as error:
+            if lines:
+                name = image.relative_to(images.root).with_suffix("").as_posix()
+                failed[name] = f"{file}: {error}"
+            continue
+        boxes = [
+            _box(fields, f"{file}:{line}", names, (width, height), counts) for line, fields in lines
+        ]
+        photographs.append(images.photograph(image, str(file), boxes, (width, height)))
+    notes = [f"classes from {source}", *told(counts, path)]
+    return Read(photographs, ("background", *names), notes, failed)
+
+
+def _label_files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    top = path / "labels" if (path / "labels").is_dir() else path
+    return [file for file in files_below(top, (".txt",)) if file.name.lower() not in LISTS]
+
+
+def _photograph_of(file: Path, path: Path, images: Folder) -> Path:
+    """The photograph of a label file, which may lie in a tree of its own.
+
+    Roboflow has train/labels/a.txt for train/images/a.jpg, Ultralytics labels/train/a.txt for
+    images/train/a.jpg, and either folder may be named with the photographs' or without.
+    """
+    relative = file.relative_to(path if path.is_dir() else path.parent)
+    swapped = Path(*("images" if part == "labels" else part for part in relative.parts))
+    below = Path(*relative.parts[1:]) if relative.parts[0] == "labels" else relative
+    found = [images.of_stem(each, str(file)) for each in (relative, swapped, below)]
+    return next((image for image in found if image.is_file()), found[-1])
+
+
+def _lines(file: Path) -> list[tuple[int, list[str]]]:
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise DataError(f"{file}: no such file") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{file}: no text in UTF-8 ({error})") from error
+    lines = ((line, each.split()) for line, each in enumerate(text.splitlines(), start=1))
+    return [(line, fields) for line, fields in lines if fields]
+
+
+def _box(
+    fields: Sequence[str],
+    where: str,
+    names: Sequence[str],
+    size: tuple[int, int],
+    counts: Counter[str],
+) -> Box:
+    if len(fields) not in (5, 6) and (len(fields) < 7 or len(fields) % 2 == 0):
+        raise DataError(
+            f"{where}: {len(fields)} fields: not a class with a box (5), a score too (6) or a "
+            f"polygon (7, 9, ...)"
+        )
+    kind = whole(fields[0], where, "the class")
+    if kind >= len(names):
+        raise DataError(f"{where}: class {kind}, but there are {len(names)}, numbered from 0")
+    values = [number(field, where, "a coordinate") for field in fields[1:]]
+    if len(fields) == 6:
+        counts["scores of boxes not used"] += 1
+        values.pop()
+    corners = _corners(values, where)
+    if len(fields) > 6:
+        counts[POLYGONS] += 1
+    x1, y1, x2, y2 = corners
+    width, height = size
+    return Box(names[kind], (x1 * width, y1 * height, x2 * width, y2 * height), where)
+
+
+def _corners(values: Sequence[float], where: str) -> Corners:
+    """Corners of a box, or of the box around a polygon, in fractions."""
+    if len(values) == 4:
+        x, y, width, height = values
+        corners = x - width / 2, y - height / 2, x + width / 2, y + height / 2
+    else:
+        corners = around(zip(values[::2], values[1::2], strict=True), (2, 2))
+    inside = all(-ROUNDING <= value <= 1 + ROUNDING for value in (*values, *corners))
+    if not inside:
+        raise DataError(f"{where}: not in fractions of the photograph, 0 to 1")
+    if corners[2] <= corners[0] or corners[3] <= corners[1]:
+        raise DataError(f"{where}: the box has no area")
+    x1, y1, x2, y2 = (min(max(value, 0.0), 1.0) for value in corners)
+    return x1, y1, x2, y2
+
+
+def _names(path: Path, given: Path | None) -> tuple[Path, list[str]]:
+    """The class names of a file, or of one that lies beside the labels, and which one it was."""
+    if given is not None:
+        return given, _names_of(given)
+    folder = path if path.is_dir() else path.parent
+    found: dict[Path, list[str]] = {}
+    for place in (folder, folder.parent, folder.parent.parent):
+        for file in sorted(place.iterdir()):
+            if file.name.lower() in NAMES or _is_yaml_of_names(file):
+                found[file] = _names_of(file)
+        if found:
+            break
+    if not found:
+        raise DataError(
+            f"{path}: no class names (data.yaml, classes.txt, obj.names) there or above: "
+            f"give --classes FILE"
+        )
+    (first, names), *others = found.items()
+    for other, differing in others:
+        if differing != names:
+            raise DataError(f"{other}: other classes than {first}: give --classes FILE")
+    return first, names
+
+
+def _is_yaml_of_names(file: Path) -> bool:
+    if file.suffix.lower() not in (".yaml", ".yml") or not file.is_file():
+        return False
+    try:
+        held = yaml.safe_load(file.read_text(encoding="utf-8-sig"))
+    except (ValueError, yaml.YAMLError):
+        return False
+    return isinstance(held, dict) and "names" in held
+
+
+def _names_of(file: Path) -> list[str]:
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+        if file.suffix.lower() in (".yaml", ".yml"):
+            names = _yaml_names(yaml.safe_load(text), file)
+        else:
+            names = [line for line in text.splitlines() if line.strip()]
+    except FileNotFoundError as error:
+        raise DataError(f"{file}: no such file") from error
+    except (ValueError, yaml.YAMLError) as error:
+        if isinstance(error, DataError):
+            raise
+        reason = str(error).splitlines()[0]
+        raise DataError(f"{file}: cannot be read ({reason})") from error
+    made = [one_line(name, str(file), f"class {n}") for n, name in enumerate(names)]
+    if not made:
+        raise DataError(f"{file}: no class in it")
+    if "background" in made:
+        raise DataError(
+            f"{file}: names background as class {made.index('background')}, but background is in "
+            f"no box: remove it, if the numbers in the boxes allow"
+        )
+    return list(check_class_names(["background", *made], str(file))[1:])
+
+
+def _yaml_names(held: object, file: Path) -> list[object]:
+    names = held.get("names") if isinstance(held, dict) else None
+    if isinstance(names, dict) and sorted(names, key=str) == sorted(range(len(names)), key=str):
+        names = [names[key] for key in range(len(names))]
+    if not isinstance(names, list):
+        raise DataError(f"{file}: names is no list, and not numbered from 0")
+    count = held.get("nc", len(names)) if isinstance(held, dict) else len(names)
+    if count != len(names):
+        raise DataError(f"{file}: nc is {count}, but there are {len(names)} names")
+    return names

@@ -1,0 +1,238 @@
+"""Masks of photographs as files, in the formats of the tools that read them.
+
+A writer makes the files of one photograph; what holds several photographs is made of those at the
+end. Files appear whole or not at all.
+"""
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import yaml
+from PIL import Image
+from torch import Tensor
+
+from bana.data.voc_files import whole_file, write_mask
+from bana.evaluation.instances import box_instances, encode
+from bana.evaluation.polygons import one_polygon, polygons
+
+DIGITS = 2
+"""Of coordinates in pixels. Those of polygons are multiples of a half."""
+COCO_PARTS = "kept/coco"
+"""What COCO's files are put together from."""
+
+
+class Masked(NamedTuple):
+    """A photograph with its masks.
+
+    Attributes:
+        name: its path below the photographs' folder, without the ending.
+        path: the file.
+        file_name: its path below the photographs' folder.
+        label: uint8 [H, W]: 0 background, 1..L, 255 not known.
+        boxes: float [K, 4], XYXY, half-open, pixels.
+        numbers: int64 [K], 1..L.
+        classes: names, background first.
+    """
+
+    name: str
+    path: Path
+    file_name: str
+    label: Tensor
+    boxes: Tensor
+    numbers: Tensor
+    classes: tuple[str, ...]
+
+
+class Instance(NamedTuple):
+    """The mask of one box: its place among the boxes, from 1, its class, and bool [H, W]."""
+
+    place: int
+    number: int
+    box: Tensor
+    mask: Tensor
+
+
+def instances(image: Masked) -> Iterator[Instance]:
+    """The mask of every box that has any pixels, one at a time, since all may not fit memory.
+
+    Boxes of one class that overlap share the pixels in both, see
+    `bana.evaluation.instances.box_instances`.
+    """
+    for k in range(len(image.boxes)):
+        box, number = image.boxes[k : k + 1], image.numbers[k : k + 1]
+        (mask,) = box_instances(image.label, box, number).masks
+        if mask.any():
+            yield Instance(k + 1, int(number), box[0], mask)
+
+
+def _write_voc(folder: Path, image: Masked) -> None:
+    write_mask(folder / f"{image.name}.png", image.label)
+
+
+def _finish_voc(out: Path, names: Sequence[str], classes: Sequence[str]) -> None:
+    _write_text(out / "voc" / "classes.txt", "".join(f"{name}\n" for name in classes))
+
+
+def _write_yolo(folder: Path, image: Masked) -> None:
+    """One line an instance: its class, numbered from 0, and one polygon in fractions."""
+    height, width = image.label.shape
+    lines = []
+    for each in instances(image):
+        corners = one_polygon(each.mask.numpy()) / [width, height]
+        numbers = " ".join(f"{value:.6g}" for value in corners.reshape(-1).tolist())
+        lines.append(f"{each.number - 1} {numbers}\n")
+    _write_text(folder / f"{image.name}.txt", "".join(lines))
+
+
+def _finish_yolo(out: Path, names: Sequence[str], classes: Sequence[str]) -> None:
+    held = {"nc": len(classes) - 1, "names": dict(enumerate(classes[1:]))}
+    _write_text(out / "yolo-seg" / "data.yaml", yaml.safe_dump(held, allow_unicode=True))
+
+
+def _write_labelme(folder: Path, image: Masked) -> None:
+    """One polygon a part; the parts of an object share a group."""
+    target = folder / f"{image.name}.json"
+    height, width = image.label.shape
+    shapes = [
+        {
+            "label": image.classes[each.number],
+            "points": polygon.tolist(),
+            "group_id": each.place,
+            "description": "",
+            "shape_type": "polygon",
+            "flags": {},
+        }
+        for each in instances(image)
+        for polygon in polygons(each.mask.numpy())
+    ]
+    held = {
+        "version": "5.5.0",
+        "flags": {},
+        "shapes": shapes,
+        "imagePath": _way(target.parent, image.path),
+        "imageData": None,
+        "imageHeight": height,
+        "imageWidth": width,
+    }
+    _write_text(target, json.dumps(held, ensure_ascii=False) + "\n")
+
+
+def _way(folder: Path, file: Path) -> str:
+    """The way from a folder to a file, with "/"; the whole path where there is none."""
+    try:
+        return Path(os.path.relpath(file.resolve(), folder.resolve())).as_posix()
+    except ValueError:  # on another drive
+        return file.resolve().as_posix()
+
+
+def _write_instances(folder: Path, image: Masked) -> None:
+    """One PNG a box, 255 in its mask and 0 elsewhere: <place>-<class>.png."""
+    own = folder / image.name
+    shutil.rmtree(own, ignore_errors=True)  # a box may have gone
+    own.mkdir(parents=True)
+    for each in instances(image):
+        kind = re.sub(r"[^\w-]+", "_", image.classes[each.number])
+        with whole_file(own / f"{each.place:03}-{kind}.png") as unfinished:
+            Image.fromarray(each.mask.numpy().astype(np.uint8) * 255).save(unfinished, format="PNG")
+
+
+def _write_coco(folder: Path, image: Masked) -> None:
+    """What COCO's files will hold of the photograph, but for the numbers of its entries."""
+    height, width = image.label.shape
+    annotations = []
+    for each in instances(image):
+        x1, y1, x2, y2 = (round(value, DIGITS) for value in each.box.tolist())
+        annotations.append(
+            {
+                "category_id": each.number,
+                "bbox": [x1, y1, round(x2 - x1, DIGITS), round(y2 - y1, DIGITS)],
+                "area": int(each.mask.sum()),
+                "iscrowd": 0,
+                "rle": encode(each.mask),
+                "polygons": [one.reshape(-1).tolist() for one in polygons(each.mask.numpy())],
+            }
+        )
+    record = {"file_name": image.file_name, "width": width, "height": height}
+    held = {"image": record, "annotations": annotations}
+    _write_text(folder / f"{image.name}.json", json.dumps(held, ensure_ascii=False))
+
+
+def _finish_coco(out: Path, names: Sequence[str], classes: Sequence[str]) -> None:
+    """COCO's files, with run lengths and with polygons, a photograph at a time."""
+    folder = out / COCO_PARTS
+    categories = [{"id": number, "name": classes[number]} for number in range(1, len(classes))]
+    for kind in ("rle", "polygons"):
+        with (
+            whole_file(out / "coco" / f"instances-{kind}.json") as unfinished,
+            unfinished.open("w", encoding="utf-8", newline="\n") as file,
+        ):
+            file.write('{"categories": ' + json.dumps(categories, ensure_ascii=False))
+            for part, entries in (
+                ("images", _coco_images(folder, names)),
+                ("annotations", _coco_annotations(folder, names, kind)),
+            ):
+                file.write(f', "{part}": [')
+                for number, entry in enumerate(entries):
+                    comma = ",\n" if number else "\n"
+                    file.write(comma + json.dumps(entry, ensure_ascii=False))
+                file.write("]")
+            file.write("}\n")
+
+
+def _coco_images(folder: Path, names: Sequence[str]) -> Iterator[dict[str, Any]]:
+    for number, name in enumerate(names, start=1):
+        yield {"id": number, **_held(folder, name)["image"]}
+
+
+def _coco_annotations(folder: Path, names: Sequence[str], kind: str) -> Iterator[dict[str, Any]]:
+    count = 0
+    for number, name in enumerate(names, start=1):
+        for entry in _held(folder, name)["annotations"]:
+            count += 1
+            shapes = {form: entry.pop(form) for form in ("rle", "polygons")}
+            yield {"id": count, "image_id": number, **entry, "segmentation": shapes[kind]}
+
+
+def _held(folder: Path, name: str) -> dict[str, Any]:
+    return json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def _write_text(path: Path, text: str) -> None:
+    with whole_file(path) as unfinished:
+        unfinished.write_text(text, encoding="utf-8", newline="\n")
+
+
+class Writer(NamedTuple):
+    """How masks are written in one format.
+
+    Attributes:
+        folder: of the photographs' own files, below the folder of the masks.
+        ending: of a photograph's own file, empty where it is a folder.
+        write: makes it, called with the folder.
+        finish: makes what all photographs share, called with the folder of the masks, the names of
+            the photographs and the classes.
+    """
+
+    folder: str
+    ending: str
+    write: Callable[[Path, Masked], None]
+    finish: Callable[[Path, Sequence[str], Sequence[str]], None] | None = None
+
+    def path(self, out: Path, name: str) -> Path:
+        """A photograph's own file, or folder."""
+        return out / self.folder / f"{name}{self.ending}"
+
+
+WRITERS: dict[str, Writer] = {
+    "voc": Writer("voc/SegmentationClass", ".png", _write_voc, _finish_voc),
+    "coco": Writer(COCO_PARTS, ".json", _write_coco, _finish_coco),
+    "yolo-seg": Writer("yolo-seg/labels", ".txt", _write_yolo, _finish_yolo),
+    "labelme": Writer("labelme", ".json", _write_labelme),
+    "instances": Writer("instances", "", _write_instances),
+}

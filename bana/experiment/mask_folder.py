@@ -1,0 +1,123 @@
+"""The folder in which `bana masks` works: what is in it, and of what it was made.
+
+A photograph is finished when its record, `kept/records/<name>.json`, is there. Beside the records
+lie the label maps; what people came for lies in a folder a format.
+"""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from bana.data.voc_files import DataError, read_mask, whole_file, write_mask
+from bana.evaluation.mask_files import WRITERS
+from bana.files.artefacts import read_json, write_json
+
+RECORDS = "kept/records"
+MANIFEST = "masks.json"
+FAILURES = "failures.csv"
+KINDS = ("Y_crf", "Y_ret")
+
+
+def open_folder(out: Path, about: dict[str, Any], images: Path) -> None:
+    """Make the folder of the masks, or make sure that it is of the same photographs and boxes.
+
+    Args:
+        out: the folder.
+        about: "images" and "boxes", where they lie, and what else is worth telling.
+        images: folder of the photographs.
+
+    Raises:
+        DataError: if there is something else in the folder, or it lies among the photographs, where
+            masks would be taken for such.
+    """
+    here, there = out.resolve(), images.resolve()
+    if here == there or there in here.parents:
+        raise DataError(f"--out {out}: lies in the folder of the photographs: name another folder")
+    before = read_json(out / MANIFEST)
+    if not before and out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise DataError(f"--out {out}: holds something else than masks: name another folder")
+    for part in ("images", "boxes"):
+        if before and before.get(part) != about[part]:
+            raise DataError(
+                f"--out {out}: holds masks of other {part}, {before.get(part)}: name another folder"
+            )
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(out / MANIFEST, about)
+
+
+def record_of(out: Path, name: str) -> dict[str, Any]:
+    """What is known of a finished photograph.
+
+    Returns:
+        "file_name"; "boxes", [class number, x1, y1, x2, y2] of each; "areas", pixels of each box's
+        mask; "differ", of each box 1 - IoU of its masks in Y_crf and in Y_ret; "written", formats.
+    """
+    return read_json(_record_path(out, name))
+
+
+def labels_of(out: Path, name: str) -> tuple[Tensor, Tensor]:
+    """Y_crf and Y_ret of a finished photograph, uint8 [H, W]."""
+    y_crf, y_ret = (read_mask(_label_path(out, kind, name)) for kind in KINDS)
+    return y_crf, y_ret
+
+
+def keep_labels(out: Path, name: str, y_crf: Tensor, y_ret: Tensor) -> None:
+    """Write Y_crf and Y_ret of a photograph, uint8 [H, W]."""
+    for kind, label in zip(KINDS, (y_crf, y_ret), strict=True):
+        write_mask(_label_path(out, kind, name), label)
+
+
+def has_labels(out: Path, name: str) -> bool:
+    """Whether Y_crf and Y_ret of a photograph are there."""
+    return all(_label_path(out, kind, name).is_file() for kind in KINDS)
+
+
+def _record_path(out: Path, name: str) -> Path:
+    return out / RECORDS / f"{name}.json"
+
+
+def _label_path(out: Path, kind: str, name: str) -> Path:
+    return out / "kept" / kind / f"{name}.png"
+
+
+def keep_record(out: Path, name: str, record: dict[str, Any]) -> None:
+    """Write the record of a photograph, which tells that it is finished."""
+    with whole_file(_record_path(out, name)) as unfinished:
+        unfinished.write_text(json.dumps(record), encoding="utf-8")
+
+
+def forget(out: Path, name: str) -> None:
+    """Remove all that was made of a photograph, the record first."""
+    _record_path(out, name).unlink(missing_ok=True)
+    for kind in KINDS:
+        _label_path(out, kind, name).unlink(missing_ok=True)
+    for writer in WRITERS.values():
+        path = writer.path(out, name)
+        if writer.ending:
+            path.unlink(missing_ok=True)
+        else:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def remove_strangers(out: Path, names: set[str]) -> None:
+    """Remove what was made of photographs that have no boxes any more."""
+    kept = out / RECORDS
+    for path in sorted(kept.rglob("*.json")) if kept.is_dir() else ():
+        name = path.relative_to(kept).with_suffix("").as_posix()
+        if name not in names:
+            forget(out, name)
+
+
+def write_failures(out: Path, failed: dict[str, str]) -> None:
+    """Write failures.csv: the name and the reason of each photograph without masks."""
+    with (
+        whole_file(out / FAILURES) as unfinished,
+        unfinished.open("w", encoding="utf-8", newline="") as file,
+    ):
+        rows = csv.writer(file)
+        rows.writerow(["image", "reason"])
+        rows.writerows(sorted(failed.items()))

@@ -1,0 +1,353 @@
+"""Masks of a folder of photographs from their boxes, by a classifier that comes with the package.
+
+A photograph's record tells what its masks were made from: a changed photograph, changed boxes or
+other settings make them anew, and a killed run goes on where it was.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from bana.data.boxes import box_masks, check_boxes
+from bana.data.class_names import common_name
+from bana.data.fingerprint import version_of
+from bana.data.formats.common import Folder, Read
+from bana.data.layout import Box, Photograph
+from bana.data.voc_files import DAMAGE, IGNORE, DataError, check_class_names, read_image
+from bana.evaluation.mask_files import WRITERS, Masked
+from bana.experiment.keeping import key_of
+from bana.experiment.labelling import IMAGES_A_PROCESS
+from bana.experiment.mask_folder import (
+    forget,
+    has_labels,
+    keep_labels,
+    keep_record,
+    labels_of,
+    record_of,
+    remove_strangers,
+    write_failures,
+)
+from bana.experiment.pretrained import SIDE, Pretrained, label_maps
+from bana.experiment.processes import computing_with, spread
+from bana.files.artefacts import content_hash
+
+ORIENTATION = 0x0112
+"""Number of EXIF's entry of how a photograph is to be turned."""
+
+
+@dataclass(frozen=True)
+class MaskSettings:
+    """How masks are made and written.
+
+    Attributes:
+        side: longer side, in pixels, at which the classifier sees a photograph.
+        writes: formats of the files, keys of `bana.evaluation.mask_files.WRITERS`.
+    """
+
+    side: int = SIDE
+    writes: tuple[str, ...] = ("voc", "coco")
+
+    def __post_init__(self) -> None:
+        """Refuse a format that is not known and a size at which nothing could be seen."""
+        unknown = sorted(set(self.writes) - WRITERS.keys())
+        if unknown:
+            raise ValueError(f"no masks of format {unknown[0]!r}: there are {', '.join(WRITERS)}")
+        if self.side < 32:
+            raise ValueError(f"a longer side of {self.side} pixels is too small: at least 32")
+
+
+class MaskJob(NamedTuple):
+    """One photograph: its name among the masks, what was read of it, and the numbers of classes."""
+
+    name: str
+    file_name: str
+    photograph: Photograph
+    numbers: tuple[int, ...]
+
+
+class Made(NamedTuple):
+    """What came of a run.
+
+    Attributes:
+        names: of the photographs that have masks now, in order.
+        new: how many of them were made or written by this run.
+        failed: {name: reason} of those that have none.
+        empty: boxes whose mask has no pixel.
+    """
+
+    names: list[str]
+    new: int
+    failed: dict[str, str]
+    empty: int
+
+
+class _Shared(NamedTuple):
+    """What all photographs have in common."""
+
+    out: Path
+    model: Pretrained
+    classes: tuple[str, ...]
+    settings: MaskSettings
+    key: str
+
+
+def classes_of(read: Read) -> tuple[str, ...]:
+    """The classes of the masks, background first: the source's own, or those found, by alphabet.
+
+    Raises:
+        DataError: if a box has a class that the source does not list.
+    """
+    boxes = [box for photograph in read.photographs for box in photograph.boxes]
+    found = sorted({box.kind for box in boxes})
+    classes = check_class_names(read.classes or ("background", *found), "the boxes")
+    for box in boxes:
+        if box.kind not in classes[1:]:
+            raise DataError(
+                f"{box.where}: unknown class {box.kind!r}; there is {', '.join(classes[1:])}"
+            )
+    return classes
+
+
+def unknown_classes(classes: Sequence[str], model: Pretrained) -> list[str]:
+    """Those of the classes that the classifier never saw, whose masks take u_c = 1 - u_0."""
+    known = {common_name(name) for name in model.classes}
+    return [name for name in classes if common_name(name) not in known]
+
+
+def mask_jobs(read: Read, images: Folder, classes: Sequence[str]) -> list[MaskJob]:
+    """The photographs with boxes, in order of their names.
+
+    Raises:
+        DataError: if one photograph, or two that differ in their ending alone, occur twice.
+    """
+    numbers = {name: number for number, name in enumerate(classes)}
+    jobs: dict[str, MaskJob] = {}
+    for photograph in read.photographs:
+        if not photograph.boxes:
+            continue
+        relative = photograph.path.relative_to(images.root)
+        name = relative.with_suffix("").as_posix()
+        kinds = tuple(numbers[box.kind] for box in photograph.boxes)
+        job = MaskJob(name, relative.as_posix(), photograph, kinds)
+        other = jobs.setdefault(name, job)
+        if other is not job:
+            both = f"{other.file_name} and {job.file_name}"
+            same = "the same photograph" if other.file_name == job.file_name else both
+            raise DataError(
+                f"{photograph.where}: {same} a second time, after {other.photograph.where}: masks "
+                f"of one name would overwrite each other"
+            )
+    return [jobs[name] for name in sorted(jobs)]
+
+
+def make_masks(
+    jobs: Sequence[MaskJob],
+    failed: dict[str, str],
+    classes: tuple[str, ...],
+    out: Path,
+    settings: MaskSettings,
+    model: Pretrained,
+    processes: int = 1,
+) -> Made:
+    """Make and write the masks that are not there yet.
+
+    Memory holds one photograph a process. Photographs that fail are listed in failures.csv, and
+    the others go on.
+
+    Args:
+        jobs: of `mask_jobs`.
+        failed: {name: reason} of photographs that failed before.
+        classes: background first.
+        out: folder of the masks, made by `open_folder`.
+        settings: how they are made and written.
+        model: makes them.
+        processes: that work beside each other, each with one thread; few photographs are done by
+            this one.
+
+    Raises:
+        bana.training.runs.RunError: if a process was ended from outside, as for want of memory.
+    """
+    key = key_of(make_masks, settings.side, model.about["hash"], model.unary, model.crf, classes)
+    shared = _Shared(out, model, classes, settings, key)
+    remove_strangers(out, {job.name for job in jobs})
+    todo = [job for job in jobs if not _is_finished(shared, job)]
+    if len(todo) < IMAGES_A_PROCESS * processes:
+        processes = 1
+    failed = dict(failed)
+    with computing_with(1):
+        for job, reason in spread(_mask_one, shared, todo, processes, "images") if todo else ():
+            if reason:
+                failed[job.name] = reason
+    names = [job.name for job in jobs if job.name not in failed]
+    for form in settings.writes:
+        writer = WRITERS[form]
+        if writer.finish:
+            writer.finish(out, names, classes)
+    write_failures(out, failed)
+    made = sum(job.name not in failed for job in todo)
+    empty = sum(record_of(out, name)["areas"].count(0) for name in names)
+    return Made(names, made, failed, empty)
+
+
+def _key_of_job(shared: _Shared, job: MaskJob) -> str:
+    photograph = job.photograph
+    things = [
+        [[box.kind, *box.corners] for box in some] for some in (photograph.boxes, photograph.crowds)
+    ]
+    return content_hash(shared.key, version_of(photograph.path), things, photograph.size)
+
+
+def _is_made(shared: _Shared, job: MaskJob) -> bool:
+    """Whether the labels of a photograph are there and still hold."""
+    held = record_of(shared.out, job.name)
+    return held.get("key") == _key_of_job(shared, job) and has_labels(shared.out, job.name)
+
+
+def _unwritten(shared: _Shared, job: MaskJob) -> list[str]:
+    """The formats in which the masks of a photograph are not there yet."""
+    written = record_of(shared.out, job.name).get("written", [])
+    return [
+        form
+        for form in shared.settings.writes
+        if form not in written or not WRITERS[form].path(shared.out, job.name).exists()
+    ]
+
+
+def _is_finished(shared: _Shared, job: MaskJob) -> bool:
+    return _is_made(shared, job) and not _unwritten(shared, job)
+
+
+def _mask_one(shared: _Shared, job: MaskJob) -> str:
+    """Bring a photograph's masks up to date; returns why that cannot be, empty if it can."""
+    try:
+        if not _is_made(shared, job):
+            forget(shared.out, job.name)
+            _make(shared, job)
+        _write(shared, job)
+    except (ValueError, OSError) as error:
+        forget(shared.out, job.name)
+        return str(error)
+    except (MemoryError, RuntimeError) as error:  # torch's own, such as of memory
+        forget(shared.out, job.name)
+        return f"{job.photograph.path}: {type(error).__name__}: {' '.join(str(error).split())}"
+    return ""
+
+
+def _make(shared: _Shared, job: MaskJob) -> None:
+    """Make and keep Y_crf and Y_ret, and the record last, which tells that they are there."""
+    image, boxes, crowds = _checked(job.photograph)
+    numbers = torch.tensor(job.numbers)
+    size = image.shape[1:]
+    y_crf, y_ret = label_maps(
+        image, boxes, numbers, shared.classes, shared.model, shared.settings.side
+    )
+    # Nobody counted the objects of a crowd: what no box claims there is no background either.
+    y_crf[_union(crowds, *size) & ~_union(boxes, *size)] = IGNORE
+    areas, differ = _compared(y_crf, y_ret, boxes, job.numbers)
+    keep_labels(shared.out, job.name, y_crf, y_ret)
+    record = {
+        "key": _key_of_job(shared, job),
+        "file_name": job.file_name,
+        "boxes": [[n, *box] for n, box in zip(job.numbers, boxes.tolist(), strict=True)],
+        "areas": areas,
+        "differ": differ,
+        "written": [],
+    }
+    keep_record(shared.out, job.name, record)
+
+
+def _write(shared: _Shared, job: MaskJob) -> None:
+    """Write the masks in the formats that are not there yet."""
+    missing = _unwritten(shared, job)
+    if not missing:
+        return
+    held = record_of(shared.out, job.name)
+    y_crf, _ = labels_of(shared.out, job.name)
+    boxes = torch.tensor([box[1:] for box in held["boxes"]])
+    masked = Masked(
+        job.name,
+        job.photograph.path,
+        job.file_name,
+        y_crf,
+        boxes,
+        torch.tensor(job.numbers),
+        shared.classes,
+    )
+    for form in missing:
+        WRITERS[form].write(shared.out / WRITERS[form].folder, masked)
+    # After the files: what was not noted is written again.
+    held["written"] = sorted({*held["written"], *missing})
+    keep_record(shared.out, job.name, held)
+
+
+def _checked(photograph: Photograph) -> tuple[Tensor, Tensor, Tensor]:
+    """The image, uint8 [3, H, W], its boxes and its crowds, float32 [K, 4], inside it.
+
+    Raises:
+        DataError: if the file cannot be read, or the boxes cannot be of what is stored in it.
+    """
+    path = photograph.path
+    try:
+        with Image.open(path) as picture:
+            width, height = picture.size
+            turn = picture.getexif().get(ORIENTATION, 1)
+    except FileNotFoundError as error:
+        raise DataError(f"{photograph.where}: {path}: no such file") from error
+    except DAMAGE as error:
+        raise DataError(f"{photograph.where}: {path}: cannot be read as an image") from error
+    if turn != 1:
+        raise DataError(
+            f"{path}: EXIF says to turn it (orientation {turn}), and boxes may be of it turned or "
+            f"not: store it upright"
+        )
+    if photograph.size not in (None, (width, height)):
+        raise DataError(
+            f"{photograph.where}: says {photograph.size[0]} x {photograph.size[1]}, but {path} has "
+            f"{width} x {height}"
+        )
+    boxes, crowds = (_inside(some, height, width) for some in (photograph.boxes, photograph.crowds))
+    return read_image(path), boxes, crowds
+
+
+def _inside(boxes: Sequence[Box], height: int, width: int) -> Tensor:
+    made = [
+        check_boxes(torch.tensor([box.corners], dtype=torch.float32), height, width, box.where)
+        for box in boxes
+    ]
+    for box, ((x1, y1, x2, y2),) in zip(boxes, made, strict=True):
+        if min(x2 - x1, y2 - y1) < 1:
+            raise DataError(
+                f"{box.where}: box ({x1:g}, {y1:g}, {x2:g}, {y2:g}) is narrower than a pixel in an "
+                f"image of {width} x {height}: are these fractions of it?"
+            )
+    return torch.cat(made) if made else torch.zeros(0, 4)
+
+
+def _union(boxes: Tensor, height: int, width: int) -> Tensor:
+    """Pixels in any of the boxes, bool [H, W], drawn one by one, since they may be many."""
+    covered = torch.zeros(height, width, dtype=torch.bool)
+    for box in boxes:
+        covered |= box_masks(box[None], height, width)[0]
+    return covered
+
+
+def _compared(
+    y_crf: Tensor, y_ret: Tensor, boxes: Tensor, numbers: Iterable[int]
+) -> tuple[list[int], list[float]]:
+    """Of each box the pixels of its mask in Y_crf, and 1 - IoU of that and its mask in Y_ret.
+
+    Two empty masks differ wholly: a box has an object.
+    """
+    areas, differ = [], []
+    for box, number in zip(boxes, numbers, strict=True):
+        inside = box_masks(box[None], *y_crf.shape)[0]
+        first, second = (inside & (label == number) for label in (y_crf, y_ret))
+        areas.append(int(first.sum()))
+        common, either = int((first & second).sum()), int((first | second).sum())
+        differ.append(round(1 - common / max(1, either), 4))
+    return areas, differ

@@ -1,0 +1,126 @@
+"""`bana masks` as a user calls it: photographs and boxes in, masks and a page to check them out."""
+
+import json
+from pathlib import Path
+
+import pytest
+from photos import csv_of, write_photo, write_text
+from PIL import Image
+from pycocotools.coco import COCO
+
+from bana.commands import masks
+from bana.commands.main import main
+from bana.course.photographs import photographs
+from bana.data.voc_files import read_mask, write_mask
+from bana.evaluation.mask_files import WRITERS
+from bana.experiment import pretrained
+
+
+def words(folder: Path, *more: str) -> list[str]:
+    """A command on the photographs in im/ with the boxes in boxes.csv."""
+    given = ["masks", str(folder / "im"), "--boxes", str(folder / "boxes.csv")]
+    return [*given, "--out", str(folder / "out"), "--workers", "1", *more]
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """A folder of one small photograph with a box."""
+    write_photo(tmp_path / "im/a.jpg")
+    csv_of(tmp_path / "boxes.csv", [["a.jpg", 20, 10, 60, 50, "cat"]])
+    return tmp_path
+
+
+def test_choices_are_those_of_the_package() -> None:
+    assert tuple(WRITERS) == masks.WRITES
+    assert pretrained.SIDE == masks.SIDE
+
+
+def test_photographs_that_come_with_packages(tmp_path: Path, capsys) -> None:
+    """What is promised of a fresh clone: masks, JSON and the page, and no mistake on the way."""
+    rows = []
+    for one in photographs()[1:]:
+        path = tmp_path / "im" / f"{one.name}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(one.image.permute(1, 2, 0).numpy()).save(path)
+        for box, kind in zip(one.boxes.tolist(), one.classes, strict=True):
+            rows.append([path.name, *box, kind])
+    csv_of(tmp_path / "boxes.csv", rows)
+    assert main(words(tmp_path, "--write", *masks.WRITES)) == 0
+    told = capsys.readouterr()
+    out = tmp_path / "out"
+    assert told.out.splitlines()[-1] == str(out)
+    assert "boxes of format csv: 4 in 4 photographs" in told.err
+    assert "classes that the classifier knows: cat, person" in told.err
+    assert "classes that it does not know: cup" in told.err
+    assert "masks of 4 photographs (0 were there), 0 failed" in told.err
+    coco = COCO(out / "coco/instances-polygons.json")
+    assert len(coco.imgs) == 4
+    for annotation in coco.anns.values():
+        x, y, width, height = annotation["bbox"]
+        assert 0.1 * width * height < annotation["area"] < width * height
+        assert coco.annToMask(annotation).sum() == annotation["area"]
+    assert set(read_mask(out / "voc/SegmentationClass/cat.png").unique().tolist()) == {0, 1}
+    assert len((out / "review.csv").read_text().splitlines()) == 5
+    page = (out / "review.html").read_text(encoding="utf-8")
+    assert page.count('"photograph":"') == 4
+    assert len(list((out / "instances").rglob("*.png"))) == 4
+    assert len(list((out / "labelme").glob("*.json"))) == 4
+    assert len(list((out / "yolo-seg/labels").glob("*.txt"))) == 4
+    assert main(words(tmp_path)) == 0
+    assert "masks of 4 photographs (4 were there), 0 failed" in capsys.readouterr().err
+
+
+def test_some_that_fail_are_told_and_make_the_code_1(small: Path, capsys) -> None:
+    rows = [["a.jpg", 20, 10, 60, 50, "cat"], ["b.jpg", 20, 10, 60, 50, "cat"]]
+    csv_of(small / "boxes.csv", rows)
+    assert main(words(small, "--longest", "64", "--review", "0")) == 1
+    told = capsys.readouterr().err
+    assert "bana: no mask of b: " in told and "b.jpg: no such file" in told
+    assert "masks of 1 photographs (0 were there), 1 failed" in told
+    assert "b.jpg" in (small / "out/failures.csv").read_text()
+    assert (small / "out/review.csv").is_file() and not (small / "out/review.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "more", "told"),
+    [
+        ("image,xmin,ymin,xmax,ymax,class\na.jpg,,,,,\n", (), "no box of any photograph in"),
+        ("a,b\n", (), "no boxes that are known"),
+        ("image,xmin,ymin,xmax,ymax,class\na.jpg,1,2,x,4,cat\n", (), "boxes.csv:2: could not"),
+        ("{}", ("--format", "coco"), "it has no 'images'"),
+        ("a", ("--workers", "0"), "--workers 0: at least 1"),
+        ("a", ("--review", "-1"), "--review -1: at least 0"),
+        ("a", ("--longest", "5"), "a longer side of 5 pixels is too small"),
+    ],
+    ids=["no-box", "unknown", "text", "other-format", "workers", "review", "longest"],
+)
+def test_wrong_input_is_one_line_and_the_code_2(
+    text: str, more: tuple[str, ...], told: str, small: Path, capsys
+) -> None:
+    write_text(small / "boxes.csv", text)
+    assert main(words(small, *more)) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1 and lines[0].startswith("bana: ") and told in lines[0]
+    assert not (small / "out").exists()
+
+
+def test_photographs_without_boxes_are_counted(small: Path, capsys) -> None:
+    write_photo(small / "im/x/b.jpg")
+    assert main(words(small, "--longest", "64", "--review", "0", "--write", "voc")) == 0
+    assert "1 photographs of the folder without boxes: no masks" in capsys.readouterr().err
+    assert not (small / "out/coco").exists()
+
+
+def test_true_masks_say_what_the_order_is_worth(small: Path, capsys) -> None:
+    truth = read_mask(_mask_of(small))
+    truth[10:50, 20:60] = 8  # VOC's cat
+    write_mask(small / "truth/a.png", truth)
+    assert main(words(small, "--longest", "64", "--truth", str(small / "truth"))) == 0
+    curve = json.loads((small / "out/review.json").read_text())
+    assert curve["photographs"] == 1 and len(curve["caught"]) == 2
+    assert "of the errors" in capsys.readouterr().err
+
+
+def _mask_of(folder: Path) -> Path:
+    assert main(words(folder, "--longest", "64", "--review", "0")) == 0
+    return folder / "out/voc/SegmentationClass/a.png"

@@ -1,0 +1,125 @@
+"""Photographs are found by what annotation files call them, and never another one."""
+
+import math
+from pathlib import Path
+
+import pytest
+from photos import folder_of, write_photo, write_text
+
+from bana.data.formats.common import (
+    Folder,
+    around,
+    load_json,
+    load_xml,
+    number,
+    one_line,
+    path_of_url,
+    turned,
+    whole,
+)
+from bana.data.voc_files import DataError
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("a.jpg", "a.jpg"),
+        ("x/a.jpg", "x/a.jpg"),
+        ("b c.jpg", "y/b c.jpg"),
+        ("/data/photos/y/b c.jpg", "y/b c.jpg"),
+        ("..\\photos\\x\\a.jpg", "x/a.jpg"),
+        ("./x/a.jpg", "x/a.jpg"),
+        ("gro\u0308\u00dfe.PNG", "gr\u00f6\u00dfe.PNG"),
+    ],
+    ids=["name", "path", "in-a-subfolder", "absolute", "windows", "dot", "accents-apart"],
+)
+def test_a_photograph_is_found_by_its_name(name: str, found: str, tmp_path: Path) -> None:
+    names = ("a.jpg", "x/a.jpg", "y/b c.jpg", "gr\u00f6\u00dfe.PNG")
+    images = folder_of(tmp_path, *names)
+    assert images.named(name, "here") == tmp_path / found
+
+
+def test_a_photograph_of_another_folder_is_another(tmp_path: Path) -> None:
+    images = folder_of(tmp_path, "val/a.jpg")
+    assert not images.named("train/a.jpg", "here").exists()
+    assert not images.named("b.jpg", "here").exists()
+
+
+def test_a_name_of_two_photographs_is_refused(tmp_path: Path) -> None:
+    images = folder_of(tmp_path, "x/a.jpg", "y/a.jpg")
+    with pytest.raises(DataError, match=r"^here: 'a.jpg' may be x/a.jpg or y/a.jpg in .*: name it"):
+        images.named("a.jpg", "here")
+    assert images.named("y/a.jpg", "here") == tmp_path / "y/a.jpg"
+    with pytest.raises(DataError, match="names no photograph"):
+        images.named(" ", "here")
+
+
+def test_a_file_has_the_boxes_of_the_photograph_of_its_stem(tmp_path: Path) -> None:
+    images = folder_of(tmp_path, "x/a.JPG", "b.png")
+    assert images.of_stem(Path("x/a.txt"), "here") == tmp_path / "x/a.JPG"
+    assert not images.of_stem(Path("a.txt"), "here").exists()
+    write_photo(tmp_path / "b.jpg")
+    with pytest.raises(DataError, match=r"here: may be of b.jpg or of b.png: rename one"):
+        Folder(tmp_path).of_stem(Path("b.txt"), "here")
+
+
+def test_hidden_files_and_other_files_are_no_photographs(tmp_path: Path) -> None:
+    folder_of(tmp_path, "a.jpg", "._a.jpg", "deep/er/b.webp")
+    write_text(tmp_path / "a.txt", "")
+    assert [path.name for path in Folder(tmp_path).paths] == ["a.jpg", "b.webp"]
+    with pytest.raises(DataError, match="no such folder of photographs"):
+        Folder(tmp_path / "none")
+
+
+def test_urls_are_paths() -> None:
+    assert path_of_url("/data/local-files/?d=x/a%20b.jpg") == "x/a b.jpg"
+    assert path_of_url("s3://bucket/x/a%20b.jpg?sign=1") == "/x/a b.jpg"
+    assert path_of_url("https://host/x/a.jpg") == "/x/a.jpg"
+    assert path_of_url("x/a b.jpg") == "x/a b.jpg"
+
+
+@pytest.mark.parametrize("value", [None, "x", True, math.nan, math.inf, "nan", [], {}], ids=repr)
+def test_what_is_no_number_is_refused(value: object) -> None:
+    with pytest.raises(DataError, match="^here: width is .*, not a number$"):
+        number(value, "here", "width")
+
+
+def test_numbers_that_are_certain_are_read() -> None:
+    assert number("80.5", "here", "width") == 80.5
+    assert whole(80.0, "here", "width") == whole("80", "here", "width") == 80
+    for value in (80.5, -1):
+        with pytest.raises(DataError, match="not a whole number from 0 up"):
+            whole(value, "here", "width")
+
+
+def test_names_are_one_line() -> None:
+    assert one_line(" traffic \n light ", "here", "the label") == "traffic light"
+    for value in ("", " ", 3, None):
+        with pytest.raises(DataError, match="^here: the label is .*, not a name"):
+            one_line(value, "here", "the label")
+
+
+def test_files_that_are_damaged_are_named(tmp_path: Path) -> None:
+    path = write_text(tmp_path / "a.json", "{")
+    with pytest.raises(DataError, match=r"a\.json: no JSON in UTF-8"):
+        load_json(path)
+    path.write_bytes(b'{"a": "\xff"}')
+    with pytest.raises(DataError, match=r"a\.json: no JSON in UTF-8"):
+        load_json(path)
+    with pytest.raises(DataError, match=r"b\.json: no such file"):
+        load_json(tmp_path / "b.json")
+    with pytest.raises(DataError, match=r"a\.json: not well-formed XML"):
+        load_xml(path)
+    with pytest.raises(DataError, match=r"b\.xml: no such file"):
+        load_xml(tmp_path / "b.xml")
+    path.write_text('\ufeff{"a": 1}', encoding="utf-8")
+    assert load_json(path) == {"a": 1}
+
+
+def test_turned_boxes() -> None:
+    quarter = turned((10, 20, 30, 26), 90, (20, 23))
+    assert around(quarter, (80, 60)) == pytest.approx((17, 13, 23, 33))
+    # Clockwise as it is seen, y pointing down: the right end of a flat box goes down.
+    (_, left), (_, right), *_ = turned((10, 20, 30, 20), 30, (20, 20))
+    assert right > 20 > left
+    assert around([(-5, 70), (100, 50)], (80, 60)) == (0, 50, 80, 60)

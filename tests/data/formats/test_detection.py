@@ -1,0 +1,212 @@
+"""The format is told by what is in the files; every format gives the same boxes."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from photos import HEIGHT, WIDTH, boxes_of, csv_of, folder_of, write_json, write_text
+
+from bana.commands import masks
+from bana.data.formats import detection
+from bana.data.formats.common import Folder
+from bana.data.formats.detection import FORMATS, detect, read_boxes
+from bana.data.importing import import_boxes
+from bana.data.voc import VocDataset
+from bana.data.voc_files import Annotation, DataError, write_annotation
+
+Boxes = list[tuple[str, tuple[float, float, float, float]]]
+CLASSES = ("cat", "traffic light", "größe")
+
+
+def write_boxes(kind: str, folder: Path, name: str, boxes: Boxes) -> Path:
+    """Boxes of one photograph in any format; returns what `--boxes` would name."""
+    stem, size = Path(name).with_suffix(""), {"width": WIDTH, "height": HEIGHT}
+    wh = [(k, (x1, y1, x2 - x1, y2 - y1)) for k, (x1, y1, x2, y2) in boxes]
+    if kind == "voc":
+        objects = [(k, [x1 + 1, y1 + 1, x2, y2]) for k, (x1, y1, x2, y2) in boxes]
+        write_annotation(folder / f"{stem}.xml", Annotation(objects, [], (WIDTH, HEIGHT)))
+        return folder
+    if kind == "coco":
+        entries = [
+            {"id": n, "image_id": 5, "category_id": CLASSES.index(k) + 1, "bbox": list(box)}
+            for n, (k, box) in enumerate(wh)
+        ]
+        held = {
+            "images": [{"id": 5, "file_name": name, **size}],
+            "categories": [{"id": n, "name": k} for n, k in enumerate(CLASSES, 1)],
+            "annotations": entries,
+        }
+        return write_json(folder / "boxes.json", held)
+    if kind == "yolo":
+        lines = [
+            f"{CLASSES.index(k)} {(x + w / 2) / WIDTH:.6f} {(y + h / 2) / HEIGHT:.6f} "
+            f"{w / WIDTH:.6f} {h / HEIGHT:.6f}\n"
+            for k, (x, y, w, h) in wh
+        ]
+        write_text(folder / "data.yaml", f"names: {json.dumps(CLASSES)}")
+        return write_text(folder / f"{stem}.txt", "".join(lines)) and folder
+    if kind == "csv":
+        return csv_of(folder / "boxes.csv", [[name, *box, k] for k, box in boxes])
+    if kind == "labelme":
+        shapes = [
+            {"label": k, "points": [[x1, y1], [x2, y2]], "shape_type": "rectangle"}
+            for k, (x1, y1, x2, y2) in boxes
+        ]
+        held = {"shapes": shapes, "imagePath": name, "imageWidth": WIDTH, "imageHeight": HEIGHT}
+        return write_json(folder / f"{stem}.json", held) and folder
+    if kind == "labelstudio":
+        results = [
+            {
+                "id": str(n),
+                "original_width": WIDTH,
+                "original_height": HEIGHT,
+                "value": {
+                    "x": 100 * x / WIDTH,
+                    "y": 100 * y / HEIGHT,
+                    "width": 100 * w / WIDTH,
+                    "height": 100 * h / HEIGHT,
+                    "rectanglelabels": [k],
+                },
+            }
+            for n, (k, (x, y, w, h)) in enumerate(wh)
+        ]
+        held = [{"id": 1, "data": {"image": name}, "annotations": [{"result": results}]}]
+        return write_json(folder / "export.json", held)
+    nodes = "".join(
+        f'<box label="{k}" xtl="{x1}" ytl="{y1}" xbr="{x2}" ybr="{y2}"/>'
+        for k, (x1, y1, x2, y2) in boxes
+    )
+    image = f'<image name="{name}" width="{WIDTH}" height="{HEIGHT}">{nodes}</image>'
+    return write_text(folder / "cvat.xml", f"<annotations>{image}</annotations>")
+
+
+def test_choices_are_those_of_the_package() -> None:
+    assert masks.FORMATS == FORMATS and masks.CONVENTIONS == detection.CONVENTIONS
+
+
+@st.composite
+def some_boxes(draw: st.DrawFn) -> Boxes:
+    def side(limit: int) -> tuple[float, float]:
+        low = draw(st.integers(0, 100 * (limit - 2)))
+        return low / 100, draw(st.integers(low + 150, 100 * limit)) / 100
+
+    made = []
+    for _ in range(draw(st.integers(1, 4))):
+        (x1, x2), (y1, y2) = side(WIDTH), side(HEIGHT)
+        made.append((draw(st.sampled_from(CLASSES)), (x1, y1, x2, y2)))
+    return made
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Folder:
+    return folder_of(tmp_path / "im", "sub dir/große a.jpg")
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+@given(boxes=some_boxes())
+@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+def test_every_format_gives_the_same_boxes(kind: str, boxes: Boxes, images: Folder) -> None:
+    folder = images.root.parent / kind
+    path = write_boxes(kind, folder, "sub dir/große a.jpg", boxes)
+    assert detect(path) == detect(folder) == kind
+    read = read_boxes(kind, path, images)
+    (photograph,) = read.photographs
+    assert photograph.path == images.root / "sub dir/große a.jpg"
+    assert photograph.name == "sub_dir_große_a"
+    assert [box.kind for box in photograph.boxes] == [name for name, _ in boxes]
+    for box, (_, corners) in zip(photograph.boxes, boxes, strict=True):
+        assert box.corners == pytest.approx(corners, abs=1e-3)
+
+
+def test_boxes_of_two_formats_are_refused(images: Folder, tmp_path: Path) -> None:
+    box = [("cat", (1.0, 2.0, 30.0, 40.0))]
+    folder = write_boxes("voc", tmp_path / "both", "a.jpg", box)
+    write_boxes("labelme", folder, "b.jpg", box)
+    with pytest.raises(DataError, match=r"several formats, labelme \(b.json\) and voc \(a.xml\)"):
+        detect(folder)
+
+
+def test_two_files_of_one_format_are_refused(images: Folder, tmp_path: Path) -> None:
+    path = write_boxes("coco", tmp_path / "c", "a.jpg", [("cat", (1.0, 2.0, 30.0, 40.0))])
+    (path.parent / "other.json").write_bytes(path.read_bytes())
+    with pytest.raises(DataError, match=r"2 files of format coco, not one: boxes.json, other.json"):
+        read_boxes("coco", path.parent, images)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "reason"),
+    [
+        ("a.txt", "some words", "no boxes that are known"),
+        ("a.json", "{", "no JSON in UTF-8"),
+        ("a.xml", "<a>", "not well-formed XML"),
+        ("a.json", "[1]", "no boxes that are known"),
+        ("a.csv", "x,y\n1,2\n", "no boxes that are known"),
+        ("a.xml", "<gpx/>", "no boxes that are known"),
+    ],
+    ids=["words", "json", "xml", "list", "csv", "gpx"],
+)
+def test_what_is_no_boxes(name: str, text: str, reason: str, tmp_path: Path) -> None:
+    path = write_text(tmp_path / "in" / name, text)
+    with pytest.raises(DataError, match=reason):
+        detect(path)
+    with pytest.raises(DataError, match="no boxes that are known"):
+        detect(path.parent)
+    with pytest.raises(DataError, match="no such file or folder of boxes"):
+        detect(tmp_path / "none")
+
+
+def test_damaged_xml_is_not_passed_over(images: Folder, tmp_path: Path) -> None:
+    folder = write_boxes("voc", tmp_path / "v", "a.jpg", [("cat", (1.0, 2.0, 30.0, 40.0))])
+    write_text(folder / "b.xml", "<annot")
+    with pytest.raises(DataError, match=r"b\.xml: not well-formed XML"):
+        read_boxes(detect(folder), folder, images)
+
+
+def test_conventions(images: Folder, tmp_path: Path) -> None:
+    box: Boxes = [("cat", (1.0, 2.0, 30.0, 40.0))]
+    path = write_boxes("voc", tmp_path / "v", "sub dir/große a.jpg", box)
+    (read,) = read_boxes("voc", path, images, convention="half-open").photographs
+    assert read.boxes[0].corners == (2, 3, 30, 40)
+    path = write_boxes("csv", tmp_path / "c", "sub dir/große a.jpg", box)
+    (read,) = read_boxes("csv", path, images, convention="voc").photographs
+    assert read.boxes[0].corners == (0, 1, 30, 40)
+    with pytest.raises(DataError, match="boxes of format yolo have one convention"):
+        read_boxes("yolo", path, images, convention="voc")
+    with pytest.raises(ValueError, match="no boxes of format 'xml'"):
+        read_boxes("xml", path, images)
+
+
+def test_classes_of_ones_own(images: Folder, tmp_path: Path) -> None:
+    box: Boxes = [("cat", (1.0, 2.0, 30.0, 40.0))]
+    path = write_boxes("csv", tmp_path / "c", "sub dir/große a.jpg", box)
+    assert read_boxes("csv", path, images).classes is None
+    file = write_text(tmp_path / "names.txt", "dog\ncat\n")
+    assert read_boxes("csv", path, images, file).classes == ("background", "dog", "cat")
+
+
+def test_boxes_are_read_where_photographs_lie_beside_them(images: Folder) -> None:
+    for kind in ("voc", "yolo", "labelme"):
+        path = write_boxes(kind, images.root, "sub dir/große a.jpg", [("cat", (1.0, 2, 30, 40))])
+        read = read_boxes(kind, path, Folder(images.root))
+        assert boxes_of(read) == {"große a.jpg": [("cat", (1, 2, 30, 40))]}, kind
+
+
+@pytest.mark.parametrize("kind", ["yolo", "labelme", "labelstudio", "cvat"])
+def test_import_takes_them_too(kind: str, images: Folder, tmp_path: Path, capsys) -> None:
+    box: Boxes = [("traffic light", (1.0, 2.0, 30.0, 40.0))]
+    path = write_boxes(kind, tmp_path / "in", "sub dir/große a.jpg", box)
+    import_boxes(kind, path, images.root, tmp_path / "out")
+    (item,) = VocDataset(tmp_path / "out", "train")
+    assert item["id"] == "sub_dir_große_a"
+    assert item["boxes"][0].tolist() == pytest.approx([1, 2, 30, 40], abs=1e-3)
+    classes = VocDataset(tmp_path / "out", "train").classes
+    assert classes[item["labels"][0]] == "traffic light"
+    assert ("classes from" in capsys.readouterr().err) == (kind == "yolo")
+
+
+def test_import_refuses_what_it_could_not_read_whole(images: Folder, tmp_path: Path) -> None:
+    path = write_boxes("yolo", tmp_path / "in", "missing.jpg", [("cat", (1.0, 2.0, 30.0, 40.0))])
+    with pytest.raises(DataError, match=r"missing\.jpg: no such file"):
+        import_boxes("yolo", path, images.root, tmp_path / "out")

@@ -1,0 +1,133 @@
+"""Label Studio's exports: percent become pixels, and two opinions are not mixed."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from photos import boxes_of, folder_of, write_json
+
+from bana.data.formats.common import Folder
+from bana.data.formats.labelstudio import read_labelstudio
+from bana.data.voc_files import DataError
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Folder:
+    return folder_of(tmp_path / "im", "a b.jpg", "sub/c.jpg")
+
+
+def region(kind: str = "rectanglelabels", labels: Any = ("cat",), **value: Any) -> dict[str, Any]:
+    value = value or {"x": 12.5, "y": 25, "width": 50, "height": 50, "rotation": 0}
+    return {
+        "id": "r1",
+        "type": kind,
+        "original_width": 80,
+        "original_height": 60,
+        "value": {**value, kind: list(labels) if isinstance(labels, tuple) else labels},
+    }
+
+
+def task(*regions: dict[str, Any], image: str = "a b.jpg", number: int = 7) -> dict[str, Any]:
+    done = {"id": 1, "was_cancelled": False, "result": list(regions)}
+    return {"id": number, "data": {"image": image, "text": "a cat"}, "annotations": [done]}
+
+
+def read(images: Folder, *tasks: dict[str, Any]) -> Any:
+    return read_labelstudio(write_json(images.root.parent / "export.json", list(tasks)), images)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        "a b.jpg",
+        "/data/upload/3/1a2b3c4d-a%20b.jpg",
+        "/data/local-files/?d=im/a%20b.jpg",
+        "https://host/im/a%20b.jpg",
+    ],
+    ids=["name", "upload", "local", "url"],
+)
+def test_percent_become_pixels(image: str, images: Folder) -> None:
+    made = read(images, task(region(), image=image), task(image="sub/c.jpg", number=8))
+    assert boxes_of(made) == {"a b.jpg": [("cat", (10, 15, 50, 45))], "c.jpg": []}
+    assert made.photographs[0].size == (80, 60) and not made.notes and not made.failed
+
+
+def test_the_minimal_export(images: Folder) -> None:
+    flat = region()
+    flat = {**flat.pop("value"), "original_width": 80, "original_height": 60}
+    minimal = {"id": 1, "image": "a b.jpg", "label": [flat], "annotator": 1, "lead_time": 2.5}
+    assert boxes_of(read(images, minimal)) == {"a b.jpg": [("cat", (10, 15, 50, 45))]}
+
+
+def test_labels_given_apart_from_shapes(images: Folder) -> None:
+    shape = {"x": 12.5, "y": 25, "width": 50, "height": 50, "rotation": 0}
+    plain = region("rectangle", **shape)
+    del plain["value"]["rectangle"]
+    assert boxes_of(read(images, task(plain, region("labels", **shape)))) == {
+        "a b.jpg": [("cat", (10, 15, 50, 45))]
+    }
+
+
+def test_turned_boxes_and_other_shapes(images: Folder) -> None:
+    # A quarter turn clockwise about the upper left corner: the box hangs to the left of it.
+    quarter = {"x": 50, "y": 50, "width": 10, "height": 10, "rotation": 90}
+    polygon = region("polygonlabels", points=[[50, 50], [75, 50], [50, 100]])
+    ellipse = region("ellipselabels", x=50, y=50, radiusX=25, radiusY=10, rotation=0)
+    others = [region(**quarter), polygon, ellipse]
+    others = [{**each, "id": f"r{number}"} for number, each in enumerate(others)]
+    choice = {"id": "c", "type": "choices", "value": {"choices": ["good"]}}
+    point = {**region("keypointlabels", x=1, y=2), "id": "k"}
+    made = read(images, task(*others, choice, point))
+    assert boxes_of(made)["a b.jpg"] == [
+        ("cat", (34, 30, 40, 38)),
+        ("cat", (40, 30, 60, 60)),
+        ("cat", (20, 24, 60, 36)),
+    ]
+    assert [note.split(": ", 1)[1] for note in made.notes] == [
+        "1 ellipses taken by the boxes around them",
+        "1 key points passed over",
+        "1 polygons taken by the boxes around them",
+        "1 results without a shape passed over",
+        "1 turned boxes taken by the upright boxes around them",
+    ]
+
+
+def test_two_opinions_are_not_mixed(images: Folder) -> None:
+    twice = task(region())
+    twice["annotations"] *= 2
+    made = read(images, twice, task(image="sub/c.jpg"))
+    assert list(boxes_of(made)) == ["c.jpg"]
+    assert "task 7: 2 annotations: keep one of them" in made.failed["a b"]
+    twice["annotations"] = [*twice["annotations"][:1], {"was_cancelled": True, "result": []}]
+    assert boxes_of(read(images, twice)) == {"a b.jpg": [("cat", (10, 15, 50, 45))]}
+
+
+@pytest.mark.parametrize(
+    ("made", "reason"),
+    [
+        (task(region(labels=("cat", "dog"))), "['cat', 'dog'] is not one label"),
+        (task(region(labels=())), "None is not one label"),
+        (task(region(labels=(3,))), "the label is 3, not a name"),
+        (task(region(x=120, y=1, width=1, height=1)), "x is 120, not in percent"),
+        (task(region(x="x", y=1, width=1, height=1)), "x is 'x', not a number"),
+        (task({**region(), "original_width": None}), "original_width is None"),
+        (task(image="a b.txt"), "0 photographs in its data, not one"),
+        (task(region("polygonlabels", points=[[1, 1], [2, 2]])), "fewer than 3 points"),
+    ],
+    ids=["two", "none", "number", "percent", "text", "size", "image", "polygon"],
+)
+def test_what_is_wrong_is_refused(made: dict[str, Any], reason: str, images: Folder) -> None:
+    with pytest.raises(DataError) as error:
+        read(images, made)
+    assert "export.json: task 7" in str(error.value) and reason in str(error.value)
+
+
+def test_regions_of_two_sizes(images: Folder) -> None:
+    other = {**region(), "id": "r2", "original_width": 40}
+    with pytest.raises(DataError, match="photographs of different sizes"):
+        read(images, task(region(), other))
+
+
+def test_other_json_is_refused(images: Folder, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="it is no list of tasks"):
+        read_labelstudio(write_json(tmp_path / "a.json", {"a": 1}), images)

@@ -1,0 +1,153 @@
+"""YOLO's text files: the same boxes come out, and what is not certain is refused."""
+
+from pathlib import Path
+
+import pytest
+from photos import boxes_of, folder_of, write_photo, write_text
+
+from bana.data.formats.common import Folder
+from bana.data.formats.yolo import read_yolo
+from bana.data.voc_files import DataError
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Folder:
+    return folder_of(tmp_path / "im", "a.jpg", "sub dir/a.PNG")
+
+
+def labels(tmp_path: Path, text: str, names: str = "cat\ntraffic light\n") -> Path:
+    write_text(tmp_path / "labels" / "classes.txt", names)
+    return write_text(tmp_path / "labels" / "a.txt", text).parent
+
+
+def test_boxes_classes_and_subfolders(images: Folder, tmp_path: Path) -> None:
+    folder = labels(tmp_path, "1 0.5 0.5 0.25 0.5\n\n0 .125 .1 .25 .2\n")
+    write_text(folder / "sub dir" / "a.txt", "0 0.5 0.5 1 1\n")
+    read = read_yolo(folder, images)
+    assert read.classes == ("background", "cat", "traffic light")
+    assert boxes_of(read) == {
+        "a.jpg": [("traffic light", (30, 15, 50, 45)), ("cat", (0, 0, 20, 12))],
+        "a.PNG": [("cat", (0, 0, 80, 60))],
+    }
+    assert read.photographs[0].size == (80, 60) and not read.failed
+    assert read.photographs[0].boxes[1].where == f"{folder / 'a.txt'}:3"
+    assert read.notes == [f"classes from {folder / 'classes.txt'}"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["names: [cat, dog]", "nc: 2\nnames:\n  1: dog\n  0: cat\n", "names:\n- cat\n- dog\n"],
+    ids=["list", "numbered", "lines"],
+)
+def test_names_of_data_yaml(text: str, images: Folder, tmp_path: Path) -> None:
+    write_text(tmp_path / "set" / "labels" / "a.txt", "1 0.5 0.5 0.25 0.5\n")
+    yaml = write_text(tmp_path / "set" / "data.yaml", text)
+    for path in (tmp_path / "set" / "labels", tmp_path / "set", yaml):
+        read = read_yolo(path, images)
+        assert read.classes == ("background", "cat", "dog")
+        assert boxes_of(read) == {"a.jpg": [("dog", (30, 15, 50, 45))]}
+
+
+@pytest.mark.parametrize(
+    ("image", "label"),
+    [
+        ("images/train/b.jpg", "labels/train/b.txt"),
+        ("train/images/b.jpg", "train/labels/b.txt"),
+        ("b.jpg", "b.txt"),
+    ],
+    ids=["ultralytics", "roboflow", "side-by-side"],
+)
+def test_the_ways_in_which_folders_are_laid(image: str, label: str, tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    write_photo(root / image)
+    write_text(root / label, "0 0.5 0.5 0.25 0.5\n")
+    write_text(root / "data.yaml", "names: [cat]")
+    read = read_yolo(root, Folder(root))
+    assert boxes_of(read) == {"b.jpg": [("cat", (30, 15, 50, 45))]}, read
+
+
+def test_polygons_and_scores_are_counted(images: Folder, tmp_path: Path) -> None:
+    folder = labels(tmp_path, "0 .25 .5 .5 .25 .75 .5 .5 .75\n0 0.5 0.5 0.25 0.5 0.93\n")
+    read = read_yolo(folder, images)
+    assert boxes_of(read)["a.jpg"] == [("cat", (20, 15, 60, 45)), ("cat", (30, 15, 50, 45))]
+    assert read.notes[1:] == [
+        f"{folder}: 1 polygons taken by the boxes around them",
+        f"{folder}: 1 scores of boxes not used",
+    ]
+
+
+def test_an_empty_file_is_a_photograph_without_boxes(images: Folder, tmp_path: Path) -> None:
+    assert boxes_of(read_yolo(labels(tmp_path, ""), images)) == {"a.jpg": []}
+
+
+def test_a_photograph_that_is_missing_is_told(images: Folder, tmp_path: Path) -> None:
+    folder = labels(tmp_path, "0 0.5 0.5 0.25 0.5\n")
+    write_text(folder / "b.txt", "0 0.5 0.5 0.25 0.5\n")
+    read = read_yolo(folder, images)
+    assert list(boxes_of(read)) == ["a.jpg"]
+    assert list(read.failed) == ["b"] and "b.jpg: no such file" in read.failed["b"]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("0 40 30 20 20", "a.txt:1: not in fractions of the photograph"),
+        ("0 0.9 0.5 0.5 0.5", "a.txt:1: not in fractions"),
+        ("2 0.5 0.5 0.1 0.1", "class 2, but there are 2, numbered from 0"),
+        ("-1 0.5 0.5 0.1 0.1", "the class is '-1', not a whole number"),
+        ("0.5 0.5 0.5 0.1 0.1", "the class is '0.5'"),
+        ("cat 0.5 0.5 0.1 0.1", "the class is 'cat', not a number"),
+        ("0 0.5 0.5 0.1", "4 fields"),
+        ("0 0.5 0.5 0.1 0.1 0.2 0.2 0.3", "8 fields"),
+        ("0 0.5 0.5 nan 0.1", "a coordinate is 'nan'"),
+        ("0 0.5 0.5 0 0.1", "has no area"),
+    ],
+    ids=lambda value: value.replace(" ", "_") if value[0] in "0123456789-c" else "",
+)
+def test_what_is_wrong_is_refused(text: str, reason: str, images: Folder, tmp_path: Path) -> None:
+    folder = labels(tmp_path, text)
+    with pytest.raises(DataError) as error:
+        read_yolo(folder, images)
+    assert reason in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "reason"),
+    [
+        ("data.yaml", "names: {1: cat, 2: dog}", "not numbered from 0"),
+        ("data.yaml", "nc: 3\nnames: [cat, dog]", "nc is 3, but there are 2 names"),
+        ("data.yaml", "names: cat", "names is no list"),
+        ("data.yaml", "names: [cat, 3]", "class 1 is 3, not a name"),
+        ("data.yaml", "names: [cat", "cannot be read"),
+        ("classes.txt", "cat\ncat\n", "class 'cat' occurs twice"),
+        ("classes.txt", "background\ncat\n", "names background as class 0"),
+        ("classes.txt", "\n", "no class in it"),
+    ],
+    ids=lambda value: "".join(c if c.isalnum() else "-" for c in value)[:30],
+)
+def test_names_that_are_wrong(
+    name: str, text: str, reason: str, images: Folder, tmp_path: Path
+) -> None:
+    write_text(tmp_path / "labels" / "a.txt", "0 0.5 0.5 0.25 0.5\n")
+    file = write_text(tmp_path / name, text)
+    with pytest.raises(DataError, match=reason):
+        read_yolo(tmp_path / "labels", images, file)
+
+
+def test_no_names_and_names_that_differ(images: Folder, tmp_path: Path) -> None:
+    folder = tmp_path / "x" / "y" / "labels"
+    write_text(folder / "a.txt", "0 0.5 0.5 0.25 0.5\n")
+    with pytest.raises(DataError, match=r"no class names .*: give --classes FILE"):
+        read_yolo(folder, images)
+    write_text(folder / "classes.txt", "cat\n")
+    write_text(folder / "obj.names", "dog\n")
+    with pytest.raises(DataError, match=r"obj.names: other classes than .*classes.txt"):
+        read_yolo(folder, images)
+    mine = write_text(tmp_path / "mine.txt", "bird\n")
+    assert boxes_of(read_yolo(folder, images, mine))["a.jpg"][0][0] == "bird"
+
+
+def test_no_labels(images: Folder, tmp_path: Path) -> None:
+    write_text(tmp_path / "labels" / "classes.txt", "cat\n")
+    with pytest.raises(DataError, match="no .txt file of boxes"):
+        read_yolo(tmp_path / "labels", images)

@@ -1,0 +1,354 @@
+"""A folder of masks: made once, made anew where anything changed, and the rest goes on."""
+
+import csv
+import json
+import multiprocessing
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from photos import csv_of, write_json, write_photo, write_text
+from PIL import Image
+from processes import PROCESS_LIMIT, ended, killed, watched
+
+from bana.commands.main import main
+from bana.crf.dense import CrfParameters
+from bana.data.formats.common import Folder
+from bana.data.formats.detection import read_boxes
+from bana.data.voc_files import DataError, read_image, read_mask
+from bana.experiment import masking
+from bana.experiment.mask_folder import labels_of, open_folder, record_of
+from bana.experiment.masking import Made, MaskSettings, classes_of, make_masks, mask_jobs
+from bana.experiment.pretrained import Pretrained, load_pretrained, masks
+from bana.labels import UnaryOptions
+
+NAMES = ("a.jpg", "x/a.jpg", "y z/größe 1.png")
+ROWS = [
+    ["a.jpg", 20, 10, 60, 50, "cat"],
+    ["x/a.jpg", 20, 10, 60, 50, "zebra"],
+    ["x/a.jpg", 0, 0, 30, 30.5, "cat"],
+    ["y z/größe 1.png", 20, 10, 60, 50, "cat"],
+]
+SETTINGS = MaskSettings(64, ("voc", "yolo-seg", "instances"))
+
+
+@pytest.fixture(autouse=True)
+def over_in_time() -> Iterator[None]:
+    with watched():
+        yield
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Pretrained:
+    """With labels nearly all of a box, which the classifier would not see in these photographs."""
+    eager = UnaryOptions(background="none")
+    return replace(load_pretrained(), unary=eager, crf=CrfParameters(iterations=1))
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    for number, name in enumerate(NAMES):
+        write_photo(tmp_path / "im" / name, seed=number)
+    return tmp_path / "im"
+
+
+def run(
+    images: Path, model: Pretrained, rows: list = ROWS, settings: MaskSettings = SETTINGS
+) -> Made:
+    """Masks of the photographs from a CSV file, into the folder beside them."""
+    out, folder = images.parent / "out", Folder(images)
+    read = read_boxes("csv", csv_of(images.parent / "boxes.csv", rows), folder)
+    classes = classes_of(read)
+    open_folder(out, {"images": str(images), "boxes": "boxes"}, images)
+    jobs = mask_jobs(read, folder, classes)
+    return make_masks(jobs, read.failed, classes, out, settings, model)
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def times_of(folder: Path) -> dict[str, int]:
+    return {
+        path.relative_to(folder).with_suffix("").as_posix(): path.stat().st_mtime_ns
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_masks_are_those_of_the_function(images: Path, shipped: Pretrained) -> None:
+    made = run(images, shipped)
+    out = images.parent / "out"
+    assert made == Made(["a", "x/a", "y z/größe 1"], 3, {}, made.empty)
+    image = read_image(images / "x/a.jpg")
+    boxes = torch.tensor([[20.0, 10, 60, 50], [0, 0, 30, 30.5]])
+    # The function numbers VOC's classes, then those it does not know; the run its own.
+    expected = masks(image, boxes, ["zebra", "cat"], shipped, side=64)
+    for label, other in zip(labels_of(out, "x/a"), (expected.y_crf, expected.y_ret), strict=True):
+        renumbered = torch.zeros_like(other)
+        renumbered[other == 8], renumbered[other == 21] = 1, 2
+        assert torch.equal(label, renumbered)
+        assert label.any()
+    assert torch.equal(read_mask(out / "voc/SegmentationClass/x/a.png"), labels_of(out, "x/a")[0])
+    assert (out / "voc/classes.txt").read_text() == "background\ncat\nzebra\n"
+    assert (out / "yolo-seg/labels/y z/größe 1.txt").is_file()
+    assert not (out / "coco").exists()
+    assert (out / "failures.csv").read_text() == "image,reason\n"
+
+
+def test_the_record_counts_what_is_seen(images: Path, shipped: Pretrained) -> None:
+    run(images, shipped)
+    out = images.parent / "out"
+    held = record_of(out, "x/a")
+    assert held["file_name"] == "x/a.jpg"
+    assert held["boxes"] == [[2, 20, 10, 60, 50], [1, 0, 0, 30, 30.5]]
+    y_crf, y_ret = labels_of(out, "x/a")
+    first, second = (label[10:50, 20:60] == 2 for label in (y_crf, y_ret))
+    assert held["areas"][0] == int(first.sum()) > 0
+    assert held["areas"][1] == int((y_crf[:30, :30] == 1).sum())
+    union = int((first | second).sum())
+    assert held["differ"][0] == pytest.approx(1 - int((first & second).sum()) / union, abs=1e-4)
+    assert held["written"] == sorted(SETTINGS.writes)
+
+
+def test_nothing_is_made_twice(images: Path, shipped: Pretrained) -> None:
+    run(images, shipped)
+    before = times_of(images.parent / "out/kept")
+    again = run(images, shipped)
+    assert again.new == 0 and again.names == ["a", "x/a", "y z/größe 1"]
+    assert times_of(images.parent / "out/kept") == before
+
+
+def test_another_format_is_written_from_what_is_there(images: Path, shipped: Pretrained) -> None:
+    run(images, shipped)
+    labels = times_of(images.parent / "out/kept/Y_crf")
+    made = run(images, shipped, settings=replace(SETTINGS, writes=("labelme", "voc")))
+    assert made.new == 3 and (images.parent / "out/labelme/x/a.json").is_file()
+    assert times_of(images.parent / "out/kept/Y_crf") == labels
+
+
+@pytest.mark.parametrize("form", ["voc", "yolo-seg", "instances"])
+def test_a_file_that_was_removed_comes_back(form: str, images: Path, shipped: Pretrained) -> None:
+    run(images, shipped)
+    out = images.parent / "out"
+    before = files_of(out / form)
+    path = masking.WRITERS[form].path(out, "x/a")
+    path.rename(images.parent / "away")
+    assert run(images, shipped).new == 1
+    assert files_of(out / form) == before
+
+
+@pytest.mark.parametrize(
+    "change", ["photograph", "box", "class", "fewer"], ids=lambda change: change
+)
+def test_what_has_changed_is_made_anew(change: str, images: Path, shipped: Pretrained) -> None:
+    run(images, shipped)
+    before = times_of(images.parent / "out/kept/Y_crf")
+    rows = [list(row) for row in ROWS]
+    if change == "photograph":
+        write_photo(images / "x/a.jpg", seed=9)
+    elif change == "box":
+        rows[1][1] = 21
+    elif change == "class":
+        rows[1][5] = "cat"
+        rows[0][5] = "zebra"  # both classes are still there, and so are their numbers
+    else:
+        rows = rows[:1] + rows[2:]
+        rows.append(["a.jpg", 0, 0, 20, 20, "zebra"])
+    made = run(images, shipped, rows)
+    changed = {
+        name
+        for name, when in times_of(images.parent / "out/kept/Y_crf").items()
+        if when != before[name]
+    }
+    expected = {"photograph": {"x/a"}, "box": {"x/a"}}.get(change, {"a", "x/a"})
+    assert changed == expected and made.new == len(expected)
+
+
+@pytest.mark.parametrize("change", ["side", "crf", "classes"])
+def test_other_settings_make_all_anew(change: str, images: Path, shipped: Pretrained) -> None:
+    run(images, shipped)
+    settings, model, rows = SETTINGS, shipped, ROWS
+    if change == "side":
+        settings = replace(settings, side=80)
+    elif change == "crf":
+        model = replace(shipped, crf=CrfParameters(iterations=2))
+    else:
+        rows = [*ROWS, ["a.jpg", 0, 0, 20, 20, "ant"]]  # which moves the others' numbers
+    assert run(images, model, rows, settings).new == 3
+
+
+def test_photographs_that_have_no_boxes_any_more(images: Path, shipped: Pretrained) -> None:
+    run(images, shipped)
+    assert run(images, shipped, ROWS[:1]).names == ["a"]
+    left = {name for name in files_of(images.parent / "out") if "x/a" in name or "größe" in name}
+    assert not left
+
+
+def test_what_fails_is_listed_and_the_rest_goes_on(images: Path, shipped: Pretrained) -> None:
+    run(images, shipped)
+    (images / "x/a.jpg").write_bytes(b"no photograph")
+    turned = Image.Exif()
+    turned[masking.ORIENTATION] = 6
+    write_photo(images / "turned.jpg", exif=turned)
+    write_photo(images / "other.jpg")
+    write_photo(images / "small.jpg")
+    write_photo(images / "deep.png").write_bytes((images / "other.jpg").read_bytes()[:200])
+    rows = [
+        *ROWS,
+        ["missing.jpg", 20, 10, 60, 50, "cat"],
+        ["turned.jpg", 20, 10, 60, 50, "cat"],
+        ["other.jpg", 20, 10, 160, 50, "cat"],
+        ["small.jpg", 0.1, 0.2, 0.6, 0.9, "cat"],
+        ["deep.png", 20, 10, 60, 50, "cat"],
+    ]
+    made = run(images, shipped, rows)
+    assert made.names == ["a", "y z/größe 1"] and made.new == 0
+    with (images.parent / "out/failures.csv").open(newline="", encoding="utf-8") as file:
+        told = {row["image"]: row["reason"] for row in csv.DictReader(file)}
+    assert told == made.failed
+    for name, reason in {
+        "x/a": "a.jpg: cannot be read as an image",
+        "missing": "missing.jpg: no such file",
+        "turned": "EXIF says to turn it (orientation 6)",
+        "other": "sticks out by 80 pixels in an image of 80 x 60",
+        "small": "boxes.csv:9: box (0.1, 0.2, 0.6, 0.9) is narrower than a pixel",
+        "deep": "cannot be read as an image",
+    }.items():
+        assert reason in told[name] and "\n" not in told[name], told[name]
+    # Masks of what the photograph was before are not left for masks of what it is.
+    assert not [name for name in files_of(images.parent / "out") if "x/a" in name]
+
+
+def test_a_size_that_disagrees_is_a_failure(images: Path, shipped: Pretrained) -> None:
+    image = {"id": 1, "file_name": "a.jpg", "width": 60, "height": 80}
+    entry = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 2, 30, 40]}
+    held = {"images": [image], "categories": [{"id": 1, "name": "cat"}], "annotations": [entry]}
+    folder = Folder(images)
+    read = read_boxes("coco", write_json(images.parent / "c.json", held), folder)
+    jobs = mask_jobs(read, folder, classes_of(read))
+    made = make_masks(jobs, {}, classes_of(read), images.parent / "out", SETTINGS, shipped)
+    assert "says 60 x 80, but" in made.failed["a"] and "has 80 x 60" in made.failed["a"]
+
+
+def test_crowds_are_not_known(images: Path, shipped: Pretrained) -> None:
+    image = {"id": 1, "file_name": "a.jpg", "width": 80, "height": 60}
+    entries = [
+        {"id": 1, "image_id": 1, "category_id": 1, "bbox": [20, 10, 20, 20], "iscrowd": 0},
+        {"id": 2, "image_id": 1, "category_id": 1, "bbox": [30, 20, 40, 30], "iscrowd": 1},
+    ]
+    held = {"images": [image], "categories": [{"id": 1, "name": "cat"}], "annotations": entries}
+    folder = Folder(images)
+    read = read_boxes("coco", write_json(images.parent / "c.json", held), folder)
+    jobs = mask_jobs(read, folder, classes_of(read))
+    make_masks(jobs, {}, classes_of(read), images.parent / "out", SETTINGS, shipped)
+    y_crf, _ = labels_of(images.parent / "out", "a")
+    crowd = torch.zeros(60, 80, dtype=torch.bool)
+    crowd[20:50, 30:70] = True
+    crowd[10:30, 20:40] = False
+    assert torch.equal(y_crf == 255, crowd)
+
+
+def test_one_name_of_two_photographs_is_refused(images: Path) -> None:
+    write_photo(images / "a.png")
+    rows = [*ROWS, ["a.png", 20, 10, 60, 50, "cat"]]
+    folder = Folder(images)
+    read = read_boxes("csv", csv_of(images.parent / "boxes.csv", rows), folder)
+    with pytest.raises(DataError, match=r"csv:6: a.jpg and a.png a second time, after .*csv:2"):
+        mask_jobs(read, folder, classes_of(read))
+
+
+def test_an_unknown_class_is_refused(images: Path) -> None:
+    read = read_boxes(
+        "csv",
+        csv_of(images.parent / "boxes.csv", ROWS),
+        Folder(images),
+        write_text(images.parent / "names.txt", "cat\ndog\n"),
+    )
+    with pytest.raises(DataError, match=r"csv:3: unknown class 'zebra'; there is cat, dog"):
+        classes_of(read)
+
+
+def test_settings_that_cannot_be() -> None:
+    with pytest.raises(ValueError, match="no masks of format 'png': there are voc, coco"):
+        MaskSettings(writes=("png",))
+    with pytest.raises(ValueError, match="31 pixels is too small"):
+        MaskSettings(side=31)
+
+
+def test_folders_that_are_not_for_masks(images: Path, tmp_path: Path) -> None:
+    about = {"images": "i", "boxes": "b"}
+    for out in (images, images / "masks"):
+        with pytest.raises(DataError, match="lies in the folder of the photographs"):
+            open_folder(out, about, images)
+    write_text(tmp_path / "full/a.txt", "")
+    with pytest.raises(DataError, match="holds something else than masks"):
+        open_folder(tmp_path / "full", about, images)
+    open_folder(tmp_path / "out", about, images)
+    open_folder(tmp_path / "out", about, images)
+    with pytest.raises(DataError, match="holds masks of other boxes, b: name another folder"):
+        open_folder(tmp_path / "out", about | {"boxes": "c"}, images)
+
+
+def test_a_box_too_small_for_the_classifier_has_an_empty_mask(
+    images: Path, shipped: Pretrained
+) -> None:
+    write_photo(images / "wide.jpg", (640, 480))
+    made = run(images, shipped, [["wide.jpg", 101, 101, 103, 103, "cat"]])
+    assert made.names == ["wide"] and made.empty == 1
+    held = record_of(images.parent / "out", "wide")
+    assert held["areas"] == [0] and held["differ"] == [1]
+
+
+def words(folder: Path, workers: int) -> list[str]:
+    return [
+        *("masks", str(folder / "im"), "--boxes", str(folder / "boxes.csv")),
+        *("--out", str(folder / "out"), "--longest", "64", "--workers", str(workers)),
+        *("--write", "voc", "coco", "--review", "0"),
+    ]
+
+
+def _command(folder: Path, workers: int) -> None:
+    raise SystemExit(main(words(folder, workers)))
+
+
+@pytest.mark.slow  # five processes import torch
+@pytest.mark.skipif(os.name != "posix", reason="processes are killed by signals")
+def test_killed_and_resumed(tmp_path: Path) -> None:
+    names = [f"{number}.jpg" for number in range(40)]
+    for number, name in enumerate(names):
+        write_photo(tmp_path / "im" / name, (160, 120), seed=number)
+    csv_of(tmp_path / "boxes.csv", [[name, 20, 10, 60, 50, "cat"] for name in names])
+    records, labels = (tmp_path / "out/kept" / part for part in ("records", "Y_crf"))
+    context = multiprocessing.get_context("spawn")
+    process = context.Process(target=_command, args=(tmp_path, 2))
+    process.start()
+    late = time.monotonic() + PROCESS_LIMIT
+    while len(list(records.glob("*.json"))) < 3:
+        assert process.is_alive() and time.monotonic() < late
+        time.sleep(0.001)
+    killed(process)
+    finished = {path.stem for path in records.glob("*.json")}
+    assert 3 <= len(finished) < len(names), "killed in the middle"
+    before = {name: when for name, when in times_of(labels).items() if name in finished}
+    process = context.Process(target=_command, args=(tmp_path, 2))
+    process.start()
+    assert ended(process) == 0
+    after = times_of(labels)
+    assert len(after) == len(names) and before.items() <= after.items(), "what was there is kept"
+    broken = files_of(tmp_path / "out")
+    (tmp_path / "out").rename(tmp_path / "first")
+    assert main(words(tmp_path, 1)) == 0
+    unbroken = files_of(tmp_path / "out")
+    leftovers = {name for name in broken if name.endswith(".tmp")}
+    assert {name: broken[name] for name in broken.keys() - leftovers} == unbroken
+    coco = json.loads(unbroken["coco/instances-rle.json"])
+    assert len(coco["images"]) == len(names)
