@@ -9,9 +9,14 @@ from pathlib import Path
 
 import torch
 
+from bana.data.annotations import read_annotation
 from bana.data.boxes import voc_to_half_open
 from bana.data.layout import Box, Photograph, Written, image_id, write_photographs
-from bana.data.voc_files import IMAGE_ENDINGS, DataError, read_annotation, read_class_names
+from bana.data.voc_files import (
+    IMAGE_ENDINGS,
+    DataError,
+    read_class_names,
+)
 
 FORMATS = ("voc", "coco", "csv")
 CONVENTIONS = ("half-open", "voc")

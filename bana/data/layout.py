@@ -11,16 +11,15 @@ from typing import NamedTuple
 
 import torch
 
+from bana.data.annotations import Annotation, write_annotation
 from bana.data.boxes import check_boxes, half_open_to_voc
 from bana.data.voc_files import (
     IMAGE_ENDINGS,
-    Annotation,
     DataError,
     check_class_names,
     image_size,
     read_class_names,
     whole_file,
-    write_annotation,
 )
 from bana.files.parallel import mapped
 

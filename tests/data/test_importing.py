@@ -13,9 +13,9 @@ from PIL import Image
 
 from bana.commands import data
 from bana.data import importing, layout
+from bana.data.annotations import Annotation, read_annotation, write_annotation
 from bana.data.importing import import_boxes, read_csv, read_voc
 from bana.data.voc import DataError, VocDataset
-from bana.data.voc_files import Annotation, read_annotation, write_annotation
 
 WIDTH, HEIGHT = 224, 168
 HEADER = "image,xmin,ymin,xmax,ymax,class\n"
