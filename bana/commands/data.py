@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -221,6 +222,8 @@ def _tell(split: str, written: Any) -> None:
         f"{split}: {len(written.names)} photographs, {written.boxes} boxes, "
         f"{written.crowds} crowds; {written.left_out} photographs without boxes left out"
     )
+    for note in written.notes:
+        print(f"bana: note: {note}", file=sys.stderr)
 
 
 def _verify(arguments: argparse.Namespace) -> int:

@@ -7,6 +7,9 @@ from xml.etree import ElementTree
 from bana.data.checks import DataError, as_class, as_number, as_whole
 from bana.data.voc_files import whole_file
 
+# All that `write_annotation` writes; VOC's own files say more, such as <pose>.
+PLAIN = {"annotation", "folder", "filename", "size", "width", "height", "depth", "segmented"}
+PLAIN |= {"object", "crowd", "name", "difficult", "bndbox", "xmin", "ymin", "xmax", "ymax"}
 SIDES = ("xmin", "ymin", "xmax", "ymax")
 
 
@@ -51,6 +54,15 @@ def stated_name(path: Path) -> str | None:
     """
     said = (_parsed(path).findtext("filename") or "").strip().replace("\\", "/")
     return said.rpartition("/")[2] or None
+
+
+def is_plain(path: Path) -> bool:
+    """Whether an XML file says nothing beyond what `write_annotation` writes, so loses nothing.
+
+    Raises:
+        DataError: when it is missing or no XML.
+    """
+    return {node.tag for node in _parsed(path).iter()} <= PLAIN
 
 
 def _parsed(path: Path) -> ElementTree.Element:

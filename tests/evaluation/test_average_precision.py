@@ -251,10 +251,14 @@ def test_coco_file_as_ground_truth(tmp_path: Path) -> None:
     ("text", "reason"),
     [
         (None, "no such file"),
-        ("{", "not a JSON file"),
-        ("[]", "no images"),
-        ('{"images": [], "annotations": []}', "no categories"),
-        ('{"images": [], "categories": [], "annotations": [{"id": 1}]}', "without segmentation"),
+        ("{", "no JSON"),
+        ("[]", "it has no 'images'"),
+        ('{"images": [], "annotations": []}', "it has no 'categories'"),
+        (
+            '{"images": [], "categories": [], "annotations": [{"id": 1, "image_id": 1, '
+            '"category_id": 1}]}',
+            "annotations 1: no 'segmentation'",
+        ),
     ],
 )
 def test_other_files_are_refused(tmp_path: Path, text: str | None, reason: str) -> None:
