@@ -6,9 +6,13 @@ Imports are inside the commands, so that `bana --help` answers at once.
 import argparse
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bana.commands.train import add_changes, chosen_profile
 from bana.files.paths import results_dir
+
+if TYPE_CHECKING:  # imports torch, which `bana --help` does without
+    from bana.experiment.profiles import Profile
 
 TASKS, HEADS = ("object", "classes"), ("linear", "conv")
 
@@ -74,7 +78,7 @@ def _losses(arguments: argparse.Namespace) -> int:
             )
             benches[f"{task}, {head}"] = benching.loss_bench(profile, settings, arguments.data)
             print(bench_lines(f"{task}, {head}", benches[f"{task}, {head}"]))
-    return _write(arguments, "bench", {"benches": benches})
+    return _write(arguments, profile, "bench", {"benches": benches})
 
 
 def _noise(arguments: argparse.Namespace) -> int:
@@ -85,19 +89,20 @@ def _noise(arguments: argparse.Namespace) -> int:
 
     head = head_settings(arguments.head, arguments.epochs)
     settings = NoiseSettings(head, tuple(arguments.reaches), tuple(arguments.seeds))
-    entries = benching.loss_noise_map(chosen_profile(arguments), settings, arguments.data)
+    profile = chosen_profile(arguments)
+    entries = benching.loss_noise_map(profile, settings, arguments.data)
     print(noise_lines(entries))
-    return _write(arguments, "noise", {"head": arguments.head, "map": entries})
+    return _write(arguments, profile, "noise", {"head": arguments.head, "map": entries})
 
 
-def _write(arguments: argparse.Namespace, kind: str, measured: dict) -> int:
+def _write(arguments: argparse.Namespace, profile: "Profile", kind: str, measured: dict) -> int:
     """Write the record: what was measured, on what, by which command."""
     from bana.evaluation.prediction import fastest_device
     from bana.experiment import recording
     from bana.files.artefacts import source_commit, write_json
     from bana.training.runs import environment
 
-    profile, name = chosen_profile(arguments), {"bench": "losses"}.get(kind, kind)
+    name = {"bench": "losses"}.get(kind, kind)
     out = arguments.out or results_dir() / f"{kind}-{profile.name}.json"
     given = f" --epochs {arguments.epochs} --seeds {' '.join(map(str, arguments.seeds))}"
     write_json(

@@ -108,7 +108,7 @@ def add_data_commands(commands: Any) -> None:
     check.add_argument("--split", nargs="+", default=(), metavar="NAME", help="(default: all)")
     check.add_argument("--json", type=Path, metavar="FILE", help="write the report here too")
     for made in (voc2012, coco, check):
-        made.add_argument("--workers", type=_count, metavar="N", help="processes (default: cores)")
+        made.add_argument("--workers", type=count, metavar="N", help="processes (default: cores)")
 
 
 def _add_coco_arguments(coco: argparse.ArgumentParser) -> None:
@@ -147,7 +147,8 @@ def _add_keep_empty(made: argparse.ArgumentParser) -> None:
     made.add_argument("--keep-empty", action="store_true", help="keep photographs without boxes")
 
 
-def _count(text: str) -> int:
+def count(text: str) -> int:
+    """A number of things, of the command line, from 1 up."""
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 up")
     return int(text)
