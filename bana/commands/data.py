@@ -46,17 +46,17 @@ is and is read first. Reading SBD's needs scipy: pip install -e .[data]
 VERIFY = """\
 An error stops a run or falsifies it: files that are missing, damaged or of another size; boxes
 outside their image or in fractions of it; unknown classes; a mask whose palette has been put in
-another order; an XML file about another photograph; an id in two splits. A warning deserves a look:
-a class that lies outside of its boxes by more than a quarter, as in a mirrored mask; a class without
-a box or a box without its class; boxes narrower than a pixel or counted from 0; EXIF that turns the
-photograph; classes that differ in case alone. The exit code is 1 where there is an error.
+another order; an XML file about another photograph; an id in two splits. A warning deserves a
+look: a class that lies outside of its boxes by more than a quarter, as in a mirrored mask; a class
+without a box or a box without its class; boxes narrower than a pixel or counted from 0; EXIF that
+turns the photograph; classes that differ in case alone. The exit code is 1 where there is an error.
 """
 COCO = """\
 Boxes keep COCO's fractions of a pixel. Masks have 80 classes; where instances overlap the smaller
 one lies on top. Crowds are no boxes: they are 255 in the masks, and no background to the
 classifier. Photographs are hard links to the originals, or copies where that cannot be.
-Values that are not certain are refused, as `bana data import --help` says; so are segmentations that
-are empty, of fewer than three points, of another image's size, or that do not add up to its pixels.
+Values that are not certain are refused, as `bana data import --help` says; so are segmentations
+that are empty, of fewer than three points, of another image's size, or that do not add up to it.
 """
 IMPORT = """\
 a CSV file has one box a line, in pixels, and this header:
@@ -79,12 +79,12 @@ coco2017` reads them).
 A photograph that is named without a box is left out, as nobody may have looked at it yet; with
 --keep-empty it is background through and through. Photographs that are not named are counted.
 
-Values are read where they are certain: 80.0 and the text 80 are 80. Refused, with the place of each:
-null, NaN, Infinity, true and other words where a number belongs; iscrowd that is not 0 or 1; boxes
-as fractions of the image, two corners where COCO has sides, boxes outside the image; a size or a
-file name that is not the photograph's; photographs that do not decode, or that EXIF turns while
-nothing says whether their boxes are turned; one id for two photographs, or for one in another split
-with other boxes. Nothing is written before everything is checked, nor over what is read.
+Values are read where they are certain: 80.0 and the text 80 are 80. Refused, with the place of
+each: null, NaN, Infinity, true and other words where a number belongs; iscrowd that is not 0 or 1;
+boxes as fractions of the image, two corners where COCO has sides, boxes outside the image; a size
+or a file name that is not the photograph's; photographs that do not decode, or that EXIF turns
+while nothing says whether their boxes are turned; one id for two photographs, or for one in another
+split with other boxes. Nothing is written before everything is checked, nor over what is read.
 
 Told as a note, and done: boxes narrower than a pixel, or that look like percent; classes without a
 box, or that differ in case or spacing alone; files that nothing reads.
