@@ -70,6 +70,8 @@ def read_split(root: Path, split: str) -> list[str]:
         DataError: when there is no such list, it is empty, or a line is no id; file and line are
             named.
     """
+    if not split or set("/\\") & set(split):
+        raise DataError(f"split {split!r}: not the name of a list in {root / LISTS}")
     path = root / LISTS / f"{split}.txt"
     if not path.is_file():
         known = ", ".join(split_names(root)) or "none"

@@ -23,10 +23,10 @@ MAX_PIXELS = 178_956_970
 LIMIT_VARIABLE = "BANA_MAX_PIXELS"
 EXIF_ORIENTATION = 0x0112
 
-# What Pillow raises for files that are damaged (or absurdly large, as a damaged header says).
+# What Pillow raises for files that are damaged (or absurdly large, as a damaged header says). The
+# last four are a TIFF's.
 DAMAGE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
-# What it raises for EXIF that is damaged, in a photograph that is not.
-DAMAGED_EXIF = (SyntaxError, ValueError, TypeError, KeyError, struct.error)
+DAMAGE += (EOFError, TypeError, KeyError, struct.error)
 
 
 def _make_palette() -> np.ndarray:
@@ -108,7 +108,8 @@ def orientation(path: str | Path) -> int:
     """
     turned = 1
     try:
-        with _opened(path) as picture, suppress(*DAMAGED_EXIF):
+        with _opened(path) as picture, suppress(*DAMAGE):
+            # EXIF can be damaged in a photograph that is not.
             turned = picture.getexif().get(EXIF_ORIENTATION, 1)
     except DataError:
         raise

@@ -110,6 +110,13 @@ def test_hidden_files_are_no_splits(root):
         VocDataset(root, "val")
 
 
+@pytest.mark.parametrize("split", ["../Main/train", "..\\train", "/etc/train", ""])
+def test_a_split_is_no_path(root, split):
+    ids(root, "dog\n")
+    with pytest.raises(DataError, match="not the name of a list"):
+        VocDataset(root, split)
+
+
 def test_a_list_that_is_no_text(root):
     with pytest.raises(DataError, match=r"train\.txt:1: no text in UTF-8"):
         ids(root, b"\xb0\xb0")

@@ -1,5 +1,6 @@
 """Reading of folders in VOC layout, good and bad."""
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -290,6 +291,19 @@ def test_several_pictures_in_a_file_are_refused(tmp_path, kind):
     pages = [Image.new("RGB", SIZE, (value, 0, 0)) for value in (0, 90, 200)]
     pages[0].save(path, save_all=True, append_images=pages[1:])
     with pytest.raises(voc.DataError, match="holds 3 pictures, not one"):
+        voc.read_image(path)
+
+
+def test_a_tiff_with_a_second_page_of_nothing_is_refused(tmp_path):
+    """Pillow tells this one by a TypeError."""
+    path = tmp_path / "a.tif"
+    Image.new("RGB", SIZE).save(path)
+    content = bytearray(path.read_bytes())
+    (page,) = struct.unpack_from("<I", content, 4)
+    (entries,) = struct.unpack_from("<H", content, page)
+    struct.pack_into("<I", content, page + 2 + 12 * entries, len(content))
+    path.write_bytes(content + bytes(6))
+    with pytest.raises(voc.DataError, match=r"a\.tif: "):
         voc.read_image(path)
 
 
