@@ -18,9 +18,9 @@ import torch
 from measure import environment, seconds_in_turn, write_record
 from PIL import Image
 
+from bana.data.annotations import Annotation, write_annotation
 from bana.data.fingerprint import fingerprint
 from bana.data.voc import VocDataset, write_mask
-from bana.data.voc_files import Annotation, write_annotation
 from bana.files.artefacts import file_hash
 
 HEIGHT, WIDTH = 375, 500

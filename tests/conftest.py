@@ -28,6 +28,9 @@ SHAPED = (
 TOWER = "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
 jaxtyping.install_import_hook(SHAPED, TOWER)
 
+# Read once: no test may depend on what the variable says, see `own_data`.
+NAMED_PHOTOGRAPHS = os.environ.get("BANA_VOC_ROOT", "").strip()
+
 # A busy machine is no failure.
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
@@ -41,6 +44,12 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["BANA_FIGURES"] = folder.name
         config.add_cleanup(folder.cleanup)
         config.add_cleanup(lambda: os.environ.pop("BANA_FIGURES", None))
+
+
+@pytest.fixture(autouse=True)
+def own_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands find the data that a test gives them, whatever the machine has."""
+    monkeypatch.delenv("BANA_VOC_ROOT", raising=False)
 
 
 @pytest.fixture
@@ -58,7 +67,7 @@ def shaped_modules() -> list[ModuleType]:
 @pytest.fixture(scope="session")
 def voc_root() -> Path:
     """Folder of real photographs in VOC layout; skips, with the reason, where there is none."""
-    named = os.environ.get("BANA_VOC_ROOT", "").strip()
+    named = NAMED_PHOTOGRAPHS
     root = Path(named).expanduser() if named else REPO.parent / "shared" / "voc2012-subset"
     if not (root / "ImageSets" / "Segmentation").is_dir():
         what = f"BANA_VOC_ROOT={named}" if named else "BANA_VOC_ROOT is not set"

@@ -20,6 +20,7 @@ ROOMS |= {"training"}
 OF_THE_PACKAGE = {"test_face.py", "test_rooms.py", "test_shapes.py"}
 NO_ROOMS = {"helpers", "repository"}
 ACROSS_MODULES = {
+    "data/test_hostile_inputs.py": "inputs that nobody would write, through every reader",
     "experiment/test_edited_data.py": "which stages an edit of the data makes anew",
     "experiment/test_semi_supervised.py": "true masks on their way from the data to the loss",
     "experiment/test_wiring.py": "every setting of a profile reaches what it is for",

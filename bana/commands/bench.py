@@ -6,9 +6,13 @@ Imports are inside the commands, so that `bana --help` answers at once.
 import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bana.commands.train import add_changes, chosen_profile
 from bana.files.paths import results_dir
+
+if TYPE_CHECKING:  # imports torch, which `bana --help` does without
+    from bana.experiment.profiles import Profile
 
 TASKS, HEADS = ("object", "classes"), ("linear", "conv")
 RECIPES = ("plain", "imagenet", "crop-321", "all-stages", "wide-aspp", "rate-3")
@@ -87,7 +91,7 @@ def _losses(arguments: argparse.Namespace) -> int:
             benches[f"{task}, {head}"] = benching.loss_bench(profile, settings, arguments.data)
             print(bench_lines(f"{task}, {head}", benches[f"{task}, {head}"]))
     asked = ("losses", "tasks", "heads", "epochs", "seeds")
-    return _write(arguments, asked, {"seeds": seeds, "benches": benches})
+    return _write(arguments, profile, asked, {"seeds": seeds, "benches": benches})
 
 
 def _noise(arguments: argparse.Namespace) -> int:
@@ -98,19 +102,21 @@ def _noise(arguments: argparse.Namespace) -> int:
 
     head, seeds = head_settings(arguments.head, arguments.epochs), _seeds(arguments)
     settings = NoiseSettings(head, tuple(arguments.reaches), seeds)
-    entries = benching.loss_noise_map(chosen_profile(arguments), settings, arguments.data)
+    profile = chosen_profile(arguments)
+    entries = benching.loss_noise_map(profile, settings, arguments.data)
     print(noise_lines(entries))
     measured = {"seeds": seeds, "head": arguments.head, "map": entries}
-    return _write(arguments, ("head", "reaches", "epochs", "seeds"), measured)
+    return _write(arguments, profile, ("head", "reaches", "epochs", "seeds"), measured)
 
 
 def _recipes(arguments: argparse.Namespace) -> int:
     from bana.experiment import benching
     from bana.experiment.tables import recipe_lines
 
-    made = benching.recipe_bench(chosen_profile(arguments), arguments.recipes, arguments.data)
+    profile = chosen_profile(arguments)
+    made = benching.recipe_bench(profile, arguments.recipes, arguments.data)
     print(recipe_lines(made))
-    return _write(arguments, ("recipes",), {"recipes": made})
+    return _write(arguments, profile, ("recipes",), {"recipes": made})
 
 
 def _seeds(arguments: argparse.Namespace) -> tuple[int, ...]:
@@ -119,14 +125,15 @@ def _seeds(arguments: argparse.Namespace) -> tuple[int, ...]:
     return tuple(arguments.seeds)
 
 
-def _write(arguments: argparse.Namespace, asked: Sequence[str], measured: dict) -> int:
+def _write(
+    arguments: argparse.Namespace, profile: "Profile", asked: Sequence[str], measured: dict
+) -> int:
     """Write the record: what was measured, on what, by which command."""
     from bana.evaluation.prediction import fastest_device
     from bana.experiment import recording
     from bana.files.artefacts import source_commit, write_json
     from bana.training.runs import environment
 
-    profile = chosen_profile(arguments)
     out = arguments.out or results_dir() / f"{arguments.record}-{profile.name}.json"
     given = " ".join(f"--{name} {_words(getattr(arguments, name))}" for name in asked)
     write_json(

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ FORMATS = ("voc", "coco", "csv", "yolo", "labelme", "labelstudio", "cvat")
 CONVENTIONS = ("half-open", "voc")
 LAYOUT = """\
 everything reads one layout, a folder with
-  JPEGImages/<id>.jpg                  photographs (.jpeg and .png too)
+  JPEGImages/<id>.jpg                  photographs (.jpeg and .png too, in capitals too)
   Annotations/<id>.xml                 boxes, VOC's XML
   SegmentationClass/<id>.png           masks, to evaluate only: palette or grey, 255 = ignore
   SegmentationObject/<id>.png          the same of single objects, for average precision only
@@ -19,6 +20,13 @@ everything reads one layout, a folder with
   ImageSets/Segmentation/<split>.txt   one id a line: train, val, train_aug, ...
   classes.txt                          one class a line, background first; none: VOC's 20
 and is named to the other commands by --data FOLDER or the environment variable BANA_VOC_ROOT.
+Profiles that draw their own data (sample, smoke) refuse --data, and say that they do not use the
+variable.
+
+an id is a whole line, spaces included. Names of files (a.jpg, JPEGImages/a.jpg) and DeepLab's pairs
+(/JPEGImages/a.jpg /SegmentationClassAug/a.png) are read as ids; absolute paths, .. and lists of
+several columns are refused. Texts are UTF-8, or UTF-16 with a byte-order mark. A photograph has at
+most 178,956,970 pixels, or as many as the environment variable BANA_MAX_PIXELS says.
 
 what is fetched, and under which terms
   sample     nothing; drawn by us, MIT
@@ -35,10 +43,20 @@ too, and computes the split train_aug: SBD's train and val and VOC's train, with
 10,582 photographs. Masks that only SBD has go to SegmentationClassAug; VOC's own folder stays as it
 is and is read first. Reading SBD's needs scipy: pip install -e .[data]
 """
+VERIFY = """\
+An error stops a run or falsifies it: files that are missing, damaged or of another size; boxes
+outside their image or in fractions of it; unknown classes; a mask whose palette has been put in
+another order; an XML file about another photograph; an id in two splits. A warning deserves a
+look: a class that lies outside of its boxes by more than a quarter, as in a mirrored mask; a class
+without a box or a box without its class; boxes narrower than a pixel or counted from 0; EXIF that
+turns the photograph; classes that differ in case alone. The exit code is 1 where there is an error.
+"""
 COCO = """\
 Boxes keep COCO's fractions of a pixel. Masks have 80 classes; where instances overlap the smaller
 one lies on top. Crowds are no boxes: they are 255 in the masks, and no background to the
 classifier. Photographs are hard links to the originals, or copies where that cannot be.
+Values that are not certain are refused, as `bana data import --help` says; so are segmentations
+that are empty, of fewer than three points, of another image's size, or that do not add up to it.
 """
 IMPORT = """\
 a CSV file has one box a line, in pixels, and this header:
@@ -52,15 +70,27 @@ The last line names a photograph without any object. Boxes are 0-based and half-
 reaches from the left border to the right one of an image 224 pixels wide. `--convention voc` reads
 1-based inclusive boxes instead, (1, 13, 224, 168) for the same zebra.
 
-Of XML files the photograph of a.xml is a.jpg, a.jpeg or a.png, and boxes are 1-based inclusive, as
-VOC's; `--convention half-open` reads those of programs that write 0-based ones. Of JSON files boxes
-are COCO's x, y, width, height; masks in it are passed over (`bana data coco2017` reads them).
+Of XML files the photograph of a.xml is a.jpg, a.jpeg or a.png, that of b/a.xml is b/a.jpg, or a.jpg
+where there is none, and boxes are 1-based inclusive, as VOC's; `--convention half-open` reads those
+of programs that write 0-based ones. A box that begins at 0 is asked about unless a convention is
+named. Of JSON files boxes are COCO's x, y, width, height; masks in it are passed over (`bana data
+coco2017` reads them).
 
 Of YOLO's text files the classes are in data.yaml, classes.txt or obj.names, or named by --classes.
 The formats of other tools are those of `bana masks --help`.
 
 A photograph that is named without a box is left out, as nobody may have looked at it yet; with
---keep-empty it is background through and through. Photographs that are not named are not touched.
+--keep-empty it is background through and through. Photographs that are not named are counted.
+
+Values are read where they are certain: 80.0 and the text 80 are 80. Refused, with the place of
+each: null, NaN, Infinity, true and other words where a number belongs; iscrowd that is not 0 or 1;
+boxes as fractions of the image, two corners where COCO has sides, boxes outside the image; a size
+or a file name that is not the photograph's; photographs that do not decode, or that EXIF turns
+while nothing says whether their boxes are turned; one id for two photographs, or for one in another
+split with other boxes. Nothing is written before everything is checked, nor over what is read.
+
+Told as a note, and done: boxes narrower than a pixel, or that look like percent; classes without a
+box, or that differ in case or spacing alone; files that nothing reads.
 """
 
 
@@ -103,14 +133,14 @@ def add_data_commands(commands: Any) -> None:
     _add_coco_arguments(coco)
     _add_import_arguments(other)
 
-    check = command("verify", _verify, "read every file and report what is wrong")
+    check = command("verify", _verify, "read every file and report what is wrong", VERIFY)
     check.add_argument(
         "--data", type=Path, metavar="FOLDER", help="in VOC layout (default: BANA_VOC_ROOT)"
     )
     check.add_argument("--split", nargs="+", default=(), metavar="NAME", help="(default: all)")
     check.add_argument("--json", type=Path, metavar="FILE", help="write the report here too")
     for made in (voc2012, coco, check):
-        made.add_argument("--workers", type=_count, metavar="N", help="processes (default: cores)")
+        made.add_argument("--workers", type=count, metavar="N", help="processes (default: cores)")
 
 
 def _add_coco_arguments(coco: argparse.ArgumentParser) -> None:
@@ -149,7 +179,8 @@ def _add_keep_empty(made: argparse.ArgumentParser) -> None:
     made.add_argument("--keep-empty", action="store_true", help="keep photographs without boxes")
 
 
-def _count(text: str) -> int:
+def count(text: str) -> int:
+    """A number of things, of the command line, from 1 up."""
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 up")
     return int(text)
@@ -224,6 +255,8 @@ def _tell(split: str, written: Any) -> None:
         f"{split}: {len(written.names)} photographs, {written.boxes} boxes, "
         f"{written.crowds} crowds; {written.left_out} photographs without boxes left out"
     )
+    for note in written.notes:
+        print(f"bana: note: {note}", file=sys.stderr)
 
 
 def _verify(arguments: argparse.Namespace) -> int:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bana.commands.train import add_changes, chosen_profile
+from bana.commands.train import add_changes, add_strong, chosen_profile
 from bana.files.paths import results_dir
 
 Command = Callable[[str, Callable[[argparse.Namespace], int], str], argparse.ArgumentParser]
@@ -30,7 +30,7 @@ def add_evaluation_commands(
         variants: names of the kinds of labels.
     """
     text = "score labels and networks, and record the scores"
-    evaluate = add_changes(with_profile(command("evaluate", _evaluate, text)))
+    evaluate = add_strong(add_changes(with_profile(command("evaluate", _evaluate, text))))
     evaluate.add_argument(
         "--out", type=Path, metavar="FILE", help="the record (default: results/<profile>.json)"
     )
@@ -42,7 +42,7 @@ def add_evaluation_commands(
         help="these seeds, several as mean and standard deviation (default: the profile's own)",
     )
     text = "say in numbers whether a data set is one in which the method works"
-    card = add_changes(with_profile(command("regime", _regime, text)))
+    card = add_strong(add_changes(with_profile(command("regime", _regime, text))))
     card.add_argument("--split", choices=("train", "val"), default="val", help="(default: val)")
     card.add_argument(
         "--sigma",
@@ -53,7 +53,8 @@ def add_evaluation_commands(
         "--out", type=Path, metavar="FILE", help="the record (default: results/regime-PROFILE.json)"
     )
     text = "write a network's label maps, for VOC's server or of any images"
-    _predict_options(add_changes(with_profile(command("predict", _predict, text))), losses)
+    predict = add_strong(add_changes(with_profile(command("predict", _predict, text))))
+    _predict_options(predict, losses)
     text = "write the boxes' masks as COCO results, and score them"
     _export_options(add_changes(with_profile(command("export", _export, text))), variants)
 
@@ -67,7 +68,8 @@ def _predict_options(made: argparse.ArgumentParser, losses: Sequence[str]) -> No
         "--images",
         type=Path,
         metavar="FOLDER",
-        help="a folder of images; with --split another folder in VOC layout",
+        help="a folder of .jpg, .jpeg, .png, .webp, .bmp, .tif or .tiff, not of folders; with "
+        "--split another folder in VOC layout",
     )
     made.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where to")
     made.add_argument(
@@ -144,6 +146,8 @@ def _regime(arguments: argparse.Namespace) -> int:
     from bana.files.artefacts import source_commit, write_json
     from bana.training.runs import environment
 
+    if arguments.strong and not arguments.sigma:
+        raise ValueError("--strong is of the segmenter, which only --sigma asks: leave it out")
     profile, split, root = chosen_profile(arguments), arguments.split, arguments.data
     out = arguments.out or results_dir() / f"regime-{profile.name}.json"
     given = f" --split {split}" * (split != "val") + " --sigma" * arguments.sigma
@@ -164,6 +168,7 @@ def _regime(arguments: argparse.Namespace) -> int:
 
 
 def _predict(arguments: argparse.Namespace) -> int:
+    from bana.data.checks import listed
     from bana.evaluation import export, prediction
     from bana.experiment import stages
 
@@ -177,6 +182,9 @@ def _predict(arguments: argparse.Namespace) -> int:
         if folder.resolve() == arguments.images.resolve():
             raise ValueError(f"--out {folder}: is the folder of images; name another one")
         images = export.folder_images(arguments.images)
+        if others := export.passed_over(arguments.images):
+            told = f"{len(others)} things in {arguments.images}: {listed(others)}"
+            print(f"bana: note: passed over {told}", file=sys.stderr)
     else:
         raise ValueError("predict what? Name a split (--split val) or a folder (--images FOLDER)")
     view = prediction.SINGLE

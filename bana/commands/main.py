@@ -13,10 +13,15 @@ from pathlib import Path
 
 from bana.commands.bench import add_bench_command
 from bana.commands.course import add_course_commands
-from bana.commands.data import add_data_commands
+from bana.commands.data import add_data_commands, count
 from bana.commands.evaluate import add_evaluation_commands
 from bana.commands.masks import add_masks_command
-from bana.commands.train import add_changes, add_train_command, chosen_profile
+from bana.commands.train import (
+    add_changes,
+    add_train_command,
+    chosen_profile,
+    tell_of_unused_folder,
+)
 
 SPLITS = ("train", "val")
 VARIANTS = ("bap", "bap-no-u0", "gap", "boxes", "boxes-crf", "grabcut")
@@ -34,8 +39,10 @@ in one line), 143 and 130 a training was asked to stop (SIGTERM, Ctrl-C) and has
 
 def _run(arguments: argparse.Namespace) -> int:
     from bana.course.runner import make_course, run_course
+    from bana.experiment.profiles import get_profile
 
     course = make_course(arguments.profile, arguments.data)
+    tell_of_unused_folder(get_profile(arguments.profile))
     return run_course(course, arguments.only, arguments.force)
 
 
@@ -108,7 +115,8 @@ def _parser() -> argparse.ArgumentParser:
             "--data",
             type=Path,
             metavar="FOLDER",
-            help="photographs in VOC layout (default: BANA_VOC_ROOT)",
+            help="photographs in VOC layout, for a profile that draws none (default: "
+            "BANA_VOC_ROOT)",
         )
         return made
 
@@ -143,7 +151,7 @@ def _add_label_command(
         "--variant", choices=VARIANTS, default="bap", help="how they are made (default: bap)"
     )
     label.add_argument(
-        "--workers", type=int, metavar="N", help="processes (default: what the profile says)"
+        "--workers", type=count, metavar="N", help="processes (default: what the profile says)"
     )
     label.add_argument(
         "--devices",
@@ -153,7 +161,7 @@ def _add_label_command(
     )
     label.add_argument(
         "--batch",
-        type=int,
+        type=count,
         default=1,
         metavar="N",
         help="images of one size in a process at once (default: 1; on a GPU try 8)",

@@ -1,6 +1,7 @@
 """The command `bana train`, and what the command line can change in a profile."""
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -41,7 +42,7 @@ def add_train_command(
     segmentation = with_profile(
         models.add_parser("segmentation", help="stage 3, learns from pseudo labels")
     )
-    _add_machine(add_changes(segmentation))
+    _add_machine(add_strong(add_changes(segmentation)))
     segmentation.add_argument("--loss", choices=losses, default="nal", help="(default: nal)")
 
 
@@ -59,6 +60,11 @@ def add_changes(made: argparse.ArgumentParser) -> argparse.ArgumentParser:
         metavar="N",
         help="a try: N iterations a training, in a run folder of its own",
     )
+    return made
+
+
+def add_strong(made: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """Add --strong, to commands in which a segmenter learns."""
     made.add_argument(
         "--strong",
         metavar="SPLIT",
@@ -111,12 +117,18 @@ def chosen_profile(arguments: argparse.Namespace) -> "Profile":
         arguments: with "profile" and, of a command that has them, the options of `add_changes`.
 
     Raises:
-        ValueError: if there is no such profile, or a change makes no sense.
+        ValueError: if there is no such profile, a change makes no sense, or a folder of photographs
+            is given to a profile that draws its own.
+        FileNotFoundError: if there are no such weights, needed or not.
     """
-    from bana.experiment.profiles import get_profile, shortened
+    from bana.experiment.profiles import check_data_folder, get_profile, shortened
 
     given = vars(arguments)
     profile = get_profile(arguments.profile)
+    check_data_folder(profile, given.get("data"))
+    tell_of_unused_folder(profile)
+    if given.get("weights") is not None and not given["weights"].exists():
+        raise FileNotFoundError(f"--weights {given['weights']}: no such file or folder")
     if given.get("iterations") is not None:
         profile = shortened(profile, given["iterations"])
     if given.get("weights") is not None:
@@ -124,6 +136,21 @@ def chosen_profile(arguments: argparse.Namespace) -> "Profile":
     if given.get("strong") is not None:
         profile = replace(profile, strong_split=given["strong"])
     return profile
+
+
+def tell_of_unused_folder(profile: "Profile") -> None:
+    """Say where BANA_VOC_ROOT is set and the profile draws its own data.
+
+    It is no error: the variable is set once for many commands, and the course's own among them
+    need no photographs.
+    """
+    folder = os.environ.get("BANA_VOC_ROOT", "").strip()
+    if folder and profile.data == "sample":
+        print(
+            f"bana: note: profile {profile.name!r} draws its own data, BANA_VOC_ROOT={folder} is "
+            f"not used",
+            file=sys.stderr,
+        )
 
 
 def _train(arguments: argparse.Namespace) -> int:

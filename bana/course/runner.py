@@ -38,7 +38,7 @@ from bana.course.notebook_io import (
 from bana.data.fingerprint import PARTS, fingerprint
 from bana.data.voc import find_voc_root
 from bana.experiment import stages
-from bana.experiment.profiles import get_profile
+from bana.experiment.profiles import check_data_folder, get_profile
 from bana.files.artefacts import content_hash, file_hash
 from bana.files.paths import figures_dir, notebooks_dir, results_dir, run_dir
 from bana.files.sources import code_hash
@@ -82,9 +82,9 @@ def make_course(profile: str, data_root: Path | None = None) -> Course:
         ValueError: unknown profile, data for a profile that draws its own, or a profile on
             photographs without any.
     """
-    if get_profile(profile).data == "sample":
-        if data_root is not None:
-            raise ValueError(f"profile {profile!r} draws its own data: leave out --data")
+    chosen = get_profile(profile)
+    if chosen.data == "sample":
+        check_data_folder(chosen, data_root)
         root = None
     else:
         root = find_voc_root(data_root).resolve()

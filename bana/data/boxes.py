@@ -50,12 +50,29 @@ def box_masks(boxes: Tensor, height: int, width: int) -> Tensor:
     Returns:
         bool [K, height, width], true where the pixel's centre lies inside the box.
     """
+    inside_rows, inside_columns = rows_and_columns(boxes, height, width)
+    return inside_rows[:, :, None] & inside_columns[:, None, :]
+
+
+def rows_and_columns(boxes: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
+    """The rows and columns whose centres lie in each box: [K, height + width] instead of a mask.
+
+    Args:
+        boxes, height, width: as of `box_masks`.
+
+    Returns:
+        bool [K, height] and bool [K, width].
+    """
     rows = torch.arange(height, device=boxes.device) + 0.5
     columns = torch.arange(width, device=boxes.device) + 0.5
     x1, y1, x2, y2 = boxes.as_subclass(Tensor)[:, :, None].unbind(1)  # each [K, 1]
-    inside_rows = (y1 <= rows) & (rows < y2)  # [K, height]
-    inside_columns = (x1 <= columns) & (columns < x2)  # [K, width]
-    return inside_rows[:, :, None] & inside_columns[:, None, :]
+    return (y1 <= rows) & (rows < y2), (x1 <= columns) & (columns < x2)
+
+
+def _covered(boxes: Tensor, height: int, width: int) -> Tensor:
+    """The union of boxes, bool [height, width], without a mask of each: thousands fit in memory."""
+    rows, columns = rows_and_columns(boxes, height, width)
+    return rows.float().T @ columns.float() > 0  # counts of boxes, which are exact
 
 
 def background_mask(boxes: Tensor, height: int, width: int) -> Tensor:
@@ -72,7 +89,7 @@ def background_mask(boxes: Tensor, height: int, width: int) -> Tensor:
     Returns:
         float32 [1, height, width], 1 outside every box, else 0.
     """
-    return (~box_masks(boxes, height, width).any(dim=0, keepdim=True)).float()
+    return (~_covered(boxes, height, width))[None].float()
 
 
 def class_masks(boxes: Tensor, classes: Tensor, wanted: Tensor, height: int, width: int) -> Tensor:
@@ -93,10 +110,8 @@ def class_masks(boxes: Tensor, classes: Tensor, wanted: Tensor, height: int, wid
     """
     if len(boxes) != len(classes):
         raise ValueError(f"classes: {len(classes)} classes for {len(boxes)} boxes")
-    belongs = (wanted[:, None] == classes[None, :]).float()  # [C, K]
-    drawn = box_masks(boxes, height, width).float()  # [K, height, width]
-    # A matrix product counts the boxes over each pixel without a [C, K, height, width] array.
-    return torch.einsum("ck,khw->chw", belongs, drawn) > 0
+    unions = [_covered(boxes[classes == kind], height, width) for kind in wanted.tolist()]
+    return torch.stack(unions) if unions else boxes.new_zeros(0, height, width, dtype=torch.bool)
 
 
 def check_boxes(boxes: Tensor, height: int, width: int, where: str) -> Tensor:
@@ -104,7 +119,8 @@ def check_boxes(boxes: Tensor, height: int, width: int, where: str) -> Tensor:
 
     Up to `MAX_OVERHANG` pixels beyond the border are clipped, which happens in hand-made
     annotations. A box that sticks out further is an error and not clipped, since it most often
-    means that the boxes belong to an image of another size.
+    means that the boxes belong to an image of another size. So is one that lies in the image's
+    first pixel, as all boxes do that are fractions of the image.
 
     Args:
         boxes: float [K, 4], XYXY, half-open, pixels; K may be 0.
@@ -117,7 +133,7 @@ def check_boxes(boxes: Tensor, height: int, width: int, where: str) -> Tensor:
 
     Raises:
         ValueError: when `boxes` is not [K, 4], or holds a box that is not finite, inverted, empty,
-            or outside the image; the message begins with `where`.
+            outside the image or in its first pixel; the message begins with `where`.
     """
     if boxes.ndim != 2 or boxes.shape[1] != 4:
         raise ValueError(f"{where}: boxes must be [K, 4], not {list(boxes.shape)}")
@@ -144,6 +160,8 @@ def _problem(box: list[float], height: int, width: int) -> str | None:
         return "is empty"
     if x2 <= 0 or y2 <= 0 or x1 >= width or y1 >= height:
         return "lies wholly outside"
+    if x2 <= 1 and y2 <= 1 and min(height, width) > 1:
+        return "lies in the first pixel: numbers from 0 to 1, fractions of the image, are not read,"
     overhang = max(-x1, -y1, x2 - width, y2 - height)
     if overhang > MAX_OVERHANG:
         return f"sticks out by {overhang:g} pixels"

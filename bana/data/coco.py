@@ -12,9 +12,6 @@ What is decided here, since COCO does not say it:
 - an annotation whose box has no area (COCO has a few) is left out, and that is told.
 """
 
-import contextlib
-import io
-import json
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -24,9 +21,20 @@ import numpy as np
 from pycocotools.coco import COCO
 from torchvision.datasets.utils import calculate_md5
 
+from bana.data.checks import DataError, noted, refuse
+from bana.data.coco_file import checked_segmentation, read_instances
 from bana.data.downloads import Archive, install
-from bana.data.layout import Box, Photograph, Written, image_id, write_photographs, write_split
-from bana.data.voc_files import IGNORE, DataError, whole_file, write_mask
+from bana.data.layout import (
+    Box,
+    Photograph,
+    Written,
+    check_own_source,
+    image_id,
+    located,
+    write_photographs,
+    write_split,
+)
+from bana.data.voc_files import IGNORE, whole_file, write_mask
 from bana.files.parallel import mapped
 
 # COCO publishes no checksums; these are what its archives have had since 2017.
@@ -113,11 +121,13 @@ def convert_coco(
         What was written.
 
     Raises:
-        DataError: when the file or an image is missing, damaged, or wrong.
+        DataError: when the file or an image is missing, damaged, or wrong, or lies in ``out``.
     """
+    check_own_source(out, annotations, images)
     read, classes = read_coco(annotations, images)
+    _check_segmentations(annotations, read)
     written = write_photographs(
-        out, split, [one.photograph for one in read], classes, keep_empty, with_list=False
+        out, split, [one.photograph for one in read], classes, keep_empty, False, workers
     )
     folder = out / "SegmentationClass"
     begun = out / f".masks-{split}.md5"
@@ -152,31 +162,49 @@ def read_coco(path: Path, images: Path) -> tuple[list[CocoImage], tuple[str, ...
     Raises:
         DataError: when the file is missing, damaged, or wrong.
     """
-    coco = _load(path)
-    categories = sorted(coco.dataset["categories"], key=lambda category: category["id"])
+    file = read_instances(path)
+    categories = sorted(file["categories"], key=lambda category: category["id"])
     index = {category["id"]: number for number, category in enumerate(categories, start=1)}
-    names = ("background", *(" ".join(str(category["name"]).split()) for category in categories))
-    _check_ids(path, coco.dataset)
+    names = ("background", *(category["name"] for category in categories))
+    if "background" in names[1:]:
+        raise DataError(f"{path}: a category is called background, which is what lies in no box")
+    annotations: dict[int, list[dict[str, Any]]] = {image["id"]: [] for image in file["images"]}
+    for annotation in file["annotations"]:
+        annotations[annotation["image_id"]].append(annotation)
     read = []
     flat = 0
-    for record in coco.dataset["images"]:
-        every = coco.imgToAnns.get(record["id"], [])
-        for annotation in every:
-            _check_annotation(path, annotation, index)
-        kept = [annotation for annotation in every if min(annotation["bbox"][2:]) > 0]
+    problems: list[str] = []
+    for record in file["images"]:
+        every = annotations[record["id"]]
+        kept = [annotation for annotation in every if 0 not in annotation["bbox"][2:]]
         flat += len(every) - len(kept)
         classes = [index[annotation["category_id"]] for annotation in kept]
         boxes: tuple[list[Box], list[Box]] = ([], [])
         for annotation, number in zip(kept, classes, strict=True):
-            boxes[bool(annotation.get("iscrowd"))].append(_box(path, annotation, names[number]))
+            boxes[annotation["iscrowd"]].append(_box(path, annotation, names[number]))
         where = f"{path}: image {record['id']}"
-        name = image_id(record["file_name"], where)
-        size = int(record["width"]), int(record["height"])
-        image = Photograph(name, images / record["file_name"], where, *boxes, size)
-        read.append(CocoImage(image, record, kept, classes))
+        with noted(problems):
+            name = image_id(record["file_name"], where)
+            file_path = located(images, record["file_name"])
+            size = record["width"], record["height"]
+            image = Photograph(name, file_path, where, *boxes, size)
+            read.append(CocoImage(image, record, kept, classes))
+    refuse(problems, path)
     if flat:
         print(f"{path.name}: {flat} annotations left out, as their boxes have no area")
     return read, names
+
+
+def _check_segmentations(path: Path, images: Sequence[CocoImage]) -> None:
+    """Check all segmentations before the first file is written."""
+    problems: list[str] = []
+    for one in images:
+        size = one.record["height"], one.record["width"]
+        for annotation in one.annotations:
+            with noted(problems):
+                where = f"{path}: annotation {annotation['id']}"
+                checked_segmentation(annotation.get("segmentation"), *size, where)
+    refuse(problems, path)
 
 
 def class_mask(
@@ -197,15 +225,13 @@ def class_mask(
     """
     coco = COCO()
     coco.imgs = {record["id"]: record}
-    mask = np.zeros((record["height"], record["width"]), dtype=np.uint8)
+    size = record["height"], record["width"]
+    mask = np.zeros(size, dtype=np.uint8)
     drawn = []
     for annotation, number in zip(annotations, classes, strict=True):
-        try:
-            inside = coco.annToMask(annotation).astype(bool)  # [H, W]
-        # pycocotools raises bare Exceptions among others.
-        except Exception as error:
-            reason = f"annotation {annotation['id']}: no segmentation to decode ({error!r})"
-            raise DataError(reason) from error
+        where = f"annotation {annotation['id']}"
+        runs = checked_segmentation(annotation.get("segmentation"), *size, where)
+        inside = coco.annToMask({**annotation, "segmentation": runs}).astype(bool)  # [H, W]
         crowd = bool(annotation.get("iscrowd"))
         drawn.append((not crowd, -int(inside.sum()), IGNORE if crowd else number, inside))
     # Crowds first, then from the largest to the smallest: the later lies on top.
@@ -216,59 +242,13 @@ def class_mask(
 
 def _write_class_mask(folder: Path, one: CocoImage) -> None:
     path = folder / f"{one.photograph.name}.png"
-    write_mask(path, class_mask(one.record, one.annotations, one.classes))
-
-
-def _load(path: Path) -> COCO:
     try:
-        dataset = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file") from error
-    except ValueError as error:
-        raise DataError(f"{path}: no JSON ({error})") from error
-    wanted = {"images": ("id", "file_name", "width", "height"), "categories": ("id", "name")}
-    wanted["annotations"] = ("id", "image_id", "category_id", "bbox")
-    for part, keys in wanted.items():
-        if not isinstance(dataset, dict) or not isinstance(dataset.get(part), list):
-            raise DataError(f"{path}: no COCO file of instances, it has no {part!r}")
-        for number, entry in enumerate(dataset[part], start=1):
-            missing = [key for key in keys if key not in entry]
-            if missing:
-                raise DataError(f"{path}: {part} {number}: no {missing[0]!r}")
-    coco = COCO()
-    coco.dataset = dataset
-    # pycocotools reports its progress on standard output.
-    with contextlib.redirect_stdout(io.StringIO()):
-        coco.createIndex()
-    return coco
-
-
-def _check_ids(path: Path, dataset: dict[str, Any]) -> None:
-    for part in ("images", "categories", "annotations"):
-        seen = set()
-        for entry in dataset[part]:
-            if entry["id"] in seen:
-                raise DataError(f"{path}: {part}: id {entry['id']} occurs twice")
-            seen.add(entry["id"])
-    images = {image["id"] for image in dataset["images"]}
-    for annotation in dataset["annotations"]:
-        if annotation["image_id"] not in images:
-            number, image = annotation["id"], annotation["image_id"]
-            raise DataError(f"{path}: annotation {number}: there is no image {image}")
-
-
-def _check_annotation(path: Path, annotation: dict[str, Any], index: dict[int, int]) -> None:
-    where = f"{path}: annotation {annotation['id']}"
-    if annotation["category_id"] not in index:
-        raise DataError(f"{where}: unknown category {annotation['category_id']}")
-    box = annotation["bbox"]
-    if len(box) != 4 or not all(isinstance(value, int | float) for value in box):
-        raise DataError(f"{where}: bbox {box} is not x, y, width, height")
-    if min(box[2:]) < 0:
-        raise DataError(f"{where}: box {box} is inverted")
+        mask = class_mask(one.record, one.annotations, one.classes)
+    except DataError as error:
+        raise DataError(f"{one.photograph.where}: {error}") from error
+    write_mask(path, mask)
 
 
 def _box(path: Path, annotation: dict[str, Any], kind: str) -> Box:
     x, y, width, height = annotation["bbox"]
-    corners = (float(x), float(y), float(x + width), float(y + height))
-    return Box(kind, corners, f"{path}: annotation {annotation['id']}")
+    return Box(kind, (x, y, x + width, y + height), f"{path}: annotation {annotation['id']}")

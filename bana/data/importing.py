@@ -4,14 +4,36 @@
 """
 
 import csv
+import glob
+import io
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import torch
 
+from bana.data.annotations import read_annotation, stated_name
 from bana.data.boxes import voc_to_half_open
-from bana.data.layout import Box, Photograph, Written, image_id, write_photographs
-from bana.data.voc_files import IMAGE_ENDINGS, DataError, read_annotation, read_class_names
+from bana.data.checks import (
+    DataError,
+    as_class,
+    as_number,
+    listed,
+    noted,
+    read_text,
+    refuse,
+)
+from bana.data.layout import (
+    Box,
+    Photograph,
+    Written,
+    check_own_source,
+    image_id,
+    located,
+    write_photographs,
+)
+from bana.data.lists import photographs_of
+from bana.data.oddities import notes_on_folder, visible_files
+from bana.data.voc_files import IMAGE_ENDINGS, read_class_names
 
 FORMATS = ("voc", "coco", "csv", "yolo", "labelme", "labelstudio", "cvat")
 CONVENTIONS = ("half-open", "voc")
@@ -45,7 +67,8 @@ def import_boxes(
         What was written.
 
     Raises:
-        DataError: when something in the files is wrong; file and line are named.
+        DataError: when something in the files is wrong; file and line are named. When XML boxes
+            begin at 0 and no convention was given; when a source lies in ``out``.
         ValueError: when the format or the convention is unknown.
     """
     if kind not in FORMATS or convention not in (None, *CONVENTIONS):
@@ -54,13 +77,13 @@ def import_boxes(
         raise DataError(f"{images}: no such folder of photographs")
     if not boxes.exists():
         raise DataError(f"{boxes}: no such file of boxes")
+    check_own_source(out, boxes, images)
+    names = read_class_names(classes, background_implied=True) if classes else None
     if kind not in ("voc", "coco", "csv"):
         from bana.data.formats.detection import photographs_and_classes  # which reads these too
 
-        other, names = photographs_and_classes(kind, boxes, images, classes, convention)
-        return write_photographs(out, split, other, names, keep_empty)
-    names = read_class_names(classes, background_implied=True) if classes else None
-    if kind == "coco":
+        photographs, names = photographs_and_classes(kind, boxes, images, classes, convention)
+    elif kind == "coco":
         from bana.data.coco import read_coco
 
         if convention == "voc":
@@ -71,8 +94,16 @@ def import_boxes(
     elif kind == "csv":
         photographs = read_csv(boxes, images, one_based=convention == "voc")
     else:
+        if boxes.resolve() in out.resolve().parents:
+            raise DataError(f"{out}: lies in {boxes}, where boxes are read: name another folder")
         photographs = read_voc(boxes, images, one_based=convention != "half-open")
-    return write_photographs(out, split, photographs, names, keep_empty)
+        if convention is None:
+            ask_for_convention(photographs, boxes)
+    written = write_photographs(out, split, photographs, names, keep_empty)
+    notes = list(notes_on_folder(images, (photograph.path for photograph in photographs), out))
+    if kind == "voc":
+        notes += _passed_over(boxes)
+    return written._replace(notes=(*written.notes, *notes))
 
 
 def read_csv(path: Path, images: Path, one_based: bool = False) -> list[Photograph]:
@@ -87,75 +118,139 @@ def read_csv(path: Path, images: Path, one_based: bool = False) -> list[Photogra
         The photographs in the order of their first line.
 
     Raises:
-        DataError: when the header or a line is wrong.
+        DataError: when the header is wrong, or lines are, all of which are told.
     """
     found: dict[str, Photograph] = {}
-    for where, fields in _csv_lines(path):
-        photograph = found.get(fields[0])
-        if photograph is None:
-            name = image_id(fields[0], where)
-            photograph = Photograph(name, images / fields[0], where, [], [])
-            found[fields[0]] = photograph
-        if any(fields[1:]):
-            photograph.boxes.append(_csv_box(fields[1:], where, one_based))
+    empty: dict[str, str] = {}
+    problems: list[str] = []
+    for where, fields in _csv_lines(path, problems):
+        with noted(problems):
+            photograph = found.get(fields[0])
+            if photograph is None:
+                name = image_id(fields[0], where)
+                photograph = Photograph(name, located(images, fields[0]), where, [], [])
+                found[fields[0]] = photograph
+            if any(fields[1:]):
+                photograph.boxes.append(_csv_box(fields[1:], where, one_based))
+            else:
+                empty.setdefault(fields[0], where)
+    for name, where in empty.items():
+        if found[name].boxes:
+            problems.append(
+                f"{where}: says that {name} has no box, and {found[name].boxes[0].where} has one"
+            )
+    refuse(problems, path)
     return list(found.values())
 
 
 def read_voc(path: Path, images: Path, one_based: bool = True) -> list[Photograph]:
     """Read VOC XML files; the photograph of a.xml is a.jpg, a.jpeg or a.png.
 
+    That of b/a.xml is b/a.jpg, or a.jpg where there is none in b.
+
     Args:
-        path: one file, or a folder of .xml files.
+        path: one file, or a folder with .xml files in it or below, in capitals too; hidden files
+            are passed over.
         images: folder of the photographs.
         one_based: the boxes are VOC's, 1-based and inclusive; some programs write 0-based ones.
 
     Returns:
-        The photographs, by name.
+        The photographs, by name; one whose file names another photograph, which is not there, has
+        a note.
 
     Raises:
-        DataError: when a file is damaged, or there is none.
+        DataError: when files are damaged, or name another photograph, which is there; all of them
+            are told; when there is no file.
     """
-    files = sorted(path.glob("*.xml")) if path.is_dir() else [path]
+    files = [path]
+    if path.is_dir():
+        files = sorted(file for file in visible_files(path) if file.suffix.lower() == ".xml")
     if not files:
         raise DataError(f"{path}: no .xml file in the folder")
-    photographs = []
+    photographs, problems = [], []
     for file in files:
-        annotation = read_annotation(file)
-        boxes = list(_xml_boxes(annotation.objects, f"{file}: object", one_based))
-        crowds = list(_xml_boxes(annotation.crowds, f"{file}: crowd", one_based))
-        image = _image_of(file.stem, images)
-        name = image_id(image.name, str(file))
-        photographs.append(Photograph(name, image, str(file), boxes, crowds, annotation.size))
+        with noted(problems):
+            below = file.relative_to(path).parent if path.is_dir() else Path()
+            photographs.append(_voc_photograph(file, below, images, one_based))
+    refuse(problems, path)
     return photographs
 
 
-def _csv_lines(path: Path) -> Iterator[tuple[str, list[str]]]:
-    """Yield the place and the fields of every line after the header."""
+def _voc_photograph(file: Path, below: Path, images: Path, one_based: bool) -> Photograph:
+    annotation = read_annotation(file)
+    boxes = list(_xml_boxes(annotation.objects, f"{file}: object", one_based))
+    crowds = list(_xml_boxes(annotation.crowds, f"{file}: crowd", one_based))
+    image = _image_of(file.stem, images, below)
+    name = image_id(image.relative_to(images).as_posix(), str(file))
+    note = _name_note(file, images, image)
+    return Photograph(name, image, str(file), boxes, crowds, annotation.size, note)
+
+
+def _name_note(file: Path, images: Path, image: Path) -> str | None:
+    """What is to be told where a file names another photograph than its own name does."""
+    said = stated_name(file)
+    if said is None or file.stem in (said, PurePosixPath(said).stem):
+        return None
+    if (images / said).is_file() or _image_of(PurePosixPath(said).stem, images, Path()).is_file():
+        raise DataError(
+            f"{file}: is called as {image.name} is and says in <filename> that it is about {said}: "
+            f"rename one of them"
+        )
+    return "says in <filename> that it is about another photograph, which is not there"
+
+
+def ask_for_convention(photographs: Sequence[Photograph], path: Path) -> None:
+    """Ask where boxes counted from 1 begin at 0, so were counted from 0 by another program."""
+    before = [
+        box.where
+        for photograph in photographs
+        for box in photograph.boxes
+        # What lies in the first pixel are fractions, and is told as such.
+        if min(box.corners) <= -0.5 and max(box.corners[2:]) > 1
+    ]
+    if before:
+        raise DataError(
+            f"{before[0]}: begins at 0, but VOC counts pixels from 1. If the program that wrote "
+            f"{path} counts from 0, add --convention half-open, else --convention voc "
+            f"({len(before)} such boxes)"
+        )
+
+
+def _passed_over(path: Path) -> Iterator[str]:
+    """A note on files in a folder of XML files that are no such files."""
+    if path.is_dir():
+        others = [file for file in visible_files(path) if file.suffix.lower() != ".xml"]
+        names = sorted(file.relative_to(path).as_posix() for file in others)
+        if names:
+            yield f"files in {path} that do not end in .xml ({len(names)}): {listed(names)}"
+
+
+def _csv_lines(path: Path, problems: list[str]) -> Iterator[tuple[str, list[str]]]:
+    """Yield the place and the fields of every line after the header; note what is no line."""
+    lines = csv.reader(io.StringIO(read_text(path), newline=""), skipinitialspace=True, strict=True)
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            lines = csv.reader(file, skipinitialspace=True)
-            if [field.strip() for field in next(lines, [])] != HEADER:
-                raise DataError(f"{path}:1: the header must be {','.join(HEADER)}")
-            for row in lines:
-                fields = [field.strip() for field in row]
-                if any(fields) and len(fields) != len(HEADER):
-                    where = f"{path}:{lines.line_num}"
-                    raise DataError(f"{where}: {len(fields)} fields, not {len(HEADER)}")
-                if any(fields):
-                    yield f"{path}:{lines.line_num}", fields
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: no CSV file in UTF-8 ({error})") from error
+        if [field.strip() for field in next(lines, [])] != HEADER:
+            raise DataError(f"{path}:1: the header must be {','.join(HEADER)}")
+        for row in lines:
+            where = f"{path}:{lines.line_num}"
+            fields = [field.strip() for field in row]
+            if any("\n" in field or "\r" in field for field in fields):
+                problems.append(f"{where}: a field goes over several lines: is a quote missing?")
+            elif any(fields) and len(fields) != len(HEADER):
+                problems.append(f"{where}: {len(fields)} fields, not {len(HEADER)}")
+            elif any(fields):
+                yield where, fields
+    except csv.Error as error:
+        raise DataError(f"{path}:{lines.line_num}: no CSV ({error})") from error
 
 
 def _csv_box(fields: list[str], where: str, one_based: bool) -> Box:
     *numbers, kind = fields
-    try:
-        corners = [float(number) for number in numbers]
-    except ValueError as error:
-        raise DataError(f"{where}: {error}") from error
+    sides = zip(HEADER[1:5], numbers, strict=True)
+    corners = [as_number(number, f"{where}: {side}") for side, number in sides]
     if not kind:
         raise DataError(f"{where}: a box without a class")
-    return _box(kind, corners, where, one_based)
+    return _box(as_class(kind, f"{where}: the class"), corners, where, one_based)
 
 
 def _xml_boxes(
@@ -168,10 +263,15 @@ def _xml_boxes(
 def _box(kind: str, corners: list[float], where: str, one_based: bool) -> Box:
     numbers = torch.tensor(corners, dtype=torch.float64)
     x1, y1, x2, y2 = (voc_to_half_open(numbers) if one_based else numbers).tolist()
-    return Box(" ".join(kind.split()), (x1, y1, x2, y2), where)
+    return Box(kind, (x1, y1, x2, y2), where)
 
 
-def _image_of(stem: str, images: Path) -> Path:
-    endings = (*IMAGE_ENDINGS, *(ending.upper() for ending in IMAGE_ENDINGS))
-    paths = [images / f"{stem}{ending}" for ending in endings]
-    return next((path for path in paths if path.exists()), paths[0])
+def _image_of(stem: str, images: Path, below: Path) -> Path:
+    """The photograph of an XML file; where there is none, a file of its name or a.jpg."""
+    for folder in dict.fromkeys((images / below, images)):
+        if there := photographs_of(folder, stem):
+            if len(there) > 1:
+                raise DataError(f"{there[0]}: there is {there[1].name} too: remove one of them")
+            return there[0]
+    others = [p for p in images.glob(f"{glob.escape(stem)}.*") if p.stem == stem]
+    return min(others, default=images / f"{stem}{IMAGE_ENDINGS[0]}")

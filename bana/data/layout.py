@@ -4,24 +4,21 @@ import filecmp
 import os
 import re
 import shutil
-from collections.abc import Iterable, Sequence
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import NamedTuple
 
 import torch
 
-from bana.data.boxes import check_boxes, half_open_to_voc
-from bana.data.voc_files import (
-    IMAGE_ENDINGS,
-    Annotation,
-    DataError,
-    check_class_names,
-    image_size,
-    read_class_names,
-    whole_file,
-    write_annotation,
-)
+from bana.data.annotations import Annotation, is_plain, read_annotation, write_annotation
+from bana.data.boxes import half_open_to_voc
+from bana.data.checks import DataError, alike, as_text, refuse
+from bana.data.lists import read_split, split_names
+from bana.data.oddities import notes_on_boxes, notes_on_classes, notes_on_photographs
+from bana.data.photograph_checks import checked
+from bana.data.voc_files import IMAGE_ENDINGS, check_class_names, read_class_names, whole_file
 from bana.files.parallel import mapped
 
 
@@ -49,6 +46,7 @@ class Photograph(NamedTuple):
         boxes: its objects.
         crowds: regions of uncounted objects, neither box nor background.
         size: (width, height) that the boxes refer to, None where nothing says.
+        note: what is to be told of it, such as "named otherwise in the file", None for nothing.
     """
 
     name: str
@@ -57,15 +55,55 @@ class Photograph(NamedTuple):
     boxes: list[Box]
     crowds: list[Box]
     size: tuple[int, int] | None = None
+    note: str | None = None
 
 
 class Written(NamedTuple):
-    """What `write_photographs` did: the ids, and numbers of things."""
+    """What `write_photographs` did: the ids, numbers of things, and what is to be told besides."""
 
     names: list[str]
     boxes: int
     crowds: int
     left_out: int
+    notes: tuple[str, ...] = ()
+
+
+def check_own_source(out: Path, *sources: Path) -> None:
+    """Refuse to write a data set over the files that it is made from.
+
+    Args:
+        out: the data set.
+        sources: files and folders that are read.
+
+    Raises:
+        DataError: when a source is ``out`` itself, or lies where the data set has its files.
+    """
+    root = out.resolve()
+    taken = [root / name for name in ("Annotations", "ImageSets", "JPEGImages")]
+    taken += [root / "SegmentationClass"]
+    for source in sources:
+        place = source.resolve()
+        if place == root or any(folder in (place, *place.parents) for folder in taken):
+            raise DataError(
+                f"{source}: lies in the data set {out} itself, which would be written over it: "
+                f"name another folder with --out"
+            )
+
+
+def located(images: Path, file_name: str) -> Path:
+    """The file of a photograph's name, which may have been written by Windows or by a Mac.
+
+    Args:
+        images: folder of the photographs.
+        file_name: relative to it.
+
+    Returns:
+        Its path; the name as it stands where there is no such file.
+    """
+    name = file_name.strip()
+    spellings = [name, name.replace("\\", "/")]
+    spellings += [unicodedata.normalize(form, spellings[1]) for form in ("NFC", "NFD")]
+    return next((path for each in spellings if (path := images / each).is_file()), images / name)
 
 
 def image_id(file_name: str, where: str) -> str:
@@ -79,10 +117,11 @@ def image_id(file_name: str, where: str) -> str:
         where: what the name was read from, for the message.
 
     Raises:
-        DataError: when the path is empty or leaves the folder.
+        DataError: when the path is empty, holds control characters, or leaves the folder.
     """
-    path = PurePosixPath(file_name.strip().replace("\\", "/"))
-    if not path.name or path.is_absolute() or ".." in path.parts:
+    path = PurePosixPath(as_text(file_name, f"{where}: the name").replace("\\", "/"))
+    outside = path.is_absolute() or ".." in path.parts or PureWindowsPath(path).drive
+    if not path.name or outside:
         raise DataError(f"{where}: {file_name!r} is no file in the folder of the photographs")
     return re.sub(r"[\s/]+", "_", str(path.with_suffix("")))
 
@@ -137,6 +176,7 @@ def write_photographs(
     classes: Sequence[str] | None = None,
     keep_empty: bool = False,
     with_list: bool = True,
+    workers: int | None = None,
 ) -> Written:
     """Bring photographs and their boxes into a folder in VOC layout, as one split.
 
@@ -153,30 +193,35 @@ def write_photographs(
         keep_empty: keep photographs without boxes, as background through and through. Otherwise
             they are left out, since most often nobody has looked at them yet.
         with_list: write the list of the split too; False leaves it to a caller who has more to do.
+        workers: processes that decode photographs; None takes the cores, at most 8.
 
     Returns:
         What was written.
 
     Raises:
-        DataError: when a photograph is missing, damaged, or named twice; when a box is wrong or
-            its class unknown; when nothing is left; the message names file and line.
+        DataError: when a photograph is missing, damaged, named twice, or may have been turned
+            under its boxes; when boxes are wrong or their classes unknown, all of which are told;
+            when an annotation that is there is another split's or was not written here; when
+            nothing is left. The message names file and line.
     """
     path = _split_path(root, split)
     kept = [photograph for photograph in photographs if photograph.boxes or keep_empty]
     if not kept:
         raise DataError(f"{len(photographs)} photographs and none with a box: nothing to write")
     _check_names(kept)
-    sizes = list(mapped(_checked_size, kept, "checking", workers=1))
     every = [box for photograph in kept for box in photograph.boxes]
     names = settle_classes(root, classes, (box.kind for box in every))
-    unknown = next((box for box in every if box.kind not in names[1:]), None)
-    if unknown is not None:
-        raise DataError(
-            f"{unknown.where}: unknown class {unknown.kind!r}; there is {', '.join(names[1:])}"
-        )
+    looked = list(mapped(checked, kept, "checking", workers))
+    problems = [problem for one in looked for problem in one.problems]
+    for box in every:
+        if box.kind not in names[1:]:
+            problems.append(_unknown(box, names))
+    problems += _overwritten(root, split, kept)
+    refuse(problems, root)
     path.unlink(missing_ok=True)
     with whole_file(root / "classes.txt") as unfinished:
         unfinished.write_text("\n".join(names) + "\n", encoding="utf-8", newline="\n")
+    sizes = [one.size for one in looked]
     sized = list(zip(kept, sizes, strict=True))
     for _ in mapped(partial(_write_photograph, root), sized, "writing", workers=1):
         pass
@@ -184,7 +229,42 @@ def write_photographs(
         write_split(root, split, (photograph.name for photograph in kept))
     crowds = sum(len(photograph.crowds) for photograph in kept)
     left_out = len(photographs) - len(kept)
-    return Written([photograph.name for photograph in kept], len(every), crowds, left_out)
+    told = [
+        one._replace(note=check.note or one.note) for one, check in zip(kept, looked, strict=True)
+    ]
+    notes = (
+        *notes_on_boxes(kept, sizes),
+        *notes_on_classes(names, every),
+        *notes_on_photographs(told),
+    )
+    return Written([photograph.name for photograph in kept], len(every), crowds, left_out, notes)
+
+
+def _unknown(box: Box, names: Sequence[str]) -> str:
+    meant = [name for name in names[1:] if alike(name) == alike(box.kind)]
+    hint = f"; {meant[0]!r} is written otherwise" if meant else ""
+    return f"{box.where}: unknown class {box.kind!r}; there is {', '.join(names[1:])}{hint}"
+
+
+def _overwritten(root: Path, split: str, photographs: Sequence[Photograph]) -> Iterator[str]:
+    """Annotations that are there and may not be replaced: another split's, or another program's."""
+    others = {
+        name: other
+        for other in split_names(root)
+        if other != split
+        for name in read_split(root, other)
+    }
+    for photograph in photographs:
+        path = root / "Annotations" / f"{photograph.name}.xml"
+        if not path.exists():
+            continue
+        if not is_plain(path):
+            yield f"{path}: there, and no import has written it: name another folder"
+        elif photograph.name in others:
+            there = read_annotation(path)
+            if (there.objects, there.crowds) != _things(photograph):
+                other = others[photograph.name]
+                yield f"{photograph.where}: is in the split {other} too, with other boxes there"
 
 
 def _check_names(photographs: Sequence[Photograph]) -> None:
@@ -197,27 +277,9 @@ def _check_names(photographs: Sequence[Photograph]) -> None:
             )
 
 
-def _checked_size(photograph: Photograph) -> tuple[int, int]:
-    """Return (width, height) after checking the image file and the boxes."""
-    if photograph.path.suffix.lower() not in IMAGE_ENDINGS:
-        raise DataError(
-            f"{photograph.where}: {photograph.path} is no {', '.join(IMAGE_ENDINGS)}: convert it"
-        )
-    try:
-        height, width = image_size(photograph.path)
-    except DataError as error:
-        raise DataError(f"{photograph.where}: {error}") from error
-    if photograph.size not in (None, (width, height)):
-        raise DataError(
-            f"{photograph.where}: says {photograph.size[0]} x {photograph.size[1]}, but "
-            f"{photograph.path} has {width} x {height}"
-        )
-    for box in (*photograph.boxes, *photograph.crowds):
-        try:
-            check_boxes(torch.tensor([box.corners], dtype=torch.float64), height, width, box.where)
-        except ValueError as error:
-            raise DataError(str(error)) from error
-    return width, height
+def _things(photograph: Photograph) -> tuple[list, list]:
+    """Objects and crowds as they stand in an XML file."""
+    return _to_voc(photograph.boxes), _to_voc(photograph.crowds)
 
 
 def _to_voc(boxes: Sequence[Box]) -> list[tuple[str, list[float]]]:
@@ -228,22 +290,23 @@ def _to_voc(boxes: Sequence[Box]) -> list[tuple[str, list[float]]]:
 
 def _write_photograph(root: Path, sized: tuple[Photograph, tuple[int, int]]) -> None:
     photograph, size = sized
-    _place_image(photograph, root / "JPEGImages")
+    image = _place_image(photograph, root / "JPEGImages")
     path = root / "Annotations" / f"{photograph.name}.xml"
-    objects, crowds = (_to_voc(boxes) for boxes in (photograph.boxes, photograph.crowds))
-    write_annotation(path, Annotation(objects, crowds, size), root.name)
+    write_annotation(path, Annotation(*_things(photograph), size), root.name, image.name)
 
 
-def _place_image(photograph: Photograph, folder: Path) -> None:
+def _place_image(photograph: Photograph, folder: Path) -> Path:
+    # A link may lead into a store that knows contents and no names.
     source = photograph.path.resolve()
-    target = folder / f"{photograph.name}{source.suffix.lower()}"
+    target = folder / f"{photograph.name}{photograph.path.suffix.lower()}"
     there = [path for e in IMAGE_ENDINGS if (path := target.with_suffix(e)).exists()]
     if there:
         if there != [target] or not filecmp.cmp(source, target):
             raise DataError(f"{there[0]}: there, but it is not {source}: name another folder")
-        return
+        return target
     with whole_file(target) as unfinished:
         try:
             os.link(source, unfinished)
         except OSError:
             shutil.copy2(source, unfinished)
+    return target

@@ -1,28 +1,26 @@
 """Checking of a data set file by file: what is missing, damaged, or contradicts itself."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from itertools import combinations
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import torch
-from PIL import Image
 
-from bana.data.boxes import box_masks, check_boxes, voc_to_half_open
+from bana.data.annotations import Annotation, read_annotation, stated_name
+from bana.data.boxes import check_boxes, rows_and_columns, voc_to_half_open
+from bana.data.checks import DataError, written_alike
+from bana.data.lists import LISTS, first_photograph, photographs_of, split_names
+from bana.data.mask_checks import Boxed, reordered, strays
 from bana.data.voc import VocDataset, find_voc_root
-from bana.data.voc_files import (
-    IGNORE,
-    Annotation,
-    DataError,
-    read_annotation,
-    read_image,
-    read_mask,
-)
+from bana.data.voc_files import IGNORE, orientation, read_image, read_mask
 from bana.files.parallel import mapped
 
-EXIF_ORIENTATION = 0x0112
+# Corners that were moved by a sum of fractions are no 0-based corners.
+ROUNDING = 0.01
 
 
 class Finding(NamedTuple):
@@ -87,14 +85,18 @@ def verify(
 ) -> Report:
     """Read every file of a data set and report what is wrong.
 
-    Photographs and masks are decoded to the last pixel. An error is: a missing or damaged file; an
-    unknown class; a box outside its image, empty, or inverted; a mask of classes or objects that is
-    no palette or grey PNG, or of another size than its photograph; a mask of classes with one that
-    does not exist; a size in the XML file that is not the photograph's; an id twice in a split; an
-    id in two of the splits train*, val* and test* (trainval holds train and val). A warning is: a
-    class in the mask without a box and the other way round; a box that holds no pixel's centre; an
-    orientation in EXIF, which is not applied; a mask that is missing where others of its split have
-    one.
+    Photographs and masks are decoded to the last pixel. An error is: a missing or damaged file; two
+    photographs of one id; a list that cannot be read, unless it was asked for, which stops; an
+    unknown class; a box outside its image, in its first pixel, empty, or inverted; a mask of
+    classes or objects that is no palette or grey PNG, or of another size than its photograph; a
+    mask of classes with one that does not exist, or whose palette has been put in another order; a
+    size in the XML file that is not the photograph's, or the name of another photograph that is
+    there; an id twice in a split; an id in two of the splits train*, val* and test* (trainval holds
+    train and val). A warning is: a class in the mask without a box and the other way round, or
+    mostly outside of its boxes; a box that is narrower than a pixel, or begins before the first
+    one; an orientation in EXIF, which is not applied; a name in the XML file that is nobody's; a
+    mask that is missing where others of its split have one; a list that ends in something else than
+    .txt; classes that differ in case or spacing alone.
 
     Args:
         root: folder in VOC layout; None takes BANA_VOC_ROOT.
@@ -108,16 +110,26 @@ def verify(
         DataError: when there is no data set, or no such split.
     """
     folder = find_voc_root(root)
-    lists = folder / "ImageSets" / "Segmentation"
-    wanted = list(splits) or sorted(path.stem for path in lists.glob("*.txt"))
+    wanted = list(splits) or split_names(folder)
     if not wanted:
-        raise DataError(f"{lists}: no split, that is no .txt file with ids")
-    sets = {split: VocDataset(folder, split) for split in wanted}
+        raise DataError(f"{folder / LISTS}: no split, that is no .txt file with ids")
+    sets, findings = {}, []
+    for split in wanted:
+        try:
+            sets[split] = VocDataset(folder, split)
+        except DataError as error:
+            if splits or not (folder / LISTS / f"{split}.txt").is_file():
+                raise
+            reason = str(error).removeprefix(f"{folder / _list(split)}:").strip()
+            findings.append(Finding("error", _list(split), reason))
+    if not sets:
+        return Report(folder, {}, 0, 0, 0, findings)
     names = sorted({name for dataset in sets.values() for name in dataset.ids})
     dataset = next(iter(sets.values()))
     results = mapped(partial(_check, dataset), names, "verifying", workers)
     checked = dict(zip(names, results, strict=True))
-    findings = [finding for one in checked.values() for finding in one.findings]
+    findings += [finding for one in checked.values() for finding in one.findings]
+    findings += _folder_findings(folder, dataset.classes)
     ids = {split: dataset.ids for split, dataset in sets.items()}
     findings += _split_findings(ids)
     has_mask = {name for name, one in checked.items() if one.has_mask}
@@ -135,41 +147,48 @@ def _check(dataset: VocDataset, name: str) -> _Checked:
         relative = path.relative_to(dataset.root).as_posix()
         findings.append(Finding(level, relative, reason.removeprefix(f"{path}: ")))
 
-    size = None
-    path = dataset.image_path(name)
-    try:
+    @contextmanager
+    def told(path: Path) -> Iterator[None]:
+        try:
+            yield
+        except DataError as error:
+            say("error", path, str(error))
+
+    size, annotation = None, None
+    path = first_photograph(dataset.root / "JPEGImages", name)
+    with told(path):
+        dataset.image_path(name)
         size = tuple(read_image(path).shape[1:])
-        with Image.open(path) as picture:
-            turned = picture.getexif().get(EXIF_ORIENTATION, 1)
-        if turned != 1:
+        if (turned := orientation(path)) != 1:
             say("warning", path, f"orientation {turned} in EXIF is not applied to the photograph")
-    except DataError as error:
-        say("error", path, str(error))
     path = dataset.annotation_path(name)
-    annotation = None
-    try:
+    with told(path):
         annotation = read_annotation(path)
         for level, reason in _annotation_problems(annotation, dataset.classes, size):
             say(level, path, reason)
-    except DataError as error:
-        say("error", path, str(error))
+        for level, reason in _name_problems(path, dataset.root / "JPEGImages"):
+            say(level, path, reason)
     path = dataset.mask_path(name)
-    if path.exists():
-        try:
-            mask = read_mask(path)
-            for level, reason in _mask_problems(mask, annotation, dataset.classes, size):
-                say(level, path, reason)
-        except DataError as error:
-            say("error", path, str(error))
     has_mask = path.exists()
+    if has_mask:
+        with told(path):
+            mask = read_mask(path)
+            for level, reason in _mask_problems(path, mask, annotation, dataset.classes, size):
+                say(level, path, reason)
     path = dataset.object_path(name)
     if path.exists():
-        try:
+        with told(path):
             for level, reason in _size_problems(read_mask(path), size):
                 say(level, path, reason)
-        except DataError as error:
-            say("error", path, str(error))
     return _Checked(findings, has_mask, len(annotation.objects) if annotation else 0)
+
+
+def _name_problems(path: Path, images: Path) -> Iterable[tuple[str, str]]:
+    """The photograph that the XML file is about must be the one that has its name."""
+    said = stated_name(path)
+    if said and path.stem not in (said, PurePosixPath(said).stem):
+        level = "error" if photographs_of(images, PurePosixPath(said).stem) else "warning"
+        yield level, f"says in <filename> that it is about {said}"
 
 
 def _annotation_problems(
@@ -184,17 +203,28 @@ def _annotation_problems(
         return
     for tag, things in (("object", annotation.objects), ("crowd", annotation.crowds)):
         for number, (_, corners) in enumerate(things, start=1):
-            box = voc_to_half_open(torch.tensor([corners], dtype=torch.float64))
-            try:
-                inside = box_masks(check_boxes(box, *size, f"{tag} {number}"), *size)
-            except ValueError as error:
-                yield "error", str(error)
-            else:
-                if not inside.any():
-                    yield "warning", f"{tag} {number}: the box holds no pixel's centre"
+            yield from _box_problems(f"{tag} {number}", corners, size)
+
+
+def _box_problems(
+    which: str, corners: list[float], size: tuple[int, ...]
+) -> Iterable[tuple[str, str]]:
+    box = voc_to_half_open(torch.tensor([corners], dtype=torch.float64))
+    try:
+        rows, columns = rows_and_columns(check_boxes(box, *size, which), *size)
+    except ValueError as error:
+        yield "error", str(error)
+        return
+    if not (rows.any() and columns.any()):
+        yield "warning", f"{which}: the box holds no pixel's centre"
+    elif min(box[0, 2] - box[0, 0], box[0, 3] - box[0, 1]) < 1:
+        yield "warning", f"{which}: the box is narrower than a pixel"
+    if min(corners) < 1 - ROUNDING:
+        yield "warning", f"{which}: {min(corners):g}, but VOC counts pixels from 1: 0-based boxes?"
 
 
 def _mask_problems(
+    path: Path,
     mask: torch.Tensor,
     annotation: Annotation | None,
     classes: Sequence[str],
@@ -205,14 +235,38 @@ def _mask_problems(
     for index in sorted(shown):
         if index >= len(classes):
             yield "error", f"holds class {index}; there is 0 to {len(classes) - 1} and {IGNORE}"
+    boxed = _boxed(annotation, classes) if annotation and tuple(mask.shape) == size else None
+    if reason := reordered(path, mask, boxed, len(classes)):
+        yield "error", reason
     if annotation is None:
         return
-    boxed = {kind for kind, _ in annotation.objects}
+    if boxed is not None:
+        yield from (("warning", reason) for reason in strays(mask, boxed, classes))
+    with_box = {kind for kind, _ in annotation.objects}
     drawn = {classes[index] for index in shown if index < len(classes)}
-    for kind in sorted(drawn - boxed):
+    for kind in sorted(drawn - with_box):
         yield "warning", f"shows {kind}, which has no box"
-    for kind in sorted((boxed & set(classes)) - drawn):
+    for kind in sorted((with_box & set(classes)) - drawn):
         yield "warning", f"does not show {kind}, which has a box"
+
+
+def _boxed(annotation: Annotation, classes: Sequence[str]) -> Boxed:
+    things = [
+        thing for thing in (*annotation.objects, *annotation.crowds) if thing[0] in classes[1:]
+    ]
+    corners = torch.tensor([box for _, box in things], dtype=torch.float64).reshape(-1, 4)
+    kinds = torch.tensor([classes.index(kind) for kind, _ in things]).long()
+    return Boxed(voc_to_half_open(corners), kinds)
+
+
+def _folder_findings(root: Path, classes: Sequence[str]) -> Iterable[Finding]:
+    """Files that nobody reads, and classes that are written in two ways."""
+    for path in sorted((root / LISTS).iterdir()):
+        if path.suffix != ".txt" and path.name[0] != ".":
+            where = (LISTS / path.name).as_posix()
+            yield Finding("warning", where, "passed over: a list of a split ends in .txt")
+    for names in written_alike(classes):
+        yield Finding("warning", "classes.txt", f"are these one class? {', '.join(names)}")
 
 
 def _size_problems(mask: torch.Tensor, size: tuple[int, ...] | None) -> Iterable[tuple[str, str]]:

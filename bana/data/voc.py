@@ -26,14 +26,15 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision import tv_tensors
 
+from bana.data.annotations import read_annotation
 from bana.data.boxes import check_boxes, voc_to_half_open
+from bana.data.lists import first_photograph, photographs_of, read_split
+from bana.data.mask_checks import reordered
 from bana.data.voc_files import (
     IGNORE,
-    IMAGE_ENDINGS,
     PALETTE,
     DataError,
     image_size,
-    read_annotation,
     read_class_names,
     read_image,
     read_mask,
@@ -98,7 +99,7 @@ class VocDataset(Dataset[dict[str, Any]]):
         self.root = _layout_root(Path(root))
         self.split = split
         self.classes = _read_classes(self.root) or tuple(classes)
-        self.ids = _read_split(self.root, split)[:limit]
+        self.ids = read_split(self.root, split)[:limit]
         self._class_of_name = {name: index for index, name in enumerate(self.classes) if index}
 
     def __len__(self) -> int:
@@ -138,10 +139,16 @@ class VocDataset(Dataset[dict[str, Any]]):
         return item
 
     def image_path(self, name: str) -> Path:
-        """Return the path of a photograph: .jpg, or .jpeg or .png where there is no .jpg."""
+        """Return the path of a photograph: .jpg, .jpeg or .png, in small letters or capitals.
+
+        Raises:
+            DataError: when there are several, as nobody says which of them is meant.
+        """
         folder = self.root / "JPEGImages"
-        paths = [folder / f"{name}{ending}" for ending in IMAGE_ENDINGS]
-        return next((path for path in paths if path.exists()), paths[0])
+        there = photographs_of(folder, name)
+        if len(there) > 1:
+            raise DataError(f"{there[0]}: there is {there[1].name} too: remove one of them")
+        return there[0] if there else first_photograph(folder, name)
 
     def mask_path(self, name: str) -> Path:
         """Return the path where a photograph's class mask is, if it has one.
@@ -212,6 +219,8 @@ class VocDataset(Dataset[dict[str, Any]]):
                 f"{path}: mask of {mask.shape[1]} x {mask.shape[0]} for an image of "
                 f"{width} x {height}"
             )
+        if reason := reordered(path, mask, None, len(self.classes)):
+            raise DataError(f"{path}: {reason}")
         # Adding 1 to a uint8 takes 255 (ignore) to 0, so that the maximum is over classes only.
         highest = int((mask + 1).max()) - 1
         if highest >= len(self.classes):
@@ -254,17 +263,3 @@ def _layout_root(given: Path) -> Path:
 def _read_classes(root: Path) -> tuple[str, ...] | None:
     path = root / "classes.txt"
     return read_class_names(path) if path.exists() else None
-
-
-def _read_split(root: Path, split: str) -> list[str]:
-    folder = root / "ImageSets" / "Segmentation"
-    path = folder / f"{split}.txt"
-    if not path.exists():
-        known = ", ".join(sorted(file.stem for file in folder.glob("*.txt"))) or "none"
-        raise DataError(f"{path}: no such split; there is {known}")
-    ids = [
-        line.split()[0] for line in path.read_text(encoding="utf-8").splitlines() if line.split()
-    ]
-    if not ids:
-        raise DataError(f"{path}: the split is empty")
-    return ids

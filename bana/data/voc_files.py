@@ -1,24 +1,32 @@
-"""The files of a folder in VOC layout one by one: photographs, masks, boxes, class names."""
+"""The files of a folder in VOC layout one by one: photographs, masks, class names."""
 
 import os
+import re
+import struct
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
-from xml.etree import ElementTree
 
 import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
-from torchvision.datasets import VOCDetection
+
+from bana.data.checks import DataError, as_class, read_text
 
 IGNORE = 255
-# What a photograph's name may end in, the first that is there being taken.
+# What a photograph's name may end in.
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png")
+# Pixels of a photograph, unless BANA_MAX_PIXELS says otherwise: a small file can unpack to more
+# than any memory. 8,000 x 6,000 are 48 million.
+MAX_PIXELS = 178_956_970
+LIMIT_VARIABLE = "BANA_MAX_PIXELS"
+EXIF_ORIENTATION = 0x0112
 
-# What Pillow raises for files that are damaged (or absurdly large, as a damaged header says).
+# What Pillow raises for files that are damaged (or absurdly large, as a damaged header says). The
+# last four are a TIFF's.
 DAMAGE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+DAMAGE += (EOFError, TypeError, KeyError, struct.error)
 
 
 def _make_palette() -> np.ndarray:
@@ -38,24 +46,6 @@ def _make_palette() -> np.ndarray:
 PALETTE = _make_palette()
 
 
-class DataError(ValueError):
-    """Something is wrong with a data set; the message names the file and the reason."""
-
-
-class Annotation(NamedTuple):
-    """What an XML file says.
-
-    Attributes:
-        objects: class name and VOC's (xmin, ymin, xmax, ymax) of every object.
-        crowds: the same of every region of uncounted objects.
-        size: (width, height) of the image in pixels, None where the file does not say.
-    """
-
-    objects: list[tuple[str, list[float]]]
-    crowds: list[tuple[str, list[float]]]
-    size: tuple[int, int] | None
-
-
 def read_image(path: str | Path) -> Tensor:
     """Load a photograph as RGB.
 
@@ -69,10 +59,14 @@ def read_image(path: str | Path) -> Tensor:
         uint8 [3, H, W], 0 to 255.
 
     Raises:
-        DataError: when the file is missing, no image, truncated, or has more than 8 bits a channel.
+        DataError: when the file is missing, no image, truncated, larger than the limit, has more
+            than 8 bits a channel, or holds several pictures.
     """
     try:
-        with Image.open(path) as picture:
+        with _opened(path) as picture:
+            # A telephone's JPEG may hold a second view of the same scene (MPO); the first counts.
+            if getattr(picture, "n_frames", 1) > 1 and picture.format != "MPO":
+                raise DataError(f"{path}: holds {picture.n_frames} pictures, not one")
             picture.load()
             if picture.mode.startswith(("I", "F")):
                 raise DataError(f"{path}: pixels of mode {picture.mode}, not 8 bits a channel")
@@ -89,16 +83,74 @@ def read_image(path: str | Path) -> Tensor:
 
 
 def image_size(path: str | Path) -> tuple[int, int]:
-    """Return a photograph's (height, width) in pixels without decoding it.
+    """Return a photograph's (height, width) in pixels, as stored, without decoding it.
 
     Raises:
-        DataError: when the file is missing or no image.
+        DataError: when the file is missing, no image, or larger than the limit.
     """
     try:
-        with Image.open(path) as picture:
+        with _opened(path) as picture:
             return picture.height, picture.width
+    except DataError:
+        raise
     except DAMAGE as error:
         raise _unreadable(path, error) from error
+
+
+def orientation(path: str | Path) -> int:
+    """Return how EXIF says that a photograph is to be turned, which nothing here does.
+
+    Returns:
+        1 as it is stored, 2 to 4 mirrored or upside down, 5 to 8 with width and height exchanged.
+
+    Raises:
+        DataError: as `image_size`.
+    """
+    turned = 1
+    try:
+        with _opened(path) as picture, suppress(*DAMAGE):
+            # EXIF can be damaged in a photograph that is not.
+            turned = picture.getexif().get(EXIF_ORIENTATION, 1)
+    except DataError:
+        raise
+    except DAMAGE as error:
+        raise _unreadable(path, error) from error
+    return turned if turned in range(2, 9) else 1
+
+
+def max_pixels() -> int:
+    """The most pixels that a photograph may have: BANA_MAX_PIXELS, or else `MAX_PIXELS`.
+
+    Raises:
+        DataError: when the variable holds no whole number from 1 up.
+    """
+    said = os.environ.get(LIMIT_VARIABLE, "").strip()
+    if said and not (said.isascii() and said.isdigit() and int(said) > 0):
+        raise DataError(f"{LIMIT_VARIABLE}={said}: not a number of pixels")
+    return int(said) if said else MAX_PIXELS
+
+
+@contextmanager
+def _opened(path: str | Path) -> Iterator[Image.Image]:
+    """Open an image that has no more pixels than the limit; nothing is decoded yet."""
+    limit = max_pixels()
+    if limit > MAX_PIXELS and Image.MAX_IMAGE_PIXELS is not None:
+        # Pillow has a limit of its own, and it too is raised by who raises ours.
+        Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, limit)
+    try:
+        picture = Image.open(path)
+    except Image.DecompressionBombError as error:
+        raise _too_large(path, limit) from error
+    with picture:
+        if picture.width * picture.height > limit:
+            raise _too_large(path, limit)
+        yield picture
+
+
+def _too_large(path: str | Path, limit: int) -> DataError:
+    return DataError(
+        f"{path}: more than {limit:,} pixels: set {LIMIT_VARIABLE} higher if that is meant"
+    )
 
 
 def read_mask(path: str | Path) -> Tensor:
@@ -111,10 +163,11 @@ def read_mask(path: str | Path) -> Tensor:
         uint8 [H, W], the indices, not the palette's colours.
 
     Raises:
-        DataError: when the file is missing, damaged, or an RGB image of the colours.
+        DataError: when the file is missing, damaged, larger than the limit, or an RGB image of the
+            colours.
     """
     try:
-        with Image.open(path) as picture:
+        with _opened(path) as picture:
             if picture.mode not in ("P", "L"):
                 raise DataError(
                     f"{path}: mask of mode {picture.mode}, not a palette or grey PNG of indices"
@@ -175,7 +228,7 @@ def read_class_names(path: Path, background_implied: bool = False) -> tuple[str,
     """Read class names, one a line, which may hold spaces ("traffic light").
 
     Args:
-        path: text file, UTF-8; empty lines do not count.
+        path: text file, UTF-8 or UTF-16; empty lines do not count.
         background_implied: background may be left out of the file.
 
     Returns:
@@ -185,13 +238,8 @@ def read_class_names(path: Path, background_implied: bool = False) -> tuple[str,
         DataError: when the file is missing, does not begin with background, names a class twice,
             or names more than a mask has room for.
     """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: no text in UTF-8 ({error})") from error
-    names = [" ".join(line.split()) for line in lines if line.split()]
+    lines = enumerate(re.split(r"\r\n|\r|\n", read_text(path)), start=1)
+    names = [as_class(line, f"{path}:{number}: the name") for number, line in lines if line.strip()]
     if background_implied and names[:1] != ["background"]:
         names.insert(0, "background")
     return check_class_names(names, str(path))
@@ -215,83 +263,6 @@ def check_class_names(names: Sequence[str], where: str) -> tuple[str, ...]:
     if len(names) > IGNORE:
         raise DataError(f"{where}: {len(names)} classes; a mask has room for {IGNORE}")
     return tuple(names)
-
-
-def read_annotation(path: Path) -> Annotation:
-    """Read a VOC XML file as it stands: boxes 1-based and inclusive, nothing checked.
-
-    Args:
-        path: the file.
-
-    Returns:
-        Its objects, crowds, and image size.
-
-    Raises:
-        DataError: when the file is missing, damaged, or no VOC annotation; the number of the
-            object at fault is named.
-    """
-    try:
-        root = ElementTree.parse(path).getroot()
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file") from error
-    except ElementTree.ParseError as error:
-        raise DataError(f"{path}: not well-formed XML ({error})") from error
-    if root.tag != "annotation":
-        raise DataError(f"{path}: not a VOC annotation but <{root.tag}>")
-    try:
-        size = int(root.findtext("size/width", "0")), int(root.findtext("size/height", "0"))
-    except ValueError as error:
-        raise DataError(f"{path}: not a VOC annotation ({error!r} in <size>)") from error
-    return Annotation(
-        _things(path, root, "object"), _things(path, root, "crowd"), size if all(size) else None
-    )
-
-
-def write_annotation(path: Path, annotation: Annotation, folder: str = "") -> None:
-    """Write a VOC XML file, whole or not at all.
-
-    Args:
-        path: `<id>.xml`; missing folders are created.
-        annotation: boxes 1-based and inclusive; whole numbers are written as such.
-        folder: name of the data set, for the element <folder>.
-    """
-    root = ElementTree.Element("annotation")
-
-    def add(parent: ElementTree.Element, tag: str, text: object) -> None:
-        ElementTree.SubElement(parent, tag).text = str(text)
-
-    add(root, "folder", folder)
-    add(root, "filename", f"{path.stem}.jpg")
-    if annotation.size:
-        size = ElementTree.SubElement(root, "size")
-        for tag, value in zip(("width", "height", "depth"), (*annotation.size, 3), strict=True):
-            add(size, tag, value)
-    add(root, "segmented", 1)
-    for tag, things in (("object", annotation.objects), ("crowd", annotation.crowds)):
-        for kind, corners in things:
-            thing = ElementTree.SubElement(root, tag)
-            add(thing, "name", kind)
-            add(thing, "difficult", 0)
-            box = ElementTree.SubElement(thing, "bndbox")
-            for side, value in zip(("xmin", "ymin", "xmax", "ymax"), corners, strict=True):
-                # repr gives the shortest text that reads back as the same number.
-                add(box, side, int(value) if value == int(value) else repr(float(value)))
-    ElementTree.indent(root)
-    with whole_file(path) as unfinished:
-        ElementTree.ElementTree(root).write(unfinished, encoding="unicode")
-
-
-def _things(path: Path, root: ElementTree.Element, tag: str) -> list[tuple[str, list[float]]]:
-    found = []
-    # Object by object: of a whole file, parse_voc_xml would pass over an empty one in silence.
-    for number, node in enumerate(root.findall(tag), start=1):
-        try:
-            thing = VOCDetection.parse_voc_xml(node)[tag]
-            corners = [float(thing["bndbox"][key]) for key in ("xmin", "ymin", "xmax", "ymax")]
-            found.append((str(thing["name"]), corners))
-        except (KeyError, TypeError, ValueError) as error:
-            raise DataError(f"{path}: not a VOC annotation ({tag} {number}: {error!r})") from error
-    return found
 
 
 def _unreadable(path: str | Path, error: Exception) -> DataError:

@@ -6,19 +6,22 @@ masks alone cannot be scored: they do not tell objects of one class apart.
 
 import contextlib
 import io
-import json
 import math
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import torch
+from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from torch import Tensor
 from tqdm import tqdm
 
+from bana.data.checks import listed, noted, refuse
 from bana.data.class_names import common_name
+from bana.data.coco_file import checked_segmentation, read_instances
+from bana.data.layout import image_id
 from bana.data.voc import IGNORE, DataError, VocDataset, read_mask
 from bana.evaluation.instances import decode, encode
 
@@ -80,7 +83,6 @@ def voc_truth(data: VocDataset) -> Truth:
         for number in numbers.unique().tolist():
             if number not in (0, IGNORE):
                 kind = _class_of(kinds, numbers == number, path, number)
-                # Numbered from 1: the evaluation takes an object 0 for "not found".
                 annotations.append(_annotation(len(annotations) + 1, image, kind, numbers, number))
     categories = [{"id": c, "name": data.classes[c]} for c in range(1, len(data.classes))]
     return Truth({"images": images, "categories": categories, "annotations": annotations}, void)
@@ -114,22 +116,39 @@ def _annotation(
 def coco_truth(path: str | Path) -> Truth:
     """Ground truth from a COCO file of instances, such as instances_val2017.json.
 
+    Ids are numbered as in the file. An area that the file does not give is that of the mask.
+
     Raises:
-        DataError: if the file is missing or is no such file.
+        DataError: if the file is missing, is no such file, or holds values that are not certain;
+            if a segmentation is empty or cannot be drawn.
     """
-    try:
-        dataset = json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file") from error
-    except ValueError as error:
-        raise DataError(f"{path}: not a JSON file ({error})") from error
-    wanted = ("images", "categories", "annotations")
-    missing = [key for key in wanted if key not in dataset] if isinstance(dataset, dict) else wanted
-    if missing:
-        raise DataError(f"{path}: not a COCO file of instances, it has no {missing[0]}")
-    if dataset["annotations"] and "segmentation" not in dataset["annotations"][0]:
-        raise DataError(f"{path}: annotations without segmentation; use the file of instances")
-    return Truth({key: dataset[key] for key in wanted}, {})
+    path = Path(path)
+    dataset = read_instances(path, need="segmentation")
+    sizes = {image["id"]: (image["height"], image["width"]) for image in dataset["images"]}
+    problems: list[str] = []
+    annotations = []
+    for entry in dataset["annotations"]:
+        with noted(problems):
+            annotations.append(_drawable(entry, sizes[entry["image_id"]], path))
+    refuse(problems, path)
+    return Truth({**dataset, "annotations": annotations}, {})
+
+
+def _drawable(entry: dict[str, Any], size: tuple[int, int], path: Path) -> dict[str, Any]:
+    """An annotation with what the evaluation asks for."""
+    where = f"{path}: annotation {entry['id']}"
+    made = {**entry, "segmentation": checked_segmentation(entry["segmentation"], *size, where)}
+    if "area" not in made:
+        made["area"] = int(coco_mask.area(_run_lengths(made["segmentation"], size)))
+    return made
+
+
+def _run_lengths(segmentation: Any, size: tuple[int, int]) -> dict[str, Any]:
+    """Polygons and run lengths of both kinds as compressed run lengths."""
+    if isinstance(segmentation, dict) and isinstance(segmentation["counts"], str):
+        return segmentation
+    made = coco_mask.frPyObjects(segmentation, *size)
+    return coco_mask.merge(made) if isinstance(made, list) else made
 
 
 def find_truth(data: VocDataset, path: str | Path | None = None) -> Truth | None:
@@ -149,26 +168,65 @@ def find_truth(data: VocDataset, path: str | Path | None = None) -> Truth | None
 def ids_of(data: VocDataset, truth: Truth | None = None) -> Ids:
     """Numbers of a data set's images and classes in the ground truth.
 
-    Images are found by file name without its ending, classes by name in VOC's or COCO's spelling.
-    Without ground truth images count from 1 in their order, and classes are numbered as in
-    ``data``.
+    Images are found by the id that an import gives to their file name, or else by the name without
+    folders and ending, where only one image has it. Classes are found by name, in VOC's or COCO's
+    spelling. Without ground truth images count from 1 in their order, and classes are numbered as
+    in ``data``.
 
     Raises:
-        DataError: if the ground truth lacks an image or a class.
+        DataError: if the ground truth lacks an image or a class, has one twice, or says that an
+            image has another size.
     """
     if truth is None:
         return Ids({name: i for i, name in enumerate(data.ids, 1)}, list(range(len(data.classes))))
-    images = {Path(str(i["file_name"])).stem: int(i["id"]) for i in truth.dataset["images"]}
-    classes = {common_name(c["name"]): int(c["id"]) for c in truth.dataset["categories"]}
-    for name in data.ids:
-        if name not in images:
-            raise DataError(f"the ground truth has no image {name!r}; is it of another split?")
-    for name in data.classes[1:]:
-        if common_name(name) not in classes:
-            known = ", ".join(c["name"] for c in truth.dataset["categories"])
-            raise DataError(f"the ground truth has no class {name!r}; it has {known}")
-    categories = [0, *(classes[common_name(name)] for name in data.classes[1:])]
-    return Ids({name: images[name] for name in data.ids}, categories)
+    by_id, by_stem = _images_by_name(truth)
+    images = {name: _image_number(data, name, by_id, by_stem) for name in data.ids}
+    classes: dict[str, list[dict[str, Any]]] = {}
+    for category in truth.dataset["categories"]:
+        classes.setdefault(common_name(category["name"]), []).append(category)
+    return Ids(images, [0, *(_category_number(name, classes) for name in data.classes[1:])])
+
+
+def _images_by_name(truth: Truth) -> tuple[dict[str, list[dict]], dict[str, list[dict]]]:
+    """The images by the id that an import gives them, and by their name without folders."""
+    by_id: dict[str, list[dict[str, Any]]] = {}
+    by_stem: dict[str, list[dict[str, Any]]] = {}
+    for image in truth.dataset["images"]:
+        name = image_id(image["file_name"], f"the ground truth, image {image['id']}")
+        by_id.setdefault(name, []).append(image)
+        stem = PurePosixPath(image["file_name"].replace("\\", "/")).stem
+        by_stem.setdefault(stem, []).append(image)
+    return by_id, by_stem
+
+
+def _image_number(
+    data: VocDataset, name: str, by_id: dict[str, list[dict]], by_stem: dict[str, list[dict]]
+) -> int:
+    found = by_id.get(name) or by_stem.get(name, [])
+    if not found:
+        raise DataError(f"the ground truth has no image {name!r}; is it of another split?")
+    if len(found) > 1:
+        files = listed([image["file_name"] for image in found])
+        raise DataError(f"the ground truth has several images {name!r}: {files}")
+    height, width = data.image_size(name)
+    if (found[0]["height"], found[0]["width"]) != (height, width):
+        raise DataError(
+            f"the ground truth says that image {name!r} has {found[0]['width']} x "
+            f"{found[0]['height']}, but {data.image_path(name)} has {width} x {height}"
+        )
+    return found[0]["id"]
+
+
+def _category_number(name: str, classes: dict[str, list[dict[str, Any]]]) -> int:
+    found = classes.get(common_name(name), [])
+    if not found:
+        known = ", ".join(category["name"] for group in classes.values() for category in group)
+        raise DataError(f"the ground truth has no class {name!r}; it has {known}")
+    exact = [category for category in found if category["name"] == name]
+    if len(exact or found) > 1:
+        told = listed([category["name"] for category in found])
+        raise DataError(f"the ground truth has several classes that could be {name!r}: {told}")
+    return (exact or found)[0]["id"]
 
 
 def average_precision(
@@ -203,7 +261,10 @@ def average_precision(
     # COCO's classes print their progress and write into what they are given.
     with contextlib.redirect_stdout(io.StringIO()):
         gold = COCO()
-        annotations = [dict(entry) for entry in truth.dataset["annotations"]]
+        # Numbered from 1: the evaluation takes an object 0 for "not found".
+        annotations = [
+            {**entry, "id": number} for number, entry in enumerate(truth.dataset["annotations"], 1)
+        ]
         gold.dataset = {**truth.dataset, "annotations": annotations}
         gold.createIndex()
         # An empty list of results is refused; with none, every object is missed.

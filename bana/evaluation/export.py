@@ -12,10 +12,10 @@ from tqdm import tqdm
 from bana.crf.dense import CrfParameters
 from bana.data.voc import DataError, VocDataset, read_image, write_mask
 from bana.evaluation.prediction import View, crf_workers, label_maps
-from bana.files.artefacts import content_hash, read_json, weights_hash, write_json
+from bana.files.artefacts import content_hash, file_hash, read_json, weights_hash, write_json
 from bana.networks.segmenter import Segmenter
 
-ENDINGS = (".jpg", ".jpeg", ".png")
+ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 SETTINGS = "predictions.json"
 
 
@@ -30,16 +30,17 @@ def split_images(root: str | Path, split: str) -> dict[str, Path]:
 
 
 def folder_images(folder: str | Path) -> dict[str, Path]:
-    """The .jpg, .jpeg and .png files of a folder, by name without the ending, in order.
+    """The images of a folder, not below it, by name without the ending, in order.
+
+    Returns:
+        Files with one of `ENDINGS`, in capitals too; hidden files are passed over.
 
     Raises:
         DataError: if there is no such folder, none in it, or two of one name.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder")
     images: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
+    for path in _visible(folder):
         if path.suffix.lower() in ENDINGS:
             if path.stem in images:
                 raise DataError(f"{path}: has the name of {images[path.stem].name}; rename one")
@@ -47,6 +48,21 @@ def folder_images(folder: str | Path) -> dict[str, Path]:
     if not images:
         raise DataError(f"{folder}: no images ({', '.join(ENDINGS)})")
     return images
+
+
+def passed_over(folder: str | Path) -> list[str]:
+    """Names in a folder that `folder_images` does not return: other files, and folders as "b/"."""
+    return [
+        path.name + "/" * path.is_dir()
+        for path in _visible(Path(folder))
+        if path.is_dir() or path.suffix.lower() not in ENDINGS
+    ]
+
+
+def _visible(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder")
+    return [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
 
 
 def server_folder(out: Path, split: str) -> Path:
@@ -70,31 +86,27 @@ def write_predictions(
     """Write <name>.png of every image: class indices with VOC's palette, at the image's size.
 
     Files appear whole or not at all, and those that are there are kept, so that a run goes on
-    where it was stopped. An image that cannot be read is left out and reported.
+    where it was stopped. An image that has changed since is predicted anew; another image of the
+    same name is not. An image that cannot be read is left out and reported.
 
     Args:
         model, view, crf, image_scale: see `bana.evaluation.prediction.label_maps`.
         images: files by name.
-        folder: of the PNGs; predictions.json in it tells what made them.
+        folder: of the PNGs; predictions.json in it tells what made them, of which images.
         workers: processes for the CRF, at most.
 
     Returns:
         {name: reason} of the images that could not be read.
 
     Raises:
-        DataError: if the folder holds predictions of another network or under other settings.
+        DataError: if the folder holds predictions of another network, under other settings, or of
+            other images of the same names.
     """
     made_by = {
         "network": weights_hash(model.state_dict()),
         "settings": content_hash(view, vars(crf) if crf else None, image_scale),
     }
-    manifest = folder / SETTINGS
-    if any(folder.glob("*.png")) and read_json(manifest) != made_by:
-        raise DataError(
-            f"{folder}: holds predictions of another network or under other settings; "
-            f"name another folder or remove it"
-        )
-    write_json(manifest, made_by)
+    _open_folder(folder, made_by, images)
     missing = {name: p for name, p in images.items() if not (folder / f"{name}.png").is_file()}
     failed: dict[str, str] = {}
     loaded = _loaded(missing, failed)
@@ -104,6 +116,38 @@ def write_predictions(
             write_mask(folder / f"{name}.png", maps["view-crf" if crf else "view"])
             progress.update()
     return failed
+
+
+def _open_folder(folder: Path, made_by: dict[str, str], images: Mapping[str, Path]) -> None:
+    """Note what is predicted of which images, and remove the predictions of those that changed."""
+    manifest = folder / SETTINGS
+    there = read_json(manifest)
+    known = there.pop("images", {})
+    if any(folder.rglob("*.png")) and there != made_by:
+        raise DataError(
+            f"{folder}: holds predictions of another network or under other settings; "
+            f"name another folder or remove it"
+        )
+    now = {
+        name: {"file": str(path.resolve()), "content": file_hash(path) if path.is_file() else ""}
+        for name, path in images.items()
+    }
+    changed = [
+        name
+        for name, image in now.items()
+        if (folder / f"{name}.png").is_file()
+        and known.get(name, {}).get("content") != image["content"]
+    ]
+    for name in changed:
+        before = known.get(name, {}).get("file", "an image that nobody noted")
+        if before != now[name]["file"]:
+            raise DataError(
+                f"{folder}: {name}.png is the prediction of {before}, not of {images[name]}; "
+                f"name another folder or remove it"
+            )
+    for name in changed:
+        (folder / f"{name}.png").unlink()
+    write_json(manifest, {**made_by, "images": {**known, **now}})
 
 
 def pack_results(out: Path, split: str, names: list[str]) -> Path:

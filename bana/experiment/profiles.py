@@ -191,6 +191,20 @@ def get_profile(name: str) -> Profile:
     return PROFILES[name]
 
 
+def check_data_folder(profile: Profile, root: object) -> None:
+    """Refuse a folder of photographs where a profile draws its own, which would ignore it.
+
+    Raises:
+        ValueError: if there is one; the profiles that take it are named.
+    """
+    if root and profile.data == "sample":
+        takers = ", ".join(name for name, other in PROFILES.items() if other.data != "sample")
+        raise ValueError(
+            f"profile {profile.name!r} draws its own data: leave out --data {root}, or name a "
+            f"profile of photographs ({takers})"
+        )
+
+
 def shortened(profile: Profile, iterations: int) -> Profile:
     """A try of a profile: few iterations, on as many images as they can see, under another name.
 

@@ -27,7 +27,7 @@ from bana.experiment.labelling import (
     label_settings,
     labelled,
 )
-from bana.experiment.profiles import Profile
+from bana.experiment.profiles import Profile, check_data_folder
 from bana.experiment.segmenting import SegmenterSettings, trained_segmenter
 from bana.experiment.trained import BackboneSettings, CropSettings
 from bana.files.artefacts import (
@@ -68,9 +68,11 @@ def data_root(profile: Profile, root: str | Path | None = None) -> Path:
 
     Raises:
         bana.data.voc.DataError: if the photographs are not to be found.
+        ValueError: if a folder is given for a profile that draws its own.
     """
     if profile.data == "voc":
         return voc.find_voc_root(root or None)
+    check_data_folder(profile, root)
     size = {"train": profile.train_limit or 240, "val": profile.val_limit or 60}
     folder = runs_root() / f"sample-{profile.seed}-{size['train']}-{size['val']}"
     return make_sample(folder, seed=profile.seed, **size)

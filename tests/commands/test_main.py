@@ -15,6 +15,7 @@ from bana.course import editions, environment, slides, widget
 from bana.experiment import benching, recording, regime, stages
 from bana.experiment.bench import TASKS
 from bana.experiment.labelling import Crew
+from bana.experiment.profiles import get_profile
 from bana.experiment.recipes import RECIPES
 from bana.networks.classifier import POOLINGS
 from bana.networks.heads import KINDS
@@ -213,7 +214,7 @@ def test_bench_noise_maps_what_is_asked(monkeypatch, tmp_path, capsys) -> None:
     monkeypatch.setattr(benching, "loss_noise_map", noise_map)
     monkeypatch.setattr(recording, "about", lambda profile, root: {"data": profile.name})
     out = tmp_path / "noise.json"
-    words = ["bench", "noise", "--profile", "smoke", "--out", str(out), "--head", "conv"]
+    words = ["bench", "noise", "--profile", "voc-mini", "--out", str(out), "--head", "conv"]
     words += ["--reaches", "0", "3", "--seeds", "3", "4", "--epochs", "1", "--data", str(tmp_path)]
     assert main(words) == 0
     [(settings, root)] = asked
@@ -221,7 +222,7 @@ def test_bench_noise_maps_what_is_asked(monkeypatch, tmp_path, capsys) -> None:
     assert (settings.head.kind, settings.head.epochs) == ("conv", 1)
     record = json.loads(out.read_text())
     assert record["command"] == (
-        "bana bench noise --profile smoke --head conv --reaches 0 3 --epochs 1 --seeds 3 4"
+        "bana bench noise --profile voc-mini --head conv --reaches 0 3 --epochs 1 --seeds 3 4"
     )
     assert record["map"][0]["recall"] == 61.0 and record["head"] == "conv"
     told = capsys.readouterr().out
@@ -243,14 +244,24 @@ def test_bench_recipes_trains_what_is_asked(monkeypatch, tmp_path, capsys) -> No
     monkeypatch.setattr(benching, "recipe_bench", recipe_bench)
     monkeypatch.setattr(recording, "about", lambda profile, root: {"data": profile.name})
     out = tmp_path / "recipes.json"
-    words = ["bench", "recipes", "--profile", "smoke", "--out", str(out), "--data", str(tmp_path)]
+    words = [
+        "bench",
+        "recipes",
+        "--profile",
+        "voc-mini",
+        "--out",
+        str(out),
+        "--data",
+        str(tmp_path),
+    ]
     assert main([*words, "--recipes", "plain", "times-4"]) == 0
     assert main(words) == 0
     everything = [*bench.RECIPES[:-1]]
     assert asked == [(["plain", "times-4"], tmp_path), (everything, tmp_path)]
     record = json.loads(out.read_text())
     assert (
-        record["command"] == f"bana bench recipes --profile smoke --recipes {' '.join(everything)}"
+        record["command"]
+        == f"bana bench recipes --profile voc-mini --recipes {' '.join(everything)}"
     )
     assert record["recipes"]["plain"]["miou"]["truth"] == 50.25
     told = capsys.readouterr().out
@@ -293,6 +304,70 @@ def test_regime_prints_the_card_and_writes_its_record(sigma, monkeypatch, tmp_pa
     assert "bap mIoU 71.2 [60.0, 80.0]" in told and "recall -" in told
     assert "bap - gap +2.0 [-1.0, +5.0], not told apart" in told
     assert ("AUC (chance: 50) 57.0 [50.5, 63.5]" in told) == sigma
+
+
+WITH_DATA = [
+    ["run"],
+    ["train", "classifier"],
+    ["train", "segmentation"],
+    ["label", "--variant", "boxes"],
+    ["evaluate"],
+    ["regime"],
+    ["predict", "--split", "val", "--out", "o"],
+    ["export", "--out", "o"],
+    ["bench", "losses"],
+    ["bench", "noise"],
+]
+
+
+@pytest.mark.parametrize("words", WITH_DATA, ids=" ".join)
+@pytest.mark.parametrize("profile", ["sample", "smoke", "smoke-seed2"])
+def test_a_folder_that_would_be_ignored_is_refused(words, profile, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BANA_RUNS", str(tmp_path / "runs"))
+    assert main([*words, "--profile", profile, "--data", "/no/such/folder"]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith(f"bana: profile {profile!r} draws its own data: leave out --data /no/")
+    assert "(voc-mini, paper-vgg, paper-resnet)" in told and told.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_package_itself_refuses_it_too():
+    with pytest.raises(ValueError, match="draws its own data"):
+        stages.labels(get_profile("smoke"), "train", "boxes", "/no/such/folder")
+
+
+def test_a_variable_that_is_not_used_is_told_and_stops_nothing(monkeypatch, capsys):
+    monkeypatch.setattr(stages, "classifier", lambda *arguments: None)
+    monkeypatch.setenv("BANA_VOC_ROOT", "/no/such/folder")
+    assert main(["train", "classifier", "--profile", "smoke"]) == 0
+    told = "profile 'smoke' draws its own data, BANA_VOC_ROOT=/no/such/folder is not used\n"
+    assert capsys.readouterr().err == f"bana: note: {told}"
+    assert main(["train", "classifier", "--profile", "voc-mini"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["label"], ["export", "--out", "o"], ["train", "classifier"], ["bench", "losses"]],
+    ids=" ".join,
+)
+def test_a_strong_split_is_of_commands_that_train_a_segmenter(words, capsys):
+    with pytest.raises(SystemExit) as end:
+        main([*words, "--profile", "smoke", "--strong", "val"])
+    assert end.value.code == 2 and "--strong" in capsys.readouterr().err
+
+
+def test_other_options_that_would_be_ignored(capsys):
+    assert main(["regime", "--profile", "smoke", "--strong", "val"]) == 2
+    assert "--strong is of the segmenter" in capsys.readouterr().err
+    words = ["label", "--profile", "smoke", "--variant", "boxes"]
+    assert main([*words, "--weights", "/no/such/file"]) == 2
+    assert "--weights /no/such/file: no such file or folder" in capsys.readouterr().err
+    for option in ("--workers", "--batch"):
+        with pytest.raises(SystemExit):
+            main([*words, option, "0"])
+        assert "'0' is no number from 1 up" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["evaluate", "regime", "predict", "export"])

@@ -86,7 +86,11 @@ def test_some_that_fail_are_told_and_make_the_code_1(small: Path, capsys) -> Non
     [
         ("image,xmin,ymin,xmax,ymax,class\na.jpg,,,,,\n", (), "no box of any photograph in"),
         ("a,b\n", (), "no boxes that are known"),
-        ("image,xmin,ymin,xmax,ymax,class\na.jpg,1,2,x,4,cat\n", (), "boxes.csv:2: could not"),
+        (
+            "image,xmin,ymin,xmax,ymax,class\na.jpg,1,2,x,4,cat\n",
+            (),
+            'boxes.csv:2: xmax is "x", not a number',
+        ),
         ("{}", ("--format", "coco"), "it has no 'images'"),
         ("a", ("--workers", "0"), "--workers 0: at least 1"),
         ("a", ("--review", "-1"), "--review -1: at least 0"),

@@ -86,12 +86,36 @@ def test_boxes_that_stick_out_a_little_are_clipped():
         ([-4, 1, -1, 4], "wholly outside"),
         ([1, 1, 30, 4], "sticks out by 21 pixels"),
         ([1, 1, float("nan"), 4], "not finite"),
+        ([0.25, 0.25, 0.625, 0.75], "lies in the first pixel: numbers from 0 to 1"),
+        ([0, 0, 1, 1], "lies in the first pixel"),
+        ([-0.75, -0.75, 0.625, 0.75], "lies in the first pixel"),
     ],
 )
 def test_bad_box_is_named_with_its_place_and_reason(box, reason):
     with pytest.raises(ValueError, match=rf"^some\.xml: .*{reason}.*9 x 7") as caught:
         bx.check_boxes(torch.tensor([box], dtype=torch.float32), HEIGHT, WIDTH, "some.xml")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("box", [[0, 0, 1, 2], [0.5, 0, 1.5, 0.5], [0, 0, 9, 7]])
+def test_small_boxes_elsewhere_are_boxes(box):
+    bx.check_boxes(torch.tensor([box], dtype=torch.float32), HEIGHT, WIDTH, "some.xml")
+
+
+def test_the_only_pixel_of_an_image_can_be_a_box():
+    bx.check_boxes(torch.tensor([[0.0, 0, 1, 1]]), 1, 1, "some.xml")
+
+
+def test_five_thousand_boxes_need_no_mask_each():
+    boxes = torch.rand(5000, 4) * 20
+    boxes[:, 2:] += boxes[:, :2]
+    size = (600, 800)
+    classes, wanted = torch.arange(5000) % 3, torch.arange(4)
+    few = bx.class_masks(boxes[:60], classes[:60], wanted, *size)
+    assert torch.equal(few[1], bx.box_masks(boxes[:60][classes[:60] == 1], *size).any(0))
+    assert not few[3].any()
+    union = bx.class_masks(boxes, classes, wanted, *size).any(0)
+    assert torch.equal(bx.background_mask(boxes, *size)[0] == 0, union)
 
 
 def test_boxes_of_another_shape_are_refused():

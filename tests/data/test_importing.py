@@ -13,9 +13,10 @@ from PIL import Image
 
 from bana.commands import data
 from bana.data import importing, layout
+from bana.data.annotations import Annotation, read_annotation, write_annotation
 from bana.data.importing import import_boxes, read_csv, read_voc
+from bana.data.verify import verify
 from bana.data.voc import DataError, VocDataset
-from bana.data.voc_files import Annotation, read_annotation, write_annotation
 
 WIDTH, HEIGHT = 224, 168
 HEADER = "image,xmin,ymin,xmax,ymax,class\n"
@@ -74,7 +75,8 @@ def some_boxes(draw) -> list[tuple[float, float, float, float]]:
 
     def side(limit: int) -> tuple[float, float]:
         low = draw(st.integers(0, limit * 100 - 1))
-        return low / 100, draw(st.integers(low + 1, limit * 100)) / 100
+        # A box in the first pixel is taken for fractions, and refused.
+        return low / 100, draw(st.integers(max(low + 1, 101), limit * 100)) / 100
 
     boxes = []
     for _ in range(draw(st.integers(1, 4))):
@@ -145,10 +147,10 @@ def test_xml_of_other_programs(images):
         ("\nmeadow.jpg,1,2,300,4,cat\n", "boxes.csv:3: box (1, 2, 300, 4), 0-based half-open, st"),
         ("meadow.jpg,5,2,3,4,cat\n", "boxes.csv:2: box (5, 2, 3, 4), 0-based half-open, is inv"),
         ("meadow.jpg,3,2,3,4,cat\n", "is empty"),
-        ("meadow.jpg,3,nan,5,4,cat\n", "is not finite"),
+        ("meadow.jpg,3,nan,5,4,cat\n", 'boxes.csv:2: ymin is "nan", not a number'),
         ("meadow.jpg,1,2,3,4,cat\nforest.jpg,1,2,3,4,cat\n", "boxes.csv:3: "),
         ("forest.jpg,1,2,3,4,cat\n", "forest.jpg: no such file"),
-        ("meadow.jpg,1,2,3,four,cat\n", "boxes.csv:2: could not convert"),
+        ("meadow.jpg,1,2,3,four,cat\n", 'boxes.csv:2: ymax is "four", not a number'),
         ("meadow.jpg,1,2,3,4\n", "boxes.csv:2: 5 fields, not 6"),
         ("meadow.jpg,1,2,3,4,\n", "boxes.csv:2: a box without a class"),
         ("../boxes.csv,1,2,3,4,cat\n", "boxes.csv:2: '../boxes.csv' is no file in the folder"),
@@ -174,7 +176,7 @@ def test_mistakes_name_file_and_line(images, text, reason):
     [
         (b"image,x,y\n", "boxes.csv:1: the header must be image,xmin"),
         (b"", "boxes.csv:1: the header must be"),
-        (HEADER.encode() + b"\xff\xfe,1,2,3,4,cat\n", "no CSV file in UTF-8"),
+        (HEADER.encode() + b"\xff\xfe,1,2,3,4,cat\n", r"boxes\.csv:2: no text in UTF-8"),
     ],
 )
 def test_no_such_csv(images, content, reason):
@@ -326,3 +328,217 @@ def test_missing_arguments_are_named(images):
     with pytest.raises(DataError, match="not one plain word"):
         import_boxes("csv", path, images, out, split="a/b")
     assert not out.exists()
+
+
+def xml(folder: Path, name: str, box=(10, 20, 30, 40), kind: str = "cat", more: str = "") -> Path:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sides = zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True)
+    corners = "".join(f"<{side}>{value}</{side}>" for side, value in sides)
+    thing = f"<object><name>{kind}</name><bndbox>{corners}</bndbox></object>"
+    path.write_text(f"<annotation>{more}{thing}</annotation>")
+    return path
+
+
+@pytest.mark.parametrize(
+    "box", [(0, 0, 224, 168), (0.0, 5, 20, 30), (7, 0, 20, 30), (0.5, 0.5, 80, 80)], ids=str
+)
+def test_boxes_that_begin_at_0_are_asked_about(images, box):
+    folder, out = images.parent / "xml", images.parent / "out"
+    xml(folder, "meadow.xml", box)
+    with pytest.raises(DataError, match=r"object 1: begins at 0, but VOC counts pixels from 1"):
+        import_boxes("voc", folder, images, out)
+    assert not out.exists()
+    import_boxes("voc", folder, images, out, convention="half-open")
+    assert boxes_of(VocDataset(out, "train"), "meadow")[0].tolist() == list(box)
+    import_boxes("voc", folder, images, out, convention="voc")
+    expected = [max(box[0] - 1, 0), max(box[1] - 1, 0), *box[2:]]
+    assert boxes_of(VocDataset(out, "train"), "meadow")[0].tolist() == expected
+
+
+def test_fractions_of_the_image_are_refused_in_every_format(images):
+    out, box = images.parent / "out", (0.25, 0.25, 0.625, 0.75)
+    csv_path = written_csv(images, "meadow.jpg," + ",".join(map(str, box)) + ",cat\n")
+    json_path = images.parent / "boxes.json"
+    json_path.write_text(json.dumps(coco_file([box])))
+    folder = images.parent / "xml"
+    xml(folder, "meadow.xml", box)
+    for kind, path, convention in (
+        ("csv", csv_path, None),
+        ("csv", csv_path, "voc"),
+        ("coco", json_path, None),
+        ("voc", folder, None),
+        ("voc", folder, "half-open"),
+    ):
+        with pytest.raises(DataError, match="lies in the first pixel: numbers from 0 to 1"):
+            import_boxes(kind, path, images, out, convention=convention)
+    assert not out.exists()
+
+
+def test_a_file_that_names_another_photograph(images):
+    folder, out = images.parent / "xml", images.parent / "out"
+    xml(folder, "meadow.xml", more="<filename>zebra 1.jpg</filename>")
+    with pytest.raises(DataError, match=r"is about zebra 1\.jpg: rename one of them"):
+        import_boxes("voc", folder, images, out)
+    for said in ("zebra 1", "C:\\\\photos\\\\zebra 1.JPG", "/home/x/zebra 1.png"):
+        xml(folder, "meadow.xml", more=f"<filename>{said}</filename>")
+        with pytest.raises(DataError, match="rename one of them"):
+            import_boxes("voc", folder, images, out)
+    xml(folder, "meadow.xml", more="<filename>IMG_0007.jpg</filename>")
+    notes = import_boxes("voc", folder, images, out).notes
+    assert "says in <filename> that it is about another photograph" in " ".join(notes)
+    for said in ("meadow", "meadow.jpg", "photos/meadow.JPG", ""):
+        xml(folder, "meadow.xml", more=f"<filename>{said}</filename>")
+        assert "<filename>" not in " ".join(import_boxes("voc", folder, images, out).notes)
+
+
+def test_capital_endings_and_folders_are_read_and_other_files_named(images):
+    folder, out = images.parent / "xml", images.parent / "out"
+    xml(folder, "meadow.XML")
+    xml(folder, "deep/a.xml")
+    xml(folder, "day 2/zebra 1.Xml", kind="Cat")
+    xml(folder, "._meadow.xml").write_bytes(b"\0\5\x16\7")
+    (folder / "readme.txt").touch()
+    written = import_boxes("voc", folder, images, out)
+    assert sorted(written.names) == ["deep_a", "meadow", "zebra_1"]
+    told = "\n".join(written.notes)
+    assert "do not end in .xml (1): readme.txt" in told
+    assert "are these one class? Cat (1 boxes), cat (2 boxes)" in told
+
+
+def test_same_names_in_two_folders_are_never_mixed_up(images):
+    folder, out = images.parent / "xml", images.parent / "out"
+    (images / "day2").mkdir()
+    Image.new("RGB", (WIDTH, HEIGHT), "red").save(images / "day2" / "meadow.jpg")
+    xml(folder, "meadow.xml", (1, 1, 9, 9))
+    xml(folder, "day2/meadow.xml", (2, 2, 7, 7))
+    import_boxes("voc", folder, images, out)
+    data = VocDataset(out, "train")
+    assert boxes_of(data, "day2_meadow").tolist() == [[1, 1, 7, 7]]
+    assert boxes_of(data, "meadow").tolist() == [[0, 0, 9, 9]]
+    assert data.image_path("day2_meadow").samefile(images / "day2" / "meadow.jpg")
+    xml(folder, "day3/meadow.xml", (2, 2, 7, 7))
+    with pytest.raises(DataError, match="id 'meadow' a second time"):
+        import_boxes("voc", folder, images, images.parent / "other")
+
+
+@pytest.mark.parametrize("name", ["meadow.jpg", "meadow.JPG", "meadow.jpeg"])
+def test_a_link_into_a_store_keeps_its_name(images, name):
+    store = images.parent / "store"
+    store.mkdir()
+    Image.new("RGB", (WIDTH, HEIGHT)).save(store / "3f2a9c", format="JPEG")
+    (images / "meadow.jpg").unlink()
+    (images / name).symlink_to(store / "3f2a9c")
+    dataset = by_csv(images, f"{name},1,2,3,4,cat\n")
+    assert dataset.image_path("meadow").name == name.lower()
+    assert verify(dataset.root).findings == []
+    assert dataset[0]["boxes"].tolist() == [[1, 2, 3, 4]]
+
+
+def test_a_data_set_is_never_made_from_itself(images):
+    out = images.parent / "out"
+    before = by_csv(images, "meadow.jpg,1,2,3,4,cat\n").annotation_path("meadow").read_bytes()
+    own = out / "Annotations", out / "JPEGImages"
+    path = written_csv(images, "meadow.jpg,1,2,3,4,cat\n")
+    link = images.parent / "link"
+    link.symlink_to(out)
+    for kind, boxes, photographs, where in (
+        ("voc", own[0], own[1], out),
+        ("voc", own[0] / "meadow.xml", images, out),
+        ("voc", own[0], images, link),
+        ("csv", path, own[1], out),
+        ("csv", path, link / "JPEGImages", out),
+        ("voc", own[0], images, own[0]),
+    ):
+        with pytest.raises(DataError, match="lies in the data set .* name another folder"):
+            import_boxes(kind, boxes, photographs, where)
+    folder = images.parent / "xml"
+    xml(folder, "meadow.xml")
+    with pytest.raises(DataError, match="where boxes are read"):
+        import_boxes("voc", folder, images, folder / "voc")
+    assert VocDataset(out, "train").annotation_path("meadow").read_bytes() == before
+    assert [file.name for file in own[0].iterdir()] == ["meadow.xml"]
+
+
+def test_an_import_replaces_only_what_an_import_wrote(images):
+    out = images.parent / "out"
+    data = by_csv(images, "meadow.jpg,1,2,3,4,cat\n")
+    with pytest.raises(DataError, match=r"boxes\.csv:2: is in the split train too, with other"):
+        by_csv(images, "meadow.jpg,1,2,9,9,cat\n", split="val")
+    by_csv(images, "meadow.jpg,1,2,3,4,cat\n", split="val")
+    (out / "ImageSets" / "Segmentation" / "val.txt").unlink()
+    by_csv(images, "meadow.jpg,1,2,9,9,cat\n")
+    assert boxes_of(data, "meadow").tolist() == [[1, 2, 9, 9]]
+    xml(out / "Annotations", "meadow.xml", more="<source>mine</source>")
+    with pytest.raises(DataError, match=r"meadow\.xml: there, and no import has written it"):
+        by_csv(images, "meadow.jpg,1,2,3,4,cat\n")
+
+
+def test_all_that_is_wrong_is_told_at_once(images):
+    text = "meadow.jpg,1,2,300,4,cat\nzebra 1.jpg,5,2,3,4,cat\nzebra 1.jpg,1,2,3,4,cow\n"
+    by_csv(images, "meadow.jpg,1,2,3,4,cat\n")
+    with pytest.raises(DataError) as caught:
+        by_csv(images, text + "gone.jpg,1,2,3,4,cat\n")
+    told = str(caught.value)
+    assert "4 things are wrong" in told
+    assert all(f"boxes.csv:{line}: " in told for line in (2, 3, 4, 5))
+    with pytest.raises(DataError) as caught:
+        by_csv(images, "meadow.jpg,1,2,x,4,cat\nmeadow.jpg,1,2\nmeadow.jpg,1,2,3,4,\n")
+    assert "3 things are wrong" in str(caught.value)
+    with pytest.raises(DataError, match="unknown class 'CAT'; there is cat; 'cat' is written"):
+        by_csv(images, "meadow.jpg,1,2,3,4,CAT\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('meadow.jpg,1,2,3,4,"cat\nzebra 1.jpg,1,2,3,4,dog"\n', "goes over several lines"),
+        ('meadow.jpg,1,2,3,4,"cat\n', "no CSV"),
+        ("meadow.jpg,1_0,2,30,40,cat\n", 'xmin is "1_0", not a number'),
+        ("meadow.jpg,inf,2,30,40,cat\n", 'xmin is "inf", not a number'),
+        ("meadow.jpg,1,2,,,cat\n", 'xmax is "", not a number'),
+        ("meadow.jpg,,,,,\nmeadow.jpg,1,2,3,4,cat\n", "csv:2: says that meadow.jpg has no box"),
+        ("meadow.jpg,1,2,3,4,cat\nmeadow.jpg,,,,,\n", "csv:3: says that meadow.jpg has no box"),
+        ("C:\\meadow.jpg,1,2,3,4,cat\n", "no file in the folder"),
+        ("mea\x07dow.jpg,1,2,3,4,cat\n", "holds the character U+0007"),
+    ],
+    ids=range(9),
+)
+def test_lines_that_would_be_read_as_something_else(images, text, reason):
+    with pytest.raises(DataError) as caught:
+        by_csv(images, text)
+    assert reason in str(caught.value)
+
+
+def test_names_from_other_systems_are_found(images):
+    Image.new("RGB", (WIDTH, HEIGHT)).save(images / "ka\u0308fer.jpg")
+    data = by_csv(images, "deep\\a.PNG,1,2,3,4,cat\nk\u00e4fer.jpg,1,2,3,4,cat\n")
+    assert data.ids == ["deep_a", "k\u00e4fer"]
+    assert verify(data.root).findings == []
+
+
+def test_photographs_that_do_not_decode_are_no_data_set(images):
+    path = images / "meadow.jpg"
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(DataError, match=r"boxes\.csv:2: .*cannot be read as an image"):
+        by_csv(images, "meadow.jpg,1,2,3,4,cat\n")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (WIDTH, HEIGHT)).save(path, exif=exif)
+    with pytest.raises(DataError, match="nothing says whether its boxes are turned"):
+        by_csv(images, "meadow.jpg,1,2,3,4,cat\n")
+    assert not (images.parent / "out").exists()
+
+
+def test_supercategories_and_photographs_without_mention_are_named(images):
+    path = images.parent / "boxes.json"
+    categories = [{"id": 0, "name": "pets"}, {"id": 3, "name": "cat"}]
+    path.write_text(json.dumps(coco_file([(1, 2, 3, 4)], categories=categories)))
+    written = import_boxes("coco", path, images, images.parent / "out")
+    told = "\n".join(written.notes)
+    assert "classes without a box here (1): pets" in told
+    assert "photographs that nothing names (2): deep/a.PNG, zebra 1.jpg" in told
+    classes = images.parent / "classes.txt"
+    classes.write_text("cat\n")
+    import_boxes("coco", path, images, images.parent / "other", classes=classes)
+    assert VocDataset(images.parent / "other", "train").classes == ("background", "cat")

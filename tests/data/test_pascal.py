@@ -12,10 +12,14 @@ from torchvision.datasets import SBDataset, VOCSegmentation
 from torchvision.datasets.voc import DATASET_YEAR_DICT
 
 from bana.data import pascal
+from bana.data.annotations import Annotation, write_annotation
 from bana.data.pascal import prepare_voc2007, prepare_voc2012, train_aug
 from bana.data.verify import verify
 from bana.data.voc import DataError, VocDataset
-from bana.data.voc_files import Annotation, read_mask, write_annotation, write_mask
+from bana.data.voc_files import (
+    read_mask,
+    write_mask,
+)
 
 SIZE = (12, 10)
 VOC_TRAIN, VOC_VAL = ("a", "b"), ("c", "d")

@@ -6,12 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from made_data import write_voc
 from PIL import Image
 
 from bana.commands.main import main
+from bana.data.annotations import Annotation, write_annotation
 from bana.data.verify import Finding, verify
-from bana.data.voc import DataError
-from bana.data.voc_files import Annotation, write_annotation, write_mask
+from bana.data.voc import VOC_CLASSES, DataError
+from bana.data.voc_files import (
+    write_mask,
+)
 
 WIDTH, HEIGHT = 12, 10
 SPLITS = {"train": ("a", "b"), "val": ("c",), "trainval": ("a", "b", "c")}
@@ -36,7 +41,7 @@ def root(tmp_path: Path) -> Path:
 
 def write_xml(root: Path, *objects: tuple, name: str = "a", **other) -> None:
     annotation = Annotation(list(objects), other.get("crowds", []), other.get("size"))
-    write_annotation(root / "Annotations" / f"{name}.xml", annotation)
+    write_annotation(root / "Annotations" / f"{name}.xml", annotation, image=other.get("image"))
 
 
 def write_list(root: Path, split: str, *names: str) -> None:
@@ -109,6 +114,50 @@ FAULTS: list[tuple[Callable[[Path], object], list[tuple[str, str, str]]]] = [
     (
         lambda root: write_class(root, 15),
         [("warning", MASK, "shows person, which"), ("warning", MASK, "does not show cat, which")],
+    ),
+    (
+        lambda root: write_xml(root, CAT, ("cat", (2.4, 3, 2, 6))),
+        [("warning", XML, "object 2: the box is narrower than a pixel")],
+    ),
+    (
+        lambda root: write_xml(root, CAT, ("cat", (0, 3, 6, 6))),
+        [("warning", XML, "object 2: 0, but VOC counts pixels from 1")],
+    ),
+    (
+        lambda root: write_xml(root, CAT, ("cat", (0.25, 0.25, 0.75, 0.5))),
+        [("error", XML, "object 2: box (-0.75, -0.75, 0.75, 0.5), 0-based half-open, lies in the")],
+    ),
+    (
+        lambda root: write_xml(root, CAT, image="b.jpg"),
+        [("error", XML, "says in <filename> that it is about b.jpg")],
+    ),
+    (
+        lambda root: write_xml(root, CAT, image="IMG_0001.jpg"),
+        [("warning", XML, "says in <filename> that it is about IMG_0001.jpg")],
+    ),
+    (lambda root: write_xml(root, CAT, image="a.png"), []),
+    (
+        lambda root: (root / TRAIN).with_name("val.lst").write_text("a"),
+        [("warning", "ImageSets/Segmentation/val.lst", "passed over: a list of a split ends in")],
+    ),
+    (
+        lambda root: (root / TRAIN).write_bytes(b"a\nb\n\xb0"),
+        [("error", TRAIN, "3: no text in UTF-8")],
+    ),
+    (
+        lambda root: (root / TRAIN).write_text("/etc/passwd"),
+        [("error", TRAIN, '1: "/etc/passwd" is a path')],
+    ),
+    (lambda root: (root / TRAIN).write_text(""), [("error", TRAIN, "the split is empty")]),
+    (
+        lambda root: (root / "classes.txt").write_text(
+            "\n".join((*VOC_CLASSES[:9], "Cat", "c at"))
+        ),
+        [("warning", "classes.txt", "are these one class? Cat, c at, cat")],
+    ),
+    (
+        lambda root: Image.new("RGB", (WIDTH, HEIGHT)).save(root / "JPEGImages" / "a.PNG"),
+        [("error", IMAGE, "there is a.PNG too")],
     ),
     (
         lambda root: write_mask(root / OBJECTS, np.zeros((4, 5), np.uint8)),
@@ -194,6 +243,29 @@ def test_a_file_cut_anywhere_is_found(root, ending):
         path.write_bytes(whole[:length])
         findings = verify(root, ["train"]).findings
         assert [finding.level for finding in findings] == ["error"], length
+
+
+def test_a_class_outside_its_boxes_and_a_palette_in_another_order(tmp_path):
+    mask = torch.zeros(40, 40, dtype=torch.uint8)
+    mask[4:16, 4:16], mask[20:36, 20:36] = 1, 2
+    boxes = [(4, 4, 16, 16, "cat"), (20, 20, 36, 36, "dog")]
+    root = write_voc(
+        tmp_path / "voc", [mask], [boxes], ("background", "cat", "dog"), splits=["val"]
+    )
+    path = root / "SegmentationClass" / "im0.png"
+    assert verify(root).findings == []
+    write_mask(path, mask.flip(1))
+    found = verify(root).findings
+    assert [(f.level, f.reason) for f in found] == [
+        ("warning", "100 % of cat lies outside of its boxes"),
+        ("warning", "88 % of dog lies outside of its boxes"),
+    ]
+    write_mask(path, mask)
+    with Image.open(path) as picture:
+        again = picture.convert("RGB").quantize(8)
+    again.save(path)
+    found = verify(root).findings
+    assert found[0].level == "error" and "another order" in found[0].reason
 
 
 @pytest.mark.photographs

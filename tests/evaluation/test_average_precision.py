@@ -11,6 +11,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from torch import Tensor
 
+from bana.data.importing import import_boxes
 from bana.data.voc import DataError, VocDataset, write_mask
 from bana.evaluation.average_precision import (
     MEASURES,
@@ -251,10 +252,14 @@ def test_coco_file_as_ground_truth(tmp_path: Path) -> None:
     ("text", "reason"),
     [
         (None, "no such file"),
-        ("{", "not a JSON file"),
-        ("[]", "no images"),
-        ('{"images": [], "annotations": []}', "no categories"),
-        ('{"images": [], "categories": [], "annotations": [{"id": 1}]}', "without segmentation"),
+        ("{", "no JSON"),
+        ("[]", "it has no 'images'"),
+        ('{"images": [], "annotations": []}', "it has no 'categories'"),
+        (
+            '{"images": [], "categories": [], "annotations": [{"id": 1, "image_id": 1, '
+            '"category_id": 1}]}',
+            "annotations 1: no 'segmentation'",
+        ),
     ],
 )
 def test_other_files_are_refused(tmp_path: Path, text: str | None, reason: str) -> None:
@@ -285,3 +290,108 @@ def test_results_file_is_read_by_cocos_own_tools(voc: VocDataset, tmp_path: Path
     # An export of our own ground truth is as good as the folder it came from.
     again = average_precision(coco_truth(gold), results, [1, 2])
     assert again == pytest.approx(average_precision(truth, results, [1, 2]), nan_ok=True)
+
+
+@pytest.fixture
+def one(tmp_path: Path) -> tuple[VocDataset, Path, dict]:
+    """An image with one square, its COCO file, and what is in the file."""
+    mask = rectangle(10, 5, 30, 25).byte()
+    root = write_voc(tmp_path / "voc", [mask], [[(5, 10, 25, 30, "dog")]], ("background", "dog"))
+    square = {"id": 1, "image_id": 3, "category_id": 1, "iscrowd": 0, "area": 400}
+    square |= {"bbox": [5, 10, 20, 20], "segmentation": [[5, 10, 25, 10, 25, 30, 5, 30]]}
+    file = {
+        "images": [{"id": 3, "file_name": "im0.png", "width": 60, "height": 40}],
+        "categories": [{"id": 1, "name": "dog"}],
+        "annotations": [square],
+    }
+    path = tmp_path / "truth.json"
+    path.write_text(json.dumps(file))
+    return VocDataset(root, "val"), path, file
+
+
+def ap_of(data: VocDataset, path: Path, file: dict) -> float:
+    path.write_text(json.dumps(file))
+    truth = find_truth(data, path)
+    ids = ids_of(data, truth)
+    results = label_file_instances(data, data.root / "SegmentationClass", ids)
+    return average_precision(truth, results, ids.images.values())["ap"]
+
+
+@pytest.mark.parametrize(
+    ("part", "change"),
+    [
+        ("annotations", {"id": 0}),
+        ("annotations", {"id": "1", "image_id": "3", "category_id": 1.0}),
+        ("annotations", {"iscrowd": ...}),
+        ("annotations", {"area": ..., "bbox": ...}),
+        ("annotations", {"segmentation": {"size": [40, 60], "counts": [0, 2400]}, "area": ...}),
+        ("images", {"id": "3"}),
+        ("images", {"file_name": "val2014\\\\im0.jpg", "width": 60.0}),
+    ],
+    ids=range(7),
+)
+def test_truths_by_other_programs_score_the_same(one, part, change):
+    data, path, file = one
+    entry = {**file[part][0], **change}
+    file[part] = [{key: value for key, value in entry.items() if value is not ...}]
+    whole = isinstance(change.get("segmentation"), dict)
+    assert ap_of(data, path, file) == pytest.approx(0 if whole else 100)
+
+
+def test_an_id_of_0_counts_as_any_other(one):
+    data, path, file = one
+    for key in ("images", "annotations", "categories"):
+        file[key][0]["id"] = 0
+    file["annotations"][0] |= {"image_id": 0, "category_id": 0}
+    assert ap_of(data, path, file) == pytest.approx(100)
+
+
+@pytest.mark.parametrize(
+    ("part", "change", "reason"),
+    [
+        ("annotations", {"segmentation": []}, r"annotation 1: no segmentation to decode: it is \["),
+        ("annotations", {"segmentation": [[1, 2, 3, 4]]}, "no polygon of three points"),
+        ("annotations", {"area": None}, "annotation 1: area is null"),
+        ("annotations", {"image_id": 4}, "annotation 1: there is no image 4"),
+        ("images", {"width": 40, "height": 60}, r"image 'im0' has 40 x 60, but .* has 60 x 40"),
+        ("images", {"file_name": "../im0.png"}, "is no file in the folder"),
+        ("categories", {"name": None}, "category 1: name is null"),
+    ],
+    ids=range(7),
+)
+def test_truths_that_are_wrong_are_one_line(one, part, change, reason):
+    data, path, file = one
+    file[part][0] |= change
+    with pytest.raises(DataError, match=reason) as caught:
+        ap_of(data, path, file)
+    assert "\n" not in str(caught.value)
+
+
+def test_images_of_one_name(one):
+    data, path, file = one
+    file["images"].append({**file["images"][0], "id": 9, "file_name": "old/im0.png"})
+    assert ap_of(data, path, file) == pytest.approx(100), "the one that an import calls im0"
+    file["images"][0]["file_name"] = "new/im0.png"
+    with pytest.raises(DataError, match="several images 'im0': new/im0.png, old/im0.png"):
+        ap_of(data, path, file)
+
+
+def test_classes_of_one_name(one):
+    data, path, file = one
+    file["categories"].append({"id": 2, "name": "Dog"})
+    assert ap_of(data, path, file) == pytest.approx(100)
+    file["categories"][0]["name"] = "DOG"
+    with pytest.raises(DataError, match="several classes that could be 'dog': DOG, Dog"):
+        ap_of(data, path, file)
+
+
+def test_what_an_import_takes_is_found_again(one, tmp_path):
+    data, path, file = one
+    photo = tmp_path / "photos" / "camera 1" / "a b.png"
+    photo.parent.mkdir(parents=True)
+    photo.write_bytes(data.image_path("im0").read_bytes())
+    file["images"][0]["file_name"] = "camera 1/a b.png"
+    path.write_text(json.dumps(file))
+    import_boxes("coco", path, tmp_path / "photos", tmp_path / "out", "val")
+    again = VocDataset(tmp_path / "out", "val")
+    assert ids_of(again, find_truth(again, path)).images == {"camera_1_a_b": 3}

@@ -18,6 +18,7 @@ from bana.evaluation import export
 from bana.evaluation.export import (
     folder_images,
     pack_results,
+    passed_over,
     server_folder,
     split_images,
     write_predictions,
@@ -107,6 +108,56 @@ def test_other_predictions_are_never_taken_for_these(change, model, root, tmp_pa
         write_predictions(model, images, folder, **settings)
 
 
+@pytest.fixture
+def another(root, tmp_path) -> dict[str, Path]:
+    """Another folder, with images of the same names and of other sizes."""
+    folder = tmp_path / "camera b"
+    folder.mkdir()
+    for name in ("im0", "im1"):
+        Image.new("RGB", (16, 12), (0, 200, 0)).save(folder / f"{name}.png")
+    return folder_images(folder)
+
+
+def test_another_folder_never_keeps_the_first_ones_masks(model, root, another, tmp_path) -> None:
+    images, folder = split_images(root, "test"), tmp_path / "out"
+    write_predictions(model, images, folder, SINGLE)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(DataError, match=r"out: im0\.png is the prediction of .*voc.*, not of .*"):
+        write_predictions(model, another, folder, SINGLE)
+    assert before == {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_a_mask_of_an_image_that_nobody_noted_is_not_taken(model, root, another, tmp_path) -> None:
+    images, folder = split_images(root, "test"), tmp_path / "out"
+    del images["im0"]
+    write_predictions(model, images, folder, SINGLE)
+    shutil.copy(folder / "im1.png", folder / "im0.png")
+    with pytest.raises(DataError, match=r"im0\.png is the prediction of an image that nobody"):
+        write_predictions(model, split_images(root, "test"), folder, SINGLE)
+
+
+def test_an_edited_image_is_predicted_anew_and_a_moved_one_is_not(model, root, tmp_path) -> None:
+    images, folder = split_images(root, "test"), tmp_path / "out"
+    write_predictions(model, images, folder, SINGLE)
+    times = {path.stem: path.stat().st_mtime_ns for path in folder.glob("*.png")}
+    Image.new("RGB", (9, 7)).save(images["im1"])
+    write_predictions(model, images, folder, SINGLE)
+    assert read_mask(folder / "im1.png").shape == (7, 9)
+    moved = root.rename(tmp_path / "moved")
+    write_predictions(model, split_images(moved, "test"), folder, SINGLE)
+    now = {path.stem: path.stat().st_mtime_ns for path in folder.glob("*.png")}
+    assert {name for name in now if now[name] != times[name]} == {"im1"}
+
+
+def test_folders_of_different_names_can_share_a_place(model, root, another, tmp_path) -> None:
+    folder = tmp_path / "out"
+    other = {f"b-{name}": path for name, path in another.items()}
+    for images in (split_images(root, "test"), other, split_images(root, "test"), other):
+        write_predictions(model, images, folder, SINGLE)
+    assert read_mask(folder / "b-im0.png").shape == (12, 16)
+    assert read_mask(folder / "im0.png").shape == (20, 30)
+
+
 def test_unreadable_images_are_reported_and_passed_over(model, root, tmp_path) -> None:
     images = split_images(root, "test")
     images["im1"].write_bytes(b"no image")
@@ -139,9 +190,13 @@ def test_images_of_a_folder(root, tmp_path) -> None:
     folder.mkdir()
     with pytest.raises(DataError, match="pictures: no images"):
         folder_images(folder)
-    for name in ("b.JPG", "a.png", "notes.txt"):
+    for name in ("b.JPG", "a.png", "notes.txt", "c.WebP", "d.tif", "e.bmp", "._b.jpg", "f.gif"):
         (folder / name).touch()
-    assert folder_images(folder) == {"a": folder / "a.png", "b": folder / "b.JPG"}
+    (folder / "more").mkdir()
+    (folder / "more" / "g.jpg").touch()
+    names = ["a.png", "b.JPG", "c.WebP", "d.tif", "e.bmp"]
+    assert folder_images(folder) == {name[0]: folder / name for name in names}
+    assert passed_over(folder) == ["f.gif", "more/", "notes.txt"]
     (folder / "a.jpeg").touch()
     with pytest.raises(DataError, match=r"a.png: has the name of a.jpeg"):
         folder_images(folder)
@@ -172,6 +227,11 @@ def test_command_predicts_a_folder(model, root, tmp_path, trained, capsys, monke
     assert views == [(SINGLE, None), (several, profile.test_crf)]
     assert capsys.readouterr().out.split() == [str(tmp_path / "a"), str(tmp_path / "b")]
     assert len(list((tmp_path / "b").glob("*.png"))) == 3
+    (root / "JPEGImages" / "more").mkdir()
+    (root / "JPEGImages" / "film.gif").touch()
+    assert main([*words, str(tmp_path / "a")]) == 0
+    told = capsys.readouterr().err
+    assert f"bana: note: passed over 2 things in {root / 'JPEGImages'}: film.gif, more/\n" in told
 
 
 def test_command_names_what_is_wrong_in_one_line_before_it_trains(

@@ -12,7 +12,7 @@ from bana.data.formats.cvat import read_cvat
 from bana.data.formats.labelme import read_labelme
 from bana.data.formats.labelstudio import read_labelstudio
 from bana.data.formats.yolo import LISTS, read_yolo
-from bana.data.importing import HEADER, read_csv, read_voc
+from bana.data.importing import HEADER, ask_for_convention, read_csv, read_voc
 from bana.data.layout import Photograph
 from bana.data.voc_files import DataError, read_class_names
 
@@ -92,6 +92,8 @@ def read_boxes(
         "cvat": lambda: read_cvat(path, images),
     }
     read = readers[kind]()
+    if kind == "voc" and convention is None:
+        ask_for_convention(read.photographs, path)
     if classes is not None:
         read = read._replace(classes=read_class_names(classes, background_implied=True))
     return read

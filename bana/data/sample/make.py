@@ -22,11 +22,15 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
+from bana.data.annotations import Annotation, write_annotation
 from bana.data.boxes import half_open_to_voc
 from bana.data.sample.objects import DRAW
 from bana.data.sample.paint import NoiseBank
 from bana.data.sample.scene import Scene, draw_scene
-from bana.data.voc_files import Annotation, DataError, write_annotation, write_mask
+from bana.data.voc_files import (
+    DataError,
+    write_mask,
+)
 
 SAMPLE_CLASSES: tuple[str, ...] = ("background", *DRAW)
 MANIFEST = "manifest.json"

@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 from photos import HEIGHT, WIDTH, boxes_of, csv_of, folder_of, write_json, write_text
 
 from bana.commands import masks
+from bana.data.annotations import Annotation, write_annotation
 from bana.data.formats import detection
 from bana.data.formats.common import Folder
 from bana.data.formats.detection import FORMATS, detect, read_boxes
 from bana.data.importing import import_boxes
 from bana.data.voc import VocDataset
-from bana.data.voc_files import Annotation, DataError, write_annotation
+from bana.data.voc_files import DataError
 
 Boxes = list[tuple[str, tuple[float, float, float, float]]]
 CLASSES = ("cat", "traffic light", "größe")

@@ -1,0 +1,149 @@
+"""VOC's XML files: the boxes of a photograph, as they stand."""
+
+from pathlib import Path
+from typing import NamedTuple
+from xml.etree import ElementTree
+
+from bana.data.checks import DataError, as_class, as_number, as_whole
+from bana.data.voc_files import whole_file
+
+# All that `write_annotation` writes; VOC's own files say more, such as <pose>.
+PLAIN = {"annotation", "folder", "filename", "size", "width", "height", "depth", "segmented"}
+PLAIN |= {"object", "crowd", "name", "difficult", "bndbox", "xmin", "ymin", "xmax", "ymax"}
+SIDES = ("xmin", "ymin", "xmax", "ymax")
+
+
+class Annotation(NamedTuple):
+    """What an XML file says.
+
+    Attributes:
+        objects: class name and VOC's (xmin, ymin, xmax, ymax) of every object.
+        crowds: the same of every region of uncounted objects.
+        size: (width, height) of the image in pixels, None where the file does not say.
+    """
+
+    objects: list[tuple[str, list[float]]]
+    crowds: list[tuple[str, list[float]]]
+    size: tuple[int, int] | None
+
+
+def read_annotation(path: Path) -> Annotation:
+    """Read a VOC XML file as it stands: boxes 1-based and inclusive, nothing checked.
+
+    Args:
+        path: the file.
+
+    Returns:
+        Its objects, crowds, and image size.
+
+    Raises:
+        DataError: when the file is missing, damaged, or no VOC annotation; the number of the
+            object at fault is named.
+    """
+    root = _parsed(path)
+    return Annotation(
+        _things(path, root, "object"), _things(path, root, "crowd"), _stated_size(path, root)
+    )
+
+
+def stated_name(path: Path) -> str | None:
+    """The file name of the photograph that a VOC XML file says it is about, without folders.
+
+    Raises:
+        DataError: as `read_annotation`.
+    """
+    said = (_parsed(path).findtext("filename") or "").strip().replace("\\", "/")
+    return said.rpartition("/")[2] or None
+
+
+def is_plain(path: Path) -> bool:
+    """Whether an XML file says nothing beyond what `write_annotation` writes, so loses nothing.
+
+    Raises:
+        DataError: when it is missing or no XML.
+    """
+    return {node.tag for node in _parsed(path).iter()} <= PLAIN
+
+
+def _parsed(path: Path) -> ElementTree.Element:
+    try:
+        root = ElementTree.parse(path).getroot()
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file") from error
+    # An encoding that the parser does not know is a LookupError or a ValueError.
+    except (ElementTree.ParseError, LookupError, ValueError) as error:
+        raise DataError(f"{path}: not well-formed XML ({error})") from error
+    if root.tag != "annotation":
+        raise DataError(f"{path}: not a VOC annotation but <{root.tag}>")
+    return root
+
+
+def _stated_size(path: Path, root: ElementTree.Element) -> tuple[int, int] | None:
+    """Width and height, where the file says them; some programs write 0 x 0 for unknown."""
+    sides = []
+    for tag in ("width", "height"):
+        said = (root.findtext(f"size/{tag}") or "").strip()
+        sides.append(as_whole(said, f"{path}: not a VOC annotation: <{tag}>") if said else 0)
+    width, height = sides
+    if width < 0 or height < 0 or (width == 0) != (height == 0):
+        raise DataError(f"{path}: not a VOC annotation: <size> is {width} x {height}")
+    return (width, height) if width else None
+
+
+def write_annotation(
+    path: Path, annotation: Annotation, folder: str = "", image: str | None = None
+) -> None:
+    """Write a VOC XML file, whole or not at all.
+
+    Args:
+        path: `<id>.xml`; missing folders are created.
+        annotation: boxes 1-based and inclusive; whole numbers are written as such.
+        folder: name of the data set, for the element <folder>.
+        image: file name of the photograph; None takes `<id>.jpg`.
+    """
+    root = ElementTree.Element("annotation")
+
+    def add(parent: ElementTree.Element, tag: str, text: object) -> None:
+        ElementTree.SubElement(parent, tag).text = str(text)
+
+    add(root, "folder", folder)
+    add(root, "filename", image or f"{path.stem}.jpg")
+    if annotation.size:
+        size = ElementTree.SubElement(root, "size")
+        for tag, value in zip(("width", "height", "depth"), (*annotation.size, 3), strict=True):
+            add(size, tag, value)
+    add(root, "segmented", 1)
+    for tag, things in (("object", annotation.objects), ("crowd", annotation.crowds)):
+        for kind, corners in things:
+            thing = ElementTree.SubElement(root, tag)
+            add(thing, "name", kind)
+            add(thing, "difficult", 0)
+            box = ElementTree.SubElement(thing, "bndbox")
+            for side, value in zip(SIDES, corners, strict=True):
+                # repr gives the shortest text that reads back as the same number.
+                add(box, side, int(value) if value == int(value) else repr(float(value)))
+    ElementTree.indent(root)
+    with whole_file(path) as unfinished:
+        ElementTree.ElementTree(root).write(unfinished, encoding="unicode")
+
+
+def _things(path: Path, root: ElementTree.Element, tag: str) -> list[tuple[str, list[float]]]:
+    misspelt = {node.tag for node in root if node.tag.lower() in (tag, f"{tag}s")} - {tag}
+    if misspelt:
+        raise DataError(f"{path}: not a VOC annotation: <{min(misspelt)}> instead of <{tag}>")
+    found = []
+    for number, node in enumerate(root.findall(tag), start=1):
+        where = f"{path}: not a VOC annotation: {tag} {number}"
+        box = _only(node, "bndbox", where)
+        corners = [as_number(_only(box, side, where).text, f"{where}: <{side}>") for side in SIDES]
+        kind = as_class(_only(node, "name", where).text, f"{where}: <name>")
+        found.append((kind, corners))
+    return found
+
+
+def _only(node: ElementTree.Element, tag: str, where: str) -> ElementTree.Element:
+    """The one child of that name."""
+    there = node.findall(tag)
+    if len(there) != 1:
+        raise DataError(f"{where}: {len(there) or 'no'} <{tag}> in <{node.tag}>")
+    return there[0]

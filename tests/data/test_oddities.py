@@ -1,0 +1,70 @@
+"""What is seldom meant is counted and named, and what is usual is not."""
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from bana.data.layout import Box, Photograph
+from bana.data.oddities import (
+    notes_on_boxes,
+    notes_on_classes,
+    notes_on_folder,
+    notes_on_photographs,
+)
+
+
+def boxes(*corners: tuple, kind: str = "cat") -> list[Box]:
+    return [Box(kind, tuple(map(float, c)), f"b.csv:{n}") for n, c in enumerate(corners, 2)]
+
+
+def named(things: list[Box], note: str | None = None) -> Photograph:
+    return Photograph("a", Path("a.jpg"), "b.csv:2", things, [], None, note)
+
+
+def test_narrow_boxes():
+    odd = named(boxes((1, 1, 5, 5), (1, 1, 1.5, 5), (7, 2, 9, 2.9)))
+    assert list(notes_on_boxes([odd], [(80, 60)])) == [
+        "boxes narrower than a pixel (2): b.csv:3, b.csv:4"
+    ]
+    assert not list(notes_on_boxes([named(boxes((1, 1, 2, 2)))], [(80, 60)]))
+
+
+@pytest.mark.parametrize(
+    ("count", "largest", "size", "told"),
+    [(10, 100, (640, 480), 1), (9, 100, (640, 480), 0), (10, 101, (640, 480), 0)]
+    + [(10, 100, (640, 200), 0)],
+    ids=range(4),
+)
+def test_percent(count, largest, size, told):
+    many = named(boxes(*[(2, 3, 50, 60)] * (count - 1), (2, 3, largest, 60)))
+    assert len(list(notes_on_boxes([many], [size]))) == told
+
+
+def test_classes():
+    names = ("background", "cat", "Cat", "c-at", "dog", "pets")
+    things = boxes((1, 1, 5, 5)) + boxes((1, 1, 5, 5), kind="Cat")
+    notes = list(notes_on_classes(names, things))
+    assert notes[0] == "classes without a box here (3): c-at, dog, pets"
+    assert notes[1].startswith("are these one class? Cat (1 boxes), c-at (0 boxes), cat (1 boxes)")
+    assert not list(notes_on_classes(("background", "cat"), boxes((1, 1, 5, 5))))
+
+
+def test_notes_of_photographs_are_told_once_a_kind():
+    odd = [named([], "turned"), named([], "named otherwise"), named([], "turned"), named([])]
+    assert list(notes_on_photographs(odd)) == [
+        "turned (2): b.csv:2, b.csv:2",
+        "named otherwise (1): b.csv:2",
+    ]
+
+
+def test_files_that_nothing_names(tmp_path):
+    for name in ("a.jpg", "b.JPG", "more/c.png", ".hidden.jpg", "._a.jpg", "out/a.jpg"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        Image.new("RGB", (8, 6)).save(path, format="PNG")
+    for name in ("d.webp", "e.webp", "notes"):
+        (tmp_path / name).touch()
+    notes = list(notes_on_folder(tmp_path, [tmp_path / "a.jpg"], tmp_path / "out"))
+    assert notes[0] == "photographs that nothing names (2): b.JPG, more/c.png"
+    assert notes[1].endswith("are no .jpg, .jpeg, .png: 2 .webp, 1 no ending")
