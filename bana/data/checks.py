@@ -82,7 +82,8 @@ def as_number(value: object, where: str) -> float:
         DataError: when it is anything else; true and false are no numbers.
     """
     number = math.nan
-    if isinstance(value, str) and NUMBER.fullmatch(value.strip()):
+    # Python's own strip takes control characters off, too.
+    if isinstance(value, str) and NUMBER.fullmatch(value.strip(" \t\r\n")):
         number = float(value)
     elif isinstance(value, int | float) and not isinstance(value, bool):
         number = math.inf if isinstance(value, int) and abs(value) > LARGEST else float(value)

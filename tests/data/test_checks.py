@@ -17,7 +17,20 @@ def test_numbers_that_are_certain(value, expected):
     assert checks.as_number(value, "here") == expected
 
 
-NO_NUMBERS = [None, math.nan, math.inf, -math.inf, True, False, "", "abc", "nan", "inf", "Infinity"]
+NO_NUMBERS = [
+    "0\x1f",
+    None,
+    math.nan,
+    math.inf,
+    -math.inf,
+    True,
+    False,
+    "",
+    "abc",
+    "nan",
+    "inf",
+    "Infinity",
+]
 # float() takes these four for 10, 12, 16 and a number of Arabic digits.
 NO_NUMBERS += ["1_0", "1 2", "0x10", "\u0661\u0662", "1,5", "1e400", 10**400, [], {}, [80]]
 
