@@ -220,7 +220,7 @@ def test_what_fails_is_listed_and_the_rest_goes_on(images: Path, shipped: Pretra
         "missing": "missing.jpg: no such file",
         "turned": "EXIF says to turn it (orientation 6)",
         "other": "sticks out by 80 pixels in an image of 80 x 60",
-        "small": "boxes.csv:9: box (0.1, 0.2, 0.6, 0.9), 0-based half-open, lies in the first pixel",
+        "small": "boxes.csv:9: box (0.1, 0.2, 0.6, 0.9), 0-based half-open, lies in the first",
         "deep": "cannot be read as an image",
     }.items():
         assert reason in told[name] and "\n" not in told[name], told[name]
