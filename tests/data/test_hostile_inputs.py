@@ -210,7 +210,8 @@ def test_fuzzed_csv(tmp_path, rows):
         assert str(path) in str(error)
         return
     assert sum(len(photograph.boxes) for photograph in photographs) <= len(rows)
-    plain = {field.strip() for row in rows for field in row}
+    # A comma within a field of ours makes two of it.
+    plain = {part.strip() for row in rows for field in row for part in (field, *field.split(","))}
     for box in (box for photograph in photographs for box in photograph.boxes):
         assert all(any(_is(field, corner) for field in plain) for corner in box.corners)
 
