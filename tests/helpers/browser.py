@@ -8,9 +8,11 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = (
@@ -128,3 +130,26 @@ def browser_tab(executable: str, profile: Path) -> Iterator[Tab]:
         process.wait(LIMIT)
         os.close(commands)
         os.close(answers)
+
+
+def tab_or_skip(profile: Path) -> Iterator[Tab]:
+    """A tab for a fixture to yield from; where no browser starts its tests are skipped."""
+    executable = find_browser()
+    if executable is None:
+        pytest.skip("no Chromium or Chrome is installed")
+    with ExitStack() as stack:
+        try:
+            tab = stack.enter_context(browser_tab(executable, profile))
+        except (OSError, RuntimeError) as error:  # such as a stub that asks for an installation
+            pytest.skip(f"{executable} does not start: {error}")
+        yield tab
+
+
+def numbers(tab: Tab) -> list[str]:
+    """The values of the lists of a page, once it is drawn."""
+    tab.send(
+        "Runtime.evaluate",
+        expression="new Promise((r) => requestAnimationFrame(() => requestAnimationFrame(r)))",
+        awaitPromise=True,
+    )
+    return tab.value("[...document.querySelectorAll('dd')].map((each) => each.textContent)")

@@ -3,8 +3,8 @@
 
 import { bytes } from "./bap.js";
 import { cosines, labelled, pulls, shares } from "./nal.js";
+import { teller } from "./numbers.js";
 
-const SPEECH = 600; // milliseconds without a change before the numbers are read out
 const SIDE = 10; // screen pixels of a pixel of the scene
 const AWAY = [213, 94, 0];
 
@@ -140,6 +140,7 @@ function render({ model, el }) {
   el.classList.add("bana-playground");
   el.innerHTML = LAYOUT;
   const find = (name) => el.querySelector(name);
+  const tell = teller(el);
   const scene = unpacked(model.get("scene"));
   const colours = new Uint8Array(bytes(model.get("colours")));
   const names = ["spill", "likeness", "decided", "gamma", "lambda", "held"];
@@ -149,7 +150,6 @@ function render({ model, el }) {
     return [...colours.subarray(start, start + 3)];
   };
   let waiting = 0;
-  let speaking = 0;
 
   function draw() {
     waiting = 0;
@@ -167,17 +167,7 @@ function render({ model, el }) {
     find(".lambda-value").value = now.lambda.toFixed(2);
     find(".held").checked = now.held;
     drawMaps(result);
-    const rows = told(result);
-    find(".numbers").replaceChildren(...rows.map((texts) => {
-      const row = document.createElement("div");
-      row.append(document.createElement("dt"), document.createElement("dd"));
-      texts.forEach((text, i) => { row.children[i].textContent = text; });
-      return row;
-    }));
-    clearTimeout(speaking);
-    speaking = setTimeout(() => {
-      find(".status").textContent = rows.map((row) => row.join(": ")).join(". ");
-    }, SPEECH);
+    tell(told(result));
   }
 
   function drawMaps({ yCrf, wrong, unreliable, sigma, nal, right }) {

@@ -72,7 +72,7 @@ def page() -> str:
 
 def script() -> str:
     """The widget's JavaScript."""
-    return joined("bap.js", "nal.js", "noise.js")
+    return joined("bap.js", "nal.js", "numbers.js", "noise.js")
 
 
 def values() -> dict[str, Any]:

@@ -13,10 +13,10 @@ import {
   thresholded,
   unpack,
 } from "./bap.js";
+import { teller } from "./numbers.js";
 
 const SMALLEST = 16; // pixels of a box along each side: one cell
 const STEP = 8; // pixels that an arrow key moves
-const SPEECH = 600; // milliseconds without a change before the numbers are read out
 const CORNERS = ["nw", "ne", "sw", "se"];
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
@@ -222,6 +222,7 @@ function render({ model, el }) {
   el.classList.add("bana-playground");
   el.innerHTML = LAYOUT;
   const find = (name) => el.querySelector(name);
+  const tell = teller(el);
   const [stage, frame, image] = [find(".stage"), find(".box"), find(".stage img")];
   const colours = new Uint8Array(bytes(model.get("colours")));
   const pictures = model.get("pictures").map((packed) => {
@@ -237,7 +238,6 @@ function render({ model, el }) {
   };
   let shown = null; // the loaded picture's pixels
   let waiting = 0;
-  let speaking = 0;
   const group = `bana-picture-${(renders += 1)}`; // two widgets on one page choose apart
 
   function draw() {
@@ -259,17 +259,7 @@ function render({ model, el }) {
     el.querySelectorAll(".pictures input").forEach((input, i) => {
       input.checked = pictures[i] === picture;
     });
-    const rows = told(result, now);
-    find(".numbers").replaceChildren(...rows.map((texts) => {
-      const row = document.createElement("div");
-      row.append(document.createElement("dt"), document.createElement("dd"));
-      texts.forEach((text, i) => { row.children[i].textContent = text; });
-      return row;
-    }));
-    clearTimeout(speaking);
-    speaking = setTimeout(() => {
-      find(".status").textContent = rows.map((row) => row.join(": ")).join(". ");
-    }, SPEECH);
+    tell(told(result, now));
     if (shown !== null) drawMaps(now, result);
   }
 

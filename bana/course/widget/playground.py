@@ -97,7 +97,7 @@ def values(model: Pretrained, some: Sequence[Picture]) -> dict[str, Any]:
 
 def script() -> str:
     """The widget's JavaScript."""
-    return joined("bap.js", "playground.js")
+    return joined("bap.js", "numbers.js", "playground.js")
 
 
 def chosen(names: Sequence[str]) -> list[Picture]:

@@ -3,14 +3,13 @@
 import json
 import re
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 import torch
-from browser import Tab, browser_tab, find_browser
+from browser import Tab, tab_or_skip
 from torch import Tensor
 
 from bana.bap import background_attention, background_queries, pool_boxes
@@ -114,13 +113,4 @@ def values(written: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
-    executable = find_browser()
-    if executable is None:
-        pytest.skip("no Chromium or Chrome is installed")
-    with ExitStack() as stack:
-        try:
-            opened = browser_tab(executable, tmp_path_factory.mktemp("browser"))
-            started = stack.enter_context(opened)
-        except (OSError, RuntimeError) as error:  # such as a stub that asks for an installation
-            pytest.skip(f"{executable} does not start: {error}")
-        yield started
+    yield from tab_or_skip(tmp_path_factory.mktemp("browser"))

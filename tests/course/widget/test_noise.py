@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from browser import Tab
+from browser import Tab, numbers
 from torch import Tensor
 
 from bana.course.widget import noise, show_noise, write_noise_page
@@ -191,16 +191,6 @@ def test_the_page_is_small_and_refers_to_nothing(noise_page: Path) -> None:
     assert page.addresses and all(each.startswith("data:") for each in page.addresses)
     for word in ("http:", "https:", "fetch(", "import ", "@import", "url("):
         assert word not in text, word
-
-
-def numbers(tab: Tab) -> list[str]:
-    """What the page says, once it is drawn."""
-    tab.send(
-        "Runtime.evaluate",
-        expression="new Promise((r) => requestAnimationFrame(() => requestAnimationFrame(r)))",
-        awaitPromise=True,
-    )
-    return tab.value("[...document.querySelectorAll('dd')].map((each) => each.textContent)")
 
 
 def said(settings: dict[str, Any]) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from browser import Tab
+from browser import Tab, numbers
 
 from bana.bap import background_attention, background_queries
 from bana.course.widget import pages, playground, show
@@ -168,16 +168,6 @@ def page(tab: Tab, written: Path) -> Tab:
     tab.open(written)
     tab.wait_for("document.querySelector('canvas.mask').width === 500")
     return tab
-
-
-def numbers(tab: Tab) -> list[str]:
-    """What the page says below the photograph, once it is drawn."""
-    tab.send(
-        "Runtime.evaluate",
-        expression="new Promise((r) => requestAnimationFrame(() => requestAnimationFrame(r)))",
-        awaitPromise=True,
-    )
-    return tab.value("[...document.querySelectorAll('dd')].map((each) => each.textContent)")
 
 
 def box(tab: Tab) -> list[int]:

@@ -3,13 +3,12 @@
 import json
 import re
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from browser import Tab, browser_tab, find_browser
+from browser import Tab, tab_or_skip
 from photos import write_photo
 from torch import Tensor
 
@@ -94,16 +93,7 @@ def test_pictures_are_bounded_too(folder: Path, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
-    executable = find_browser()
-    if executable is None:
-        pytest.skip("no Chromium or Chrome is installed")
-    with ExitStack() as stack:
-        try:
-            opened = browser_tab(executable, tmp_path_factory.mktemp("browser"))
-            tab = stack.enter_context(opened)
-        except (OSError, RuntimeError) as error:  # such as a stub that asks for an installation
-            pytest.skip(f"{executable} does not start: {error}")
-        yield tab
+    yield from tab_or_skip(tmp_path_factory.mktemp("browser"))
 
 
 @pytest.fixture
