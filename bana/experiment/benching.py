@@ -10,6 +10,7 @@ from torch import Tensor
 from bana.data.fingerprint import fingerprint
 from bana.experiment import recipes, recording, stages
 from bana.experiment.bench import BenchSettings, bench
+from bana.experiment.beside import QUIET, trained_beside
 from bana.experiment.frozen import frozen_images, leading_directions
 from bana.experiment.keeping import key_of
 from bana.experiment.labelling import labelled
@@ -18,8 +19,9 @@ from bana.experiment.profiles import Profile
 from bana.experiment.segmenting import trained_segmenter
 from bana.files.artefacts import load_checkpoint, save_checkpoint, weights_hash
 from bana.files.paths import run_dir
+from bana.networks.segmenter import Segmenter
 from bana.training.heads import FrozenImage
-from bana.training.machine import THIS_MACHINE
+from bana.training.machine import THIS_MACHINE, Machine
 
 
 def frozen(
@@ -104,6 +106,9 @@ def recipe_bench(
     if unknown:
         known = ", ".join(recipes.RECIPES)
         raise ValueError(f"unknown recipe {unknown[0]!r}: use one of {known}")
+    stages.labels(profile, "train", "bap", root)  # of all networks, and made once
+    trainings = [(name, loss) for name in names for loss in recipes.LOSSES]
+    trained_beside(_train_recipe, (profile, root), trainings, profile.train_workers, "networks")
     result = {}
     for name in names:
         areas, seconds = {}, {}
@@ -115,16 +120,28 @@ def recipe_bench(
     return result
 
 
-def _recipe_areas(
-    profile: Profile, recipe: str, loss: str, root: str | Path | None
-) -> tuple[Tensor, float | None]:
-    """What a recipe's network makes of the held-out images, and how long it was trained."""
+def _train_recipe(shared: tuple[Profile, str | Path | None], training: tuple[str, str]) -> None:
+    profile, root = shared
+    _recipe_network(profile, *training, root, QUIET)
+
+
+def _recipe_path(profile: Profile, recipe: str, loss: str) -> Path:
+    return run_dir(profile.name) / "recipes" / f"{recipe}-{loss}.pt"
+
+
+def _recipe_network(
+    profile: Profile,
+    recipe: str,
+    loss: str,
+    root: str | Path | None,
+    machine: Machine = THIS_MACHINE,
+) -> Segmenter:
+    """A recipe's network, trained on the images that are not held out."""
     settings = recipes.RECIPES[recipe](stages.segmenter_settings(profile, loss, root))
-    learned, scored = recipes.held_out(stages.dataset(profile, "train", root))
+    learned, _ = recipes.held_out(stages.dataset(profile, "train", root))
     settings = replace(settings, strong=settings.strong & frozenset(learned.ids))
-    path = run_dir(profile.name) / "recipes" / f"{recipe}-{loss}.pt"
-    model = trained_segmenter(
-        path,
+    return trained_segmenter(
+        _recipe_path(profile, recipe, loss),
         settings,
         learned,
         (
@@ -132,9 +149,17 @@ def _recipe_areas(
             lambda _: stages.labels(profile, "train", "bap", root),
         ),
         lambda: stages.classifier(profile, "bap", root).backbone,
-        THIS_MACHINE,
+        machine,
         profile.loader_workers,
     )
+
+
+def _recipe_areas(
+    profile: Profile, recipe: str, loss: str, root: str | Path | None
+) -> tuple[Tensor, float | None]:
+    """What a recipe's network makes of the held-out images, and how long it was trained."""
+    model, path = _recipe_network(profile, recipe, loss, root), _recipe_path(profile, recipe, loss)
+    _, scored = recipes.held_out(stages.dataset(profile, "train", root))
     seen = fingerprint(scored, "photograph", "mask")
     key = key_of(recipes.network_areas, weights_hash(model.state_dict()), seen)
     kept = load_checkpoint(path.with_suffix(".areas"), key)

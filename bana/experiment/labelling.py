@@ -23,7 +23,7 @@ from bana.crf.dense import CrfParameters
 from bana.data.boxes import box_masks
 from bana.data.transforms import eval_image
 from bana.data.voc import IGNORE, DataError, VocDataset, write_mask
-from bana.experiment.processes import SPAWN, begin, computing_with
+from bana.experiment.processes import HELPERS, begin, computing_with
 from bana.labels import PseudoLabels, UnaryOptions, pseudo_labels
 from bana.networks.classifier import BoxClassifier
 from bana.training.runs import RunError
@@ -223,7 +223,7 @@ def make_label_files(job: LabelJob, batches: Sequence[list[int]], crew: Crew) ->
     _remove_unfinished(job, batches)
     if sum(map(len, batches)) < IMAGES_A_PROCESS * crew.processes:
         return _label_here(job, batches, crew)
-    devices: SimpleQueue[str] = SPAWN.SimpleQueue()
+    devices: SimpleQueue[str] = HELPERS.SimpleQueue()
     for number in range(crew.processes):
         devices.put(crew.devices[number % len(crew.devices)])
     failures: dict[str, str] = {}
@@ -233,7 +233,7 @@ def make_label_files(job: LabelJob, batches: Sequence[list[int]], crew: Crew) ->
         unit=" images",
     )
     arguments = (job, devices, crew.threads)
-    pool = ProcessPoolExecutor(crew.processes, SPAWN, _start_process, arguments)
+    pool = ProcessPoolExecutor(crew.processes, HELPERS, _start_process, arguments)
     try:
         for batch, failed in _few_at_once(pool, _label_batch, batches, 2 * crew.processes):
             failures |= failed

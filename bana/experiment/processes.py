@@ -16,8 +16,12 @@ from tqdm import tqdm
 
 from bana.training.runs import RunError
 
-# A forked process would inherit torch's thread pool in a state it cannot use.
-SPAWN = multiprocessing.get_context("spawn")
+# A forked process would inherit torch's thread pool in a state it cannot use. Where there is a
+# server of forks, it imports torch once, computes nothing, and so starts each helper in no time.
+_KIND = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+HELPERS = multiprocessing.get_context(_KIND)
+if _KIND == "forkserver":
+    HELPERS.set_forkserver_preload(["bana.experiment.stages"])
 
 Job = TypeVar("Job", bound=Hashable)
 Made = TypeVar("Made")
@@ -79,7 +83,7 @@ def spread(
     # As bytes, since processes would share tensors one by one, each by an open file of its own.
     packed = io.BytesIO()
     torch.save((function, shared), packed)
-    pool = ProcessPoolExecutor(processes, SPAWN, _start, (packed.getvalue(),))
+    pool = ProcessPoolExecutor(processes, HELPERS, _start, (packed.getvalue(),))
     try:
         futures = {pool.submit(_done, job): job for job in jobs}
         for future in tqdm(as_completed(futures), desc=title, total=len(jobs)):

@@ -44,6 +44,8 @@ class Profile:
             only (1.0,) leaves multi-scale testing out.
         loader_workers: processes that prepare crops beside the training.
         label_workers: processes that make labels and train the heads of benches, one thread each.
+        train_workers: processes that train networks beside one another, where several are asked for
+            and there is no GPU, see `bana.experiment.beside`.
     """
 
     name: str
@@ -76,6 +78,7 @@ class Profile:
     test_scales: tuple[float, ...] = (1.0,)
     loader_workers: int = 0
     label_workers: int = 2
+    train_workers: int = 1
 
 
 # The authors keep u_0 only where it is within 1 % of its maximum. The light backbone, trained for
@@ -101,6 +104,7 @@ SAMPLE = Profile(
     test_crf=SAMPLE_TEST_CRF,
     losses=("crf", "nal", "truth"),
     from_classifier=True,
+    train_workers=2,
     classifier=Optimisation(iterations=110, batch=8, learning_rate=2e-3),
     segmentation=Optimisation(iterations=100, batch=8, learning_rate=1e-3),
 )
@@ -134,6 +138,7 @@ PROFILES = {
             train_limit=4,
             val_limit=3,
             loader_workers=0,
+            train_workers=1,
         ),
         SAMPLE,
         Profile(
@@ -145,6 +150,7 @@ PROFILES = {
             unary=LIGHT_UNARY,
             from_classifier=True,
             losses=("crf", "nal", "truth"),
+            train_workers=2,
             classifier=Optimisation(iterations=500, batch=8, learning_rate=2e-3),
             segmentation=Optimisation(iterations=400, batch=8, learning_rate=1e-3),
         ),

@@ -46,6 +46,17 @@ class SegmenterSettings:
     seed: int
 
 
+def segmenter_key(settings: SegmenterSettings, labels_key: str, data: VocDataset) -> str:
+    """Hash of all that a segmenter depends on: of masks, those that it learns from alone."""
+    return key_of(
+        trained_segmenter,
+        settings,
+        labels_key,
+        fingerprint(data, "photograph", "boxes"),
+        fingerprint(data, "mask", names=sorted(settings.strong)),
+    )
+
+
 def trained_segmenter(
     path: Path,
     settings: SegmenterSettings,
@@ -96,13 +107,7 @@ def trained_segmenter(
             train_segmenter(model, loader, optimisation, loss, watching, hold)
         return {"images": list(images.ids)}
 
-    key = key_of(
-        trained_segmenter,
-        settings,
-        labels_key,
-        fingerprint(data, "photograph", "boxes"),
-        fingerprint(data, "mask", names=sorted(settings.strong)),
-    )
+    key = segmenter_key(settings, labels_key, data)
     kept = kept_training((path, key), machine, settings, model, train, extra=maps)
     alone = processes_of(machine) == (1, 1)  # several would make the labels at the same time
     some_missed = alone and kept["images"] != data.ids

@@ -221,7 +221,8 @@ class Engine:
         if self.run is not None and self.rank == 0:
             path = self.run.folder / "metrics.csv"
             self._metrics = Metrics(path, self.done, self.machine.tensorboard)
-        self._progress = tqdm(total=total, initial=self.done, desc=title, disable=self.rank > 0)
+        hidden = self.rank > 0 or not self.machine.progress
+        self._progress = tqdm(total=total, initial=self.done, desc=title, disable=hidden)
         self._saved = time.monotonic()
         began = time.perf_counter()
         while step := list(islice(batches, self.machine.accumulation)):

@@ -35,6 +35,7 @@ class Machine:
         checkpoint_minutes: a checkpoint is written when the last is as old; 0 after every step.
         restart: begin anew, though a finished or an unfinished training is there.
         tensorboard: write the metrics for TensorBoard too.
+        progress: show a bar.
 
     Raises:
         ValueError: if the precision is unknown or a number out of range.
@@ -50,6 +51,7 @@ class Machine:
     checkpoint_minutes: float = 5.0
     restart: bool = False
     tensorboard: bool = False
+    progress: bool = True
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:

@@ -52,6 +52,10 @@ class Interrupted(Exception):
         super().__init__(message)
         self.exit_code = 128 + signal_number
 
+    def __reduce__(self) -> tuple[type, tuple[int, str]]:
+        """What another process makes it of again."""
+        return type(self), (self.exit_code - 128, str(self))
+
 
 class Run:
     """Folder of one training.
