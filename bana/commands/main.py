@@ -38,12 +38,13 @@ in one line), 143 and 130 a training was asked to stop (SIGTERM, Ctrl-C) and has
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from bana.course.runner import make_course, run_course
+    from bana.course.runner import default_beside, make_course, run_course
     from bana.experiment.profiles import get_profile
 
     course = make_course(arguments.profile, arguments.data)
     tell_of_unused_folder(get_profile(arguments.profile))
-    return run_course(course, arguments.only, arguments.force)
+    beside = default_beside() if arguments.beside is None else arguments.beside
+    return run_course(course, arguments.only, arguments.force, beside)
 
 
 def _publish(arguments: argparse.Namespace) -> int:
@@ -123,6 +124,12 @@ def _parser() -> argparse.ArgumentParser:
     run = with_profile(command("run", _run, "execute the notebooks that are stale, in order"))
     run.add_argument("--only", metavar="NN", help="this notebook alone, such as 03")
     run.add_argument("--force", action="store_true", help="execute what is up to date too")
+    run.add_argument(
+        "--beside",
+        metavar="N",
+        type=int,
+        help="notebooks executed at a time (default: 2 where there are two cores and Linux)",
+    )
 
     command("publish", _publish, "write the sample run's outputs into the committed notebooks")
     command("check", _check, "say whether the environment has what a run needs")

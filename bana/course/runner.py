@@ -44,6 +44,8 @@ from bana.files.paths import figures_dir, notebooks_dir, results_dir, run_dir
 from bana.files.sources import code_hash
 
 QUIET_KERNEL = ["--IPKernelApp.log_level=40"]
+# A notebook waits for the one that makes what it needs, so that nothing is made twice at a time.
+AFTER = {"04": ["03"], "05": ["03"], "06": ["05"], "07": ["05"], "08": ["05", "07"]}
 State = dict[str, str]
 
 
@@ -252,11 +254,18 @@ class Reporter(ConsoleReporter):
             self.write(message + "\n")
 
 
+def default_beside() -> int:
+    """Notebooks executed at a time where nobody says: two on two cores, where doit can fork."""
+    return 2 if sys.platform == "linux" and (os.cpu_count() or 1) > 1 else 1
+
+
 def _tasks(course: Course, only: str | None) -> Iterator[dict[str, object]]:
     common = _common_state(course)
-    for notebook in find_notebooks(course.source):
-        if only is not None and not notebook.name.startswith(only):
-            continue
+    every = find_notebooks(course.source)
+    notebooks = [each for each in every if only is None or each.name.startswith(only)]
+    names = {notebook.name[:2]: notebook.stem for notebook in notebooks}
+    for notebook in notebooks:
+        waits_for = AFTER.get(notebook.name[:2], ())
         values = _notebook_parameters(course, notebook)
         read = read_notebook(notebook)
         code = "\n".join(cell.source for cell in code_cells(read))
@@ -271,12 +280,15 @@ def _tasks(course: Course, only: str | None) -> Iterator[dict[str, object]]:
             "name": notebook.stem,
             "doc": notebook.stem,
             "actions": [(_execute, [course, notebook, values, state])],
+            "task_dep": [f"notebook:{names[n]}" for n in waits_for if n in names],
             "uptodate": [_is_fresh(course.executed / notebook.name, state)],
             "verbosity": 2,
         }
 
 
-def run_course(course: Course, only: str | None = None, force: bool = False) -> int:
+def run_course(
+    course: Course, only: str | None = None, force: bool = False, beside: int = 1
+) -> int:
     """Execute the stale notebooks of a course in order; stop at the first that fails.
 
     Progress, times, peak memory and failures are printed.
@@ -285,13 +297,17 @@ def run_course(course: Course, only: str | None = None, force: bool = False) -> 
         course: what to run, of `make_course`.
         only: beginning of a notebook's file name, such as "03"; it makes itself what it needs.
         force: run even what is up to date.
+        beside: notebooks executed at a time; one that needs what another makes waits for it.
 
     Returns:
         0 when every notebook is up to date at the end, else 1.
 
     Raises:
         NotebookError: no such notebook, or one without proper parameters.
+        ValueError: ``beside`` is below 1.
     """
+    if beside < 1:
+        raise ValueError(f"notebooks executed at a time must be at least 1, got {beside}")
     tasks = list(_tasks(course, only))
     if not tasks:
         which = f"that starts with {only!r}" if only else "of the form NN_*.ipynb"
@@ -308,7 +324,10 @@ def run_course(course: Course, only: str | None = None, force: bool = False) -> 
     # Without config files: doit would look for its own table in whatever folder we are in.
     engine = DoitMain(ModuleTaskLoader(namespace), config_filenames=())
     start = time.monotonic()
-    code = engine.run(["run", "--always-execute"] if force else ["run"])
+    options = ["--always-execute"] if force else []
+    if beside > 1 and len(tasks) > 1:
+        options += ["--process", str(beside)]
+    code = engine.run(["run", *options])
     print(f"{len(tasks)} notebooks, {time.monotonic() - start:.0f} s: {course.executed}")
     return 0 if code == 0 else 1
 

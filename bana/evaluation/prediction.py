@@ -1,6 +1,5 @@
 """A segmenter's prediction: of one image, and of many with the CRF beside the network."""
 
-import multiprocessing
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, ProcessPoolExecutor
@@ -13,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bana.crf.dense import CrfParameters, dense_crf
+from bana.files.parallel import HELPERS
 from bana.networks.segmenter import Segmenter
 
 # A process takes seconds to start, in which it could refine about so many images.
@@ -138,9 +138,7 @@ def crf_workers(workers: int, n_images: int) -> int:
 def _pool(workers: int) -> AbstractContextManager[Executor | None]:
     if workers == 0:
         return nullcontext()
-    # Spawned, since a forked process inherits torch's thread pool in a state it cannot use.
-    context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(workers, context, torch.set_num_threads, (1,))
+    return ProcessPoolExecutor(workers, HELPERS, torch.set_num_threads, (1,))
 
 
 def _finished(name: str, made: dict[str, Callable[[], Tensor]]) -> tuple[str, dict[str, Tensor]]:

@@ -23,7 +23,8 @@ from bana.crf.dense import CrfParameters
 from bana.data.boxes import box_masks
 from bana.data.transforms import eval_image
 from bana.data.voc import IGNORE, DataError, VocDataset, write_mask
-from bana.experiment.processes import HELPERS, begin, computing_with
+from bana.experiment.processes import begin, computing_with
+from bana.files.parallel import HELPERS
 from bana.labels import PseudoLabels, UnaryOptions, pseudo_labels
 from bana.networks.classifier import BoxClassifier
 from bana.training.runs import RunError

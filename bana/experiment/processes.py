@@ -14,14 +14,8 @@ from typing import Any, TypeVar
 import torch
 from tqdm import tqdm
 
+from bana.files.parallel import HELPERS
 from bana.training.runs import RunError
-
-# A forked process would inherit torch's thread pool in a state it cannot use. Where there is a
-# server of forks, it imports torch once, computes nothing, and so starts each helper in no time.
-_KIND = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-HELPERS = multiprocessing.get_context(_KIND)
-if _KIND == "forkserver":
-    HELPERS.set_forkserver_preload(["bana.experiment.stages"])
 
 Job = TypeVar("Job", bound=Hashable)
 Made = TypeVar("Made")

@@ -9,7 +9,7 @@ import torch
 
 from bana.evaluation import average_precision, scoring
 from bana.evaluation.verdicts import paired_difference
-from bana.experiment import stages
+from bana.experiment import beside, stages
 from bana.experiment.keeping import described
 from bana.experiment.profiles import Profile
 from bana.experiment.published import ORDERINGS
@@ -99,11 +99,10 @@ def record(profile: Profile, root: str | Path | None = None) -> dict[str, Any]:
         and labelling. Scores are in percent. Older records lack boundary IoU, average precision or
         differences.
     """
-    run = run_dir(profile.name)
-    networks = {
-        loss: stages.segmentation_scores(profile, loss, root)
-        for loss in stages.losses_to_train(profile, root)
-    }
+    run, losses = run_dir(profile.name), stages.losses_to_train(profile, root)
+    beside.classifiers(profile, root=root)
+    beside.segmenters(profile, losses, root)
+    networks = {loss: stages.segmentation_scores(profile, loss, root) for loss in losses}
     result = about(profile, root) | {
         "labels_val": _without_areas(stages.label_scores(profile, "val", root)),
         "instances_val": stages.instance_scores(profile, "val", root),

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing.context import BaseContext
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -12,6 +13,20 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 # Starting processes takes seconds, most of them for importing torch: more than so few files take.
 FEW = 64
+
+
+def _context() -> BaseContext:
+    # A forked process would inherit torch's thread pool in a state it cannot use. Where there is a
+    # server of forks, it imports what takes long, computes nothing, and starts helpers in no time.
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["torchvision", "timm"])
+    return context
+
+
+HELPERS = _context()
+"""How helper processes are started, in every room."""
 
 
 def default_workers() -> int:
@@ -45,9 +60,7 @@ def mapped(
                 yield function(item)
                 bar.update()
             return
-        # Spawned, since a forked process inherits torch's thread pool in a state it cannot use.
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(workers, context) as pool:
+        with ProcessPoolExecutor(workers, HELPERS) as pool:
             for result in pool.map(function, items, chunksize=16):
                 yield result
                 bar.update()

@@ -1,5 +1,7 @@
 """The runner on two small notebooks: what makes them stale, and what a failure looks like."""
 
+import sys
+import time
 from pathlib import Path
 
 import nbformat
@@ -160,10 +162,43 @@ def test_only_and_force(course, monkeypatch):
         runner.run_course(course, only="07")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere doit cannot fork what is patched")
+def test_of_notebooks_beside_each_other_none_starts_before_what_it_needs(
+    course, monkeypatch, tmp_path
+):
+    for number in ("03", "04", "05", "07"):
+        write(course.source / f"{number}_more.ipynb", "1")
+    log = tmp_path / "log"
+
+    def execute(source: str, target: str, **_: object) -> None:
+        number = Path(source).stem[:2]
+        with log.open("a") as opened:
+            opened.write(f"{number} begins\n")
+        time.sleep(0.3)
+        with log.open("a") as opened:
+            opened.write(f"{number} ends\n")
+        Path(target).write_bytes(Path(source).read_bytes())
+
+    monkeypatch.setattr(runner.papermill, "execute_notebook", execute)
+    assert runner.run_course(course, beside=2) == 0
+    lines = log.read_text().splitlines()
+    assert sorted(line for line in lines if "begins" in line) == [
+        f"{number} begins" for number in ("00", "01", "03", "04", "05", "07")
+    ]
+    for number, needs in runner.AFTER.items():
+        for other in needs:
+            if f"{number} begins" in lines and f"{other} ends" in lines:
+                assert lines.index(f"{other} ends") < lines.index(f"{number} begins")
+    assert lines.index("01 begins") < lines.index("00 ends")
+    assert lines.index("05 begins") < lines.index("04 ends")
+    with pytest.raises(ValueError, match="at least 1, got 0"):
+        runner.run_course(course, beside=0)
+
+
 def test_executes_reports_and_publishes(course, capfd):
     """The one test that starts kernels: a good run, its publication, then a failing cell."""
     second = course.source / "01_second.ipynb"
-    assert runner.run_course(course) == 0
+    assert runner.run_course(course, beside=2) == 0
     assert runner.publish_course(course) == ["00_first.ipynb", "01_second.ipynb"]
     cells = notebook_io.code_cells(notebook_io.read_notebook(second))
     assert [cell.execution_count for cell in cells] == [1, 2]
@@ -173,7 +208,7 @@ def test_executes_reports_and_publishes(course, capfd):
     assert runner.publish_course(course) == []
 
     edit(second, 2, "half = 1 / 2\nhalf / 0")
-    assert runner.run_course(course) == 1
+    assert runner.run_course(course, beside=2) == 1
     printed = capfd.readouterr()
     assert "FAILED 01_second.ipynb" in printed.out
     assert "half = 1 / 2" in printed.out

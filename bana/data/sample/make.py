@@ -15,12 +15,12 @@ little more than the boxes (`bana.data.sample.scene`).
 import json
 import os
 import shutil
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
-from tqdm import tqdm
 
 from bana.data.annotations import Annotation, write_annotation
 from bana.data.boxes import half_open_to_voc
@@ -31,6 +31,7 @@ from bana.data.voc_files import (
     DataError,
     write_mask,
 )
+from bana.files.parallel import mapped
 
 SAMPLE_CLASSES: tuple[str, ...] = ("background", *DRAW)
 MANIFEST = "manifest.json"
@@ -90,24 +91,37 @@ def make_sample(
 
 
 def _write_all(root: Path, seed: int, counts: dict[str, int], size: tuple[int, int]) -> None:
-    bank = NoiseBank(np.random.default_rng(seed))
     lists = root / "ImageSets" / "Segmentation"
     for folder in (lists, root / "JPEGImages", root / "Annotations"):
         folder.mkdir(parents=True)
     every = [(split, number) for split, count in counts.items() for number in range(count)]
-    for split, number in tqdm(every, desc="drawing the sample", unit="scene", leave=False):
-        rng = np.random.default_rng([seed, list(counts).index(split), number])
-        name = f"{split}_{number:04d}"
-        scene = draw_scene(bank, rng, size)
-        quality = int(rng.integers(78, 95))
-        Image.fromarray(scene.image).save(root / "JPEGImages" / f"{name}.jpg", quality=quality)
-        write_mask(root / "SegmentationClass" / f"{name}.png", scene.mask)
-        write_mask(root / "SegmentationObject" / f"{name}.png", scene.objects)
-        _write_annotation(root / "Annotations" / f"{name}.xml", scene)
+    write = partial(_write_scene, root, seed, tuple(counts), size)
+    for _ in mapped(write, every, "drawing the sample"):
+        pass
     for split in (*counts, "trainval"):
         names = [f"{kind}_{number:04d}\n" for kind, number in every if split in (kind, "trainval")]
         (lists / f"{split}.txt").write_text("".join(names), encoding="utf-8")
     (root / "classes.txt").write_text("\n".join(SAMPLE_CLASSES) + "\n", encoding="utf-8")
+
+
+def _write_scene(
+    root: Path, seed: int, splits: tuple[str, ...], size: tuple[int, int], which: tuple[str, int]
+) -> None:
+    split, number = which
+    rng = np.random.default_rng([seed, splits.index(split), number])
+    name = f"{split}_{number:04d}"
+    scene = draw_scene(_noise_bank(seed), rng, size)
+    quality = int(rng.integers(78, 95))
+    Image.fromarray(scene.image).save(root / "JPEGImages" / f"{name}.jpg", quality=quality)
+    write_mask(root / "SegmentationClass" / f"{name}.png", scene.mask)
+    write_mask(root / "SegmentationObject" / f"{name}.png", scene.objects)
+    _write_annotation(root / "Annotations" / f"{name}.xml", scene)
+
+
+@cache
+def _noise_bank(seed: int) -> NoiseBank:
+    """The noise that all scenes of a seed take their textures from; made once in a process."""
+    return NoiseBank(np.random.default_rng(seed))
 
 
 def _write_annotation(path: Path, scene: Scene) -> None:
