@@ -23,7 +23,7 @@ from bana.crf.dense import CrfParameters
 from bana.data.boxes import box_masks
 from bana.data.transforms import eval_image
 from bana.data.voc import IGNORE, DataError, VocDataset, write_mask
-from bana.experiment.processes import begin, computing_with
+from bana.experiment.processes import begin, computing_with, packed, unpacked
 from bana.files.parallel import HELPERS
 from bana.labels import PseudoLabels, UnaryOptions, pseudo_labels
 from bana.networks.classifier import BoxClassifier
@@ -233,7 +233,7 @@ def make_label_files(job: LabelJob, batches: Sequence[list[int]], crew: Crew) ->
         desc=f"labels {job.settings.variant} {job.data.split}",
         unit=" images",
     )
-    arguments = (job, devices, crew.threads)
+    arguments = (packed(job), devices, crew.threads)
     pool = ProcessPoolExecutor(crew.processes, HELPERS, _start_process, arguments)
     try:
         for batch, failed in _few_at_once(pool, _label_batch, batches, 2 * crew.processes):
@@ -291,9 +291,9 @@ def _few_at_once(
 _job: LabelJob | None = None
 
 
-def _start_process(job: LabelJob, devices: SimpleQueue[str], threads: int) -> None:
+def _start_process(job: bytes, devices: SimpleQueue[str], threads: int) -> None:
     begin(threads)
-    _take_up(job, devices.get())
+    _take_up(unpacked(job), devices.get())
 
 
 def _take_up(job: LabelJob, device: str) -> None:

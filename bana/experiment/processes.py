@@ -50,6 +50,19 @@ def computing_with(threads: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+def packed(value: Any) -> bytes:
+    """Tensors and plain records as bytes for helper processes."""
+    # They would share tensors one by one, each by an open file of its own.
+    held = io.BytesIO()
+    torch.save(value, held)
+    return held.getvalue()
+
+
+def unpacked(value: bytes) -> Any:
+    """What this process's parent has packed, a moment ago."""
+    return torch.load(io.BytesIO(value), weights_only=False)
+
+
 def spread(
     function: Callable[[Any, Job], Made],
     shared: Any,
@@ -74,10 +87,7 @@ def spread(
         for job in tqdm(jobs, desc=title):
             yield job, function(shared, job)
         return
-    # As bytes, since processes would share tensors one by one, each by an open file of its own.
-    packed = io.BytesIO()
-    torch.save((function, shared), packed)
-    pool = ProcessPoolExecutor(processes, HELPERS, _start, (packed.getvalue(),))
+    pool = ProcessPoolExecutor(processes, HELPERS, _start, (packed((function, shared)),))
     try:
         futures = {pool.submit(_done, job): job for job in jobs}
         for future in tqdm(as_completed(futures), desc=title, total=len(jobs)):
@@ -91,11 +101,10 @@ def spread(
 _work: tuple[Callable[[Any, Any], Any], Any] | None = None
 
 
-def _start(packed: bytes) -> None:
+def _start(work: bytes) -> None:
     global _work
     begin()
-    # Made by the parent, a moment ago.
-    _work = torch.load(io.BytesIO(packed), weights_only=False)
+    _work = unpacked(work)
 
 
 def _done(job: Any) -> Any:
