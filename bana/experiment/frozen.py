@@ -17,7 +17,7 @@ from bana.training.heads import POSITIONS, FrozenImage
 
 @torch.no_grad()
 def leading_directions(
-    model: BoxClassifier, data: VocDataset, count: int, image_scale: float = 1.0, images: int = 80
+    model: BoxClassifier, data: VocDataset, count: int, image_scale: float = 1.0, images: int = 200
 ) -> tuple[Tensor, float]:
     """The directions in which the features of a data set are longest.
 

@@ -105,8 +105,8 @@ SAMPLE = Profile(
     losses=("crf", "nal", "truth"),
     from_classifier=True,
     train_workers=2,
-    classifier=Optimisation(iterations=90, batch=8, learning_rate=2e-3),
-    segmentation=Optimisation(iterations=60, batch=8, learning_rate=1e-3),
+    classifier=Optimisation(iterations=110, batch=8, learning_rate=2e-3),
+    segmentation=Optimisation(iterations=100, batch=8, learning_rate=1e-3),
 )
 
 PAPER_VGG = Profile(
