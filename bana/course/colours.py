@@ -15,9 +15,12 @@ OKABE_ITO: dict[str, str] = {
     "blue": "#0072B2",
     "vermillion": "#D55E00",
     "purple": "#CC79A7",
-    "grey": "#999999",
+    "grey": "#6C6C6C",
 }
-"""Okabe and Ito's colours, told apart by readers of every colour vision; grey for their black."""
+"""Okabe and Ito's colours, told apart by readers of every colour vision; grey for their black.
+
+A grey of the brightness of the others, such as #999999, is the purple without the middle cones.
+"""
 
 LINES: tuple[str, ...] = tuple(
     OKABE_ITO[name]

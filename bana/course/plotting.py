@@ -4,7 +4,6 @@ Coordinates: `imshow` puts the centre of pixel i at i, the package's boxes have 
 [i, i+1), so boxes are drawn half a pixel up and left.
 """
 
-import io
 from collections.abc import Mapping, Sequence
 
 import matplotlib
@@ -16,7 +15,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from numpy.typing import NDArray
-from PIL import Image as PillowImage
 
 from bana.course.colours import (
     LINES,
@@ -31,6 +29,7 @@ from bana.course.colours import (
     overlay,
     to_rgb,
 )
+from bana.course.encoding import encoded
 from bana.data.voc import IGNORE
 
 __all__ = [
@@ -54,7 +53,6 @@ __all__ = [
 ]
 
 MARKERS = "osD^vP*X"
-PHOTOGRAPH_BYTES = 40_000
 
 STYLE: dict[str, object] = {
     "axes.grid": True,
@@ -63,14 +61,14 @@ STYLE: dict[str, object] = {
     "axes.spines.top": False,
     "axes.titlesize": 10,
     "figure.constrained_layout.use": True,
-    "figure.dpi": 80,
+    "figure.dpi": 110,
     "font.size": 10,
     "grid.alpha": 0.3,
     "image.cmap": "cividis",
     "image.interpolation": "nearest",
     "legend.frameon": False,
     "lines.linewidth": 1.8,
-    "savefig.dpi": 80,
+    "savefig.dpi": 110,
     "svg.hashsalt": "bana",
 }
 
@@ -323,17 +321,11 @@ def forest_plot(
     ax.set_xlabel(x_label)
 
 
-def _png(fig: Figure) -> bytes:
-    buffer = io.BytesIO()
-    fig.savefig(buffer, format="png", metadata={"Software": None}, bbox_inches="tight")
-    return buffer.getvalue()
-
-
 def show(fig: Figure, alt: str) -> None:
     """Show a figure in the notebook, with its description, and close it.
 
-    Small files by themselves: a figure whose PNG passes 40 kB (photographs) is shown as JPEG
-    of quality 85 where that is smaller. The bytes depend on the figure alone.
+    Its file is small by itself: a chart or label map is a PNG with a palette, a figure with
+    photographs a JPEG (`bana.course.encoding`). The bytes depend on the figure alone.
 
     Args:
         fig: the figure; it is closed and cannot be shown again.
@@ -344,12 +336,6 @@ def show(fig: Figure, alt: str) -> None:
     """
     if not alt.strip():
         raise ValueError("show needs alt: a sentence that describes the figure")
-    data, kind = _png(fig), "png"
+    data, kind = encoded(fig)
     plt.close(fig)
-    if len(data) > PHOTOGRAPH_BYTES:
-        buffer = io.BytesIO()
-        with PillowImage.open(io.BytesIO(data)) as opened:
-            opened.convert("RGB").save(buffer, "JPEG", quality=85, optimize=True)
-        if len(buffer.getvalue()) < len(data):
-            data, kind = buffer.getvalue(), "jpeg"
     display(Image(data=data, format=kind, alt=" ".join(alt.split())))
