@@ -410,10 +410,12 @@ def test_course_build_makes_all_editions(tmp_path, monkeypatch, capsys) -> None:
         assert banks == [bank, bank]
 
 
-def test_a_bank_that_is_no_seed_is_refused_in_one_line(capsys) -> None:
+@pytest.mark.parametrize("bank", ["-3", "many"])
+def test_a_bank_that_is_no_seed_is_refused_in_one_line(bank: str, capsys) -> None:
     with pytest.raises(SystemExit):
-        main(["course", "build", "--bank", "-3"])
-    assert capsys.readouterr().err.splitlines()[-1].endswith("--bank: expected one argument")
+        main(["course", "build", "--bank", bank])
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.endswith(f"argument --bank: {bank}: give a seed, such as 7")
 
 
 def test_course_playground_writes_the_page_that_is_asked(tmp_path, monkeypatch, capsys) -> None:

@@ -77,6 +77,19 @@ def test_students_and_instructors_run_the_same_but_for_the_stubs(path: Path) -> 
 
 
 @each_notebook
+def test_another_bank_changes_exercises_alone(path: Path) -> None:
+    notebook = read_notebook(path)
+    before = [cell.source for cell in notebook.cells]
+    assert editions.with_bank(notebook, 0) == notebook
+    made = editions.with_bank(notebook, 2027)
+    assert [cell.source for cell in notebook.cells] == before, "it stays as it is"
+    changed = [c for c, old in zip(made.cells, before, strict=True) if c.source != old]
+    assert changed
+    for cell in changed:
+        assert any(has_tag(cell, tag) for tag in ("exercise", "stub", "solution"))
+
+
+@each_notebook
 def test_students_are_told_no_solution_and_no_answer(path: Path) -> None:
     notebook = read_notebook(path)
     text = "\n".join(cell.source for cell in editions.student_edition(notebook).cells)
