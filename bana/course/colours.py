@@ -39,7 +39,13 @@ LOSS_COLOURS: dict[str, str] = {
     "entropy": OKABE_ITO["purple"],
     "bootstrap": "black",
 }
-"""One colour a loss, the same in every figure."""
+LOSS_COLOURS |= {
+    "generalised": LOSS_COLOURS["crf"],
+    "symmetric": LOSS_COLOURS["crf"],
+    "nal-per-class": LOSS_COLOURS["nal"],
+}
+"""One colour a loss, the same in every figure; variants of a loss have its colour and a marker of
+their own."""
 
 BACKGROUND_COLOUR = (28, 32, 38)
 

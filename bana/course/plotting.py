@@ -170,8 +170,10 @@ def heatmap(
     )
     ax.set(xlim=whole[:2], ylim=whole[2:])
     ax.set_title(title)
+    ax.set_anchor("N")
     ax.set_axis_off()
-    bar = ax.figure.colorbar(drawn, ax=ax, fraction=0.046, pad=0.03)
+    # Beside the map, not out of it: panels of one row are of one size, with a bar or without.
+    bar = ax.figure.colorbar(drawn, cax=ax.inset_axes((1.03, 0, 0.05, 1)))
     bar.set_label(label)
     bar.outline.set_visible(False)
 
