@@ -185,13 +185,21 @@ def _not_shown(
     rooms = [made for place, made in _rooms(records, benches).items() if place in missed]
     if not rooms:
         return ""
-    full = sum(verdict(made) != "higher" for made in rooms)
+    rest = [made.mean for made in rooms if verdict(made) == "higher"]
     text = (
         f"**What could not be shown:** that NAL beats cross-entropy on labels as they come. It is "
-        f"not ahead in {len(missed)} of {len(places)} comparisons. The measured reason is a lack "
-        f"of room: even true masks gain {max(made.mean for made in rooms):.1f} points at most "
-        f"there, and in {full} of them nothing that is told apart."
+        f"not ahead in {len(missed)} of {len(places)} comparisons."
     )
+    if len(rest) < len(rooms):
+        text += (
+            f" The measured reason in {len(rooms) - len(rest)} of these: not even true masks are "
+            f"ahead, so there was no room to show it."
+        )
+    if rest:
+        text += (
+            f" In {'the other ' if len(rest) < len(rooms) else ''}{len(rest)} true masks gain up "
+            f"to {max(rest):.1f} points, and NAL does not fill that room."
+        )
     return f"{text} {_both(maps)}".strip()
 
 

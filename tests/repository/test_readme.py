@@ -142,12 +142,13 @@ def test_the_readme_says_what_could_not_be_shown_and_why():
     bench = {"sample": {"seeds": [0], "benches": {"object, linear": {"differences": made}}}}
     text = tool.extract({"sample": record}, {}, bench, {})
     assert "not ahead in 1 of 1 comparisons" in text
-    assert "true masks gain 3.0 points at most there, and in 0 of them" in text
+    assert "In 1 true masks gain up to 3.0 points" in text and "not even" not in text
     made = _apart(nal_crf=(0.5, -0.5, 1.5), truth_crf=(4.0, -1.0, 9.0))
     record["differences"] = {"segmentation_val": made}
     text = tool.extract({"sample": record}, {}, bench, {"sample": {"map": [_map("both", 2, -3)]}})
     assert "not ahead in 2 of 2 comparisons" in text
-    assert "true masks gain 4.0 points at most there, and in 1 of them" in text
+    assert "reason in 1 of these: not even true masks are ahead" in text
+    assert "In the other 1 true masks gain up to 3.0 points" in text
     assert text.endswith("NAL brings -3.0 [-4.0, -2.0] on `sample`.")
     ahead = _apart(nal_crf=(0.5, 0.25, 1.5), truth_crf=(4.0, 1.0, 9.0))
     record["differences"] = {"segmentation_val": ahead}
