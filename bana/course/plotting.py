@@ -53,6 +53,7 @@ __all__ = [
 ]
 
 MARKERS = "osD^vP*X"
+NAME_HEIGHT = 0.2  # of a box's name with its margins, in inches
 
 STYLE: dict[str, object] = {
     "axes.grid": True,
@@ -101,6 +102,8 @@ def draw_boxes(
 ) -> None:
     """Draw boxes with their class names onto an image that is already there.
 
+    A name stands above its box, off the object, where the picture has room for it.
+
     Args:
         ax: an axes that shows the image.
         boxes: [K, 4] XYXY, 0-based, half-open, pixels of the image.
@@ -123,10 +126,20 @@ def draw_boxes(
             names[label],
             color="white" if dark else "black",
             fontsize=8,
-            va="top",
+            va="bottom" if _fits_above(ax, y1) else "top",
             clip_on=True,
             bbox={"facecolor": colour, "edgecolor": "white", "linewidth": 0.8, "pad": 1.5},
         )
+
+
+def _fits_above(ax: Axes, y: float) -> bool:
+    """Whether a box's name has room between the top of the image that is shown and a line of it."""
+    if not ax.images:
+        return False
+    rows, columns = ax.images[0].get_array().shape[:2]
+    scale = ax.figure.dpi_scale_trans.inverted()
+    width, height = ax.get_window_extent().transformed(scale).size  # inches
+    return min(width / columns, height / rows) * y >= NAME_HEIGHT
 
 
 def heatmap(

@@ -137,6 +137,21 @@ def test_boxes_are_drawn_on_pixel_borders():
     assert [text.get_text() for text in ax.texts] == ["cat"]
 
 
+def test_a_name_stands_off_the_object_where_there_is_room():
+    fig, axes = plt.subplots(1, 3, figsize=(6, 2), layout="constrained")
+    boxes = torch.tensor([[5.0, 2.0, 30.0, 25.0], [10.0, 14.0, 38.0, 29.0]])
+    for ax in axes:
+        plotting.show_image(ax, IMAGE, "title")
+        plotting.draw_boxes(ax, boxes, [1, 2], NAMES)
+    fig.canvas.draw()
+    for ax in axes:
+        high, low = ax.texts
+        assert (high.get_va(), low.get_va()) == ("top", "bottom")
+        place, panel = low.get_window_extent(), ax.get_window_extent()
+        assert place.y0 >= ax.transData.transform((0, 13.5))[1] - 1, "above its box"
+        assert place.y1 <= panel.y1, "in the picture"
+
+
 def test_heatmap_covers_the_image_exactly_and_names_its_colours():
     fig, ax = plt.subplots()
     image = torch.zeros((3, 30, 40), dtype=torch.uint8)
