@@ -125,11 +125,14 @@ export function moved([x1, y1, x2, y2], right, down, { height, width }) {
 
 const percent = (share) => `${Math.round(100 * share)} %`;
 
-/** By how much BAP multiplies the odds of object, and from which means of A. */
-function factor({ onObject, onGround }) {
-  if (Number.isNaN(onObject + onGround)) return "one of the two is not in the box";
-  const times = ((1 - onObject) / (1 - onGround)).toFixed(2);
-  return `${times} = (1 − ${onObject.toFixed(2)}) / (1 − ${onGround.toFixed(2)})`;
+/** The formula of the notebook: means of A in the box, and what they make of the odds of object. */
+function formula({ onObject, onGround }) {
+  const means = [onObject, onGround].map((mean) => (Number.isNaN(mean) ? "none" : mean.toFixed(2)));
+  const factor = (1 - onObject) / (1 - onGround);
+  return [
+    ["Mean A in the box: object, background", means.join(", ")],
+    ["Odds of object times (1 − A_o) / (1 − A_b)", Number.isNaN(factor) ? "-" : factor.toFixed(2)],
+  ];
 }
 
 /** The numbers of a picture in words: pairs of a name and a value. */
@@ -139,7 +142,7 @@ function told(result, { grid }) {
   if (result.pooledShare !== null) {
     rows.push(["Object in the average, A = 0 (GAP)", percent(result.plainShare)]);
     rows.push(["Object in the average by 1 − A (BAP)", percent(result.pooledShare)]);
-    rows.push(["The formula: odds of object times (1 − A_o) / (1 − A_b)", factor(result)]);
+    rows.push(...formula(result));
   } else {
     rows.push(["Mean weight 1 − A in the box", result.weight.toFixed(2)]);
   }

@@ -218,13 +218,15 @@ def test_the_page_asks_for_nothing_and_complains_of_nothing(page: Tab) -> None:
 def test_the_numbers_follow_picture_grid_and_threshold(page: Tab, cases) -> None:
     page.value("document.querySelectorAll('.pictures input')[3].click()")
     first = next(case for case in cases if case.number == 3 and case.grid == 4)
-    queries, plain, pooled, formula, kept = numbers(page)
+    queries, plain, pooled, means, factor, kept = numbers(page)
     assert box(page) == first.box and queries == f"{first.queries} of 16"
     assert [int(share.split()[0]) for share in (plain, pooled)] == pytest.approx(
         [100 * first.plain, 100 * first.pooled], abs=1.5
     )
     odds = first.pooled / (1 - first.pooled) * (1 - first.plain) / first.plain
-    assert float(formula.split(" = ")[0]) == pytest.approx(odds, rel=0.1)
+    assert float(factor) == pytest.approx(odds, rel=0.1)
+    on_object, on_rest = map(float, means.split(", "))
+    assert float(factor) == pytest.approx((1 - on_object) / (1 - on_rest), rel=0.05)
     for name, value in (("grid", 1), ("threshold", 1)):
         slider = f"document.querySelector('input.{name}')"
         page.value(f"{slider}.value = {value}; {slider}.dispatchEvent(new Event('input'))")
