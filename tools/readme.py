@@ -81,7 +81,7 @@ def section(
     return "\n\n".join(part for part in parts if part)
 
 
-SHORT = ("boxes", "boxes-crf", "gap", "bap", "bap-ret")
+SHORT = ("boxes", "boxes-crf", "gap", "bap")
 """The kinds of labels that the README shows."""
 
 
@@ -92,16 +92,15 @@ def extract(
     maps: Mapping[str, dict[str, Any]],
     again: Mapping[str, list[dict[str, Any]]] | None = None,
 ) -> str:
-    """The results as the README tells them: one table, and what it does not tell."""
+    """The results as the README tells them: one table, and what it could not show and why."""
     shown = {name: records[name] for name in PROFILES if name in records}
     rows = [[LABELS[key], *(_label(n, key, shown, regimes) for n in shown)] for key in SHORT]
-    for key in ("crf", "nal", "truth"):
-        cells = [_value(r, "segmentation_val", key, "single", "miou") for r in shown.values()]
-        rows.append([f"network, {LOSSES[key]}", *cells])
-    rows += _questions(list(shown), regimes, benches, maps)
+    crf = [_value(r, "segmentation_val", "crf", "single", "miou") for r in shown.values()]
+    rows.append([f"network, {LOSSES['crf']}", *crf])
+    rows += _questions(shown, regimes, benches, maps)
     table = _table(["mIoU in %, differences in points", *(f"`{name}`" for name in shown)], rows)
-    parts = [table, _room(shown, benches)]
-    return "\n\n".join(part for part in [*parts, _trust(benches, again or {})] if part)
+    text = f"{_not_shown(shown, benches, maps)} {_trust(benches, again or {})}".strip()
+    return f"{table}\n\n{text}".strip()
 
 
 def _label(
@@ -110,13 +109,15 @@ def _label(
     records: dict[str, dict[str, Any]],
     regimes: Mapping[str, dict[str, Any]],
 ) -> str:
-    """mIoU of labels by the regime card, with its interval; by the record where there is none."""
+    """mIoU of labels by the regime card; by the record where there is none."""
     found = regimes[name]["regime"]["miou"].get(kind) if name in regimes else None
-    return _estimate(found) if found else _value(records[name], "labels_val", kind, "miou")
+    if found:
+        return f"{found['value']:.1f}"
+    return _value(records[name], "labels_val", kind, "miou")
 
 
 def _questions(
-    names: list[str],
+    records: Mapping[str, dict[str, Any]],
     regimes: Mapping[str, dict[str, Any]],
     benches: Mapping[str, dict[str, Any]],
     maps: Mapping[str, dict[str, Any]],
@@ -124,31 +125,31 @@ def _questions(
     """The course's questions, answered on each data set: rows of a table."""
     rows = {
         "labels: BAP over GAP": lambda n: _of_card(regimes.get(n), ("bap", "gap")),
-        "labels: GAP over the filled box with a CRF": lambda n: _of_card(
-            regimes.get(n), ("gap", "boxes-crf")
-        ),
-        "in boxes, Y_crf is right where Y_ret agrees / where it does not (%)": lambda n: _agreement(
-            regimes.get(n)
-        ),
-        "heads: noise-aware loss over cross-entropy": lambda n: _of_bench(
-            benches.get(n), "nal - crf"
-        ),
-        "heads: true masks over cross-entropy, the room there is": lambda n: _of_bench(
-            benches.get(n), "truth - crf"
-        ),
+        "networks: NAL": lambda n: _of_networks(records[n], "nal - crf"),
+        "networks: true masks": lambda n: _of_networks(records[n], "truth - crf"),
+        "heads: NAL": lambda n: _of_bench(benches.get(n), "nal - crf"),
+        "heads: true masks": lambda n: _of_bench(benches.get(n), "truth - crf"),
     }
-    reaches = {entry["reach"] for record in maps.values() for entry in record["map"]}
-    for noise, spills in SPILLS.items() if reaches else ():
-        what = f"{spills} spilling by {4 * max(reaches)} pixels"
-        for key, name in (("lambda .1", "noise-aware loss"), ("ignore", "ignoring all in doubt")):
-            rows[f"heads, {what}: {name} over cross-entropy"] = lambda n, place=(noise, key): (
-                _of_map(maps.get(n), *place)
+    if reach := _furthest(maps):
+        for key, name in (("lambda .1", "NAL"), ("ignore", "ignoring doubtful pixels")):
+            rows[f"heads, Y_crf {reach} pixels too wide: {name}"] = lambda n, key=key: _of_map(
+                maps.get(n), "Y_crf", key
             )
-    return [[text, *map(row, names)] for text, row in rows.items()]
+    return [[text, *map(row, records)] for text, row in rows.items()]
+
+
+def _furthest(maps: Mapping[str, dict[str, Any]]) -> int:
+    """By how many pixels labels spill at most in the maps of noise; 0 without maps."""
+    return 4 * max((entry["reach"] for r in maps.values() for entry in r["map"]), default=0)
+
+
+def _of_networks(record: dict[str, Any], pair: str) -> str:
+    made = record.get("differences", {}).get("segmentation_val", {}).get(pair)
+    return interval(Difference(**made)) if made else "-"
 
 
 def _of_card(card: dict[str, Any] | None, pair: tuple[str, str]) -> str:
-    return _difference(card["regime"], pair) if card else "-"
+    return _difference(card["regime"], pair).removesuffix(f", {NOT_TOLD_APART}") if card else "-"
 
 
 def _agreement(card: dict[str, Any] | None) -> str:
@@ -162,7 +163,7 @@ def _of_bench(record: dict[str, Any] | None, pair: str) -> str:
     """A difference of linear heads that tell objects from background."""
     bench = record["benches"].get("object, linear", {}) if record else {}
     made = bench.get("differences", {}).get(pair)
-    return stated(Difference(**made)) if made else "-"
+    return interval(Difference(**made)) if made else "-"
 
 
 def _of_map(record: dict[str, Any] | None, noise: str, key: str) -> str:
@@ -170,25 +171,51 @@ def _of_map(record: dict[str, Any] | None, noise: str, key: str) -> str:
     entries = [entry for entry in record["map"] if entry["noise"] == noise] if record else []
     if not entries:
         return "-"
-    return stated(Difference(**max(entries, key=lambda e: e["reach"])["over crf"][key]))
+    return interval(Difference(**max(entries, key=lambda e: e["reach"])["over crf"][key]))
 
 
-def _room(records: dict[str, dict[str, Any]], benches: Mapping[str, dict[str, Any]]) -> str:
-    """Where even true masks are not ahead of cross-entropy on Y_crf, in a sentence."""
-    none = [place for place, made in _rooms(records, benches).items() if verdict(made) != "higher"]
-    if not none:
+def _not_shown(
+    records: dict[str, dict[str, Any]],
+    benches: Mapping[str, dict[str, Any]],
+    maps: Mapping[str, dict[str, Any]],
+) -> str:
+    """Where the noise-aware loss is not ahead of cross-entropy, and what was measured of why."""
+    places = _measured_pairs(records, benches, "nal - crf")
+    missed = [place for place, made in places.items() if verdict(made) != "higher"]
+    rooms = [made for place, made in _rooms(records, benches).items() if place in missed]
+    if not rooms:
         return ""
-    return (
-        f"**What could not be shown.** True masks mark the room above cross-entropy on Y_crf. None "
-        f"is told from zero in: {'; '.join(none)}. That the noise-aware loss is not told apart "
-        f"from cross-entropy there speaks neither for it nor against it."
+    rest = [made.mean for made in rooms if verdict(made) == "higher"]
+    text = (
+        f"**What could not be shown:** that NAL beats cross-entropy on labels as they come. It is "
+        f"not ahead in {len(missed)} of {len(places)} comparisons."
     )
+    if len(rest) < len(rooms):
+        text += (
+            f" The measured reason in {len(rooms) - len(rest)} of these: not even true masks are "
+            f"ahead, so there was no room to show it."
+        )
+    if rest:
+        text += (
+            f" In {'the other ' if len(rest) < len(rooms) else ''}{len(rest)} true masks gain up "
+            f"to {max(rest):.1f} points, and NAL does not fill that room."
+        )
+    return f"{text} {_both(maps)}".strip()
 
 
-def _rooms(
-    records: dict[str, dict[str, Any]], benches: Mapping[str, dict[str, Any]]
+def _both(maps: Mapping[str, dict[str, Any]]) -> str:
+    """What becomes of the noise-aware loss where both labels are wrong alike, in a sentence."""
+    made = {name: _of_map(maps.get(name), "both", "lambda .1") for name in PROFILES}
+    told = [f"{points} on `{name}`" for name, points in made.items() if points != "-"]
+    if not told:
+        return ""
+    return f"Where both labels spill alike, NAL brings {', '.join(told)}."
+
+
+def _measured_pairs(
+    records: Mapping[str, dict[str, Any]], benches: Mapping[str, dict[str, Any]], pair: str
 ) -> dict[str, Difference]:
-    """What true masks bring over cross-entropy on Y_crf, wherever it was measured."""
+    """A pair's difference wherever it was measured: networks of a profile, and its benches."""
     made = {
         f"`{name}`, networks": record.get("differences", {}).get("segmentation_val", {})
         for name, record in records.items()
@@ -196,16 +223,22 @@ def _rooms(
     for name, record in benches.items():
         for kind, each in record["benches"].items():
             made[f"`{name}`, bench of {kind}"] = each["differences"]
-    pair = "truth - crf"
     return {place: Difference(**each[pair]) for place, each in made.items() if pair in each}
 
 
+def _rooms(
+    records: dict[str, dict[str, Any]], benches: Mapping[str, dict[str, Any]]
+) -> dict[str, Difference]:
+    """What true masks bring over cross-entropy on Y_crf, wherever it was measured."""
+    return _measured_pairs(records, benches, "truth - crf")
+
+
 ONE_CLASSIFIER = (
-    "**How far to trust a verdict.** Intervals know of images and of heads' seeds, not of the one "
-    "classifier that made features and labels"
+    "**How far to trust a verdict.** Intervals cover the choice of images and the seeds of heads, "
+    "but not the training of the one classifier that made features and labels"
 )
 DISAGREE = "trainings of it, which differ in rounding alone, disagree about"
-CAUTION = "Take what is told apart by little for open"
+CAUTION = "So do not build on small differences, even where they are told apart"
 
 
 def _retrained(
@@ -236,10 +269,9 @@ def _trust(benches: Mapping[str, dict[str, Any]], again: Mapping[str, list[dict[
     if not found:
         return ""
     moved, total = sum(len(_moved(p)) for p in found.values()), sum(map(len, found.values()))
-    trainings = 1 + max(map(len, again.values()))
     return (
-        f"{ONE_CLASSIFIER}: up to {trainings} {DISAGREE} {moved} of {total} verdicts about losses. "
-        f"{CAUTION}."
+        f"No interval covers the training of the classifier behind it all. Trained again, it "
+        f"changed {moved} of {total} verdicts about losses."
     )
 
 
@@ -452,15 +484,15 @@ def _head_room(records: dict[str, dict[str, Any]], benches: Mapping[str, dict[st
         return ""
     room = "; ".join(f"{place}: {stated(difference)}" for place, difference in apart.items())
     text = (
-        f"**What could not be shown.** What any loss can make of these labels has its ceiling in "
-        f"true masks. They gain over Y_crf, in points: {room}."
+        f"**What could not be shown.** True masks are the ceiling of what a loss can make of these "
+        f"labels. They gain over Y_crf, in points: {room}."
     )
     full = [place for place, difference in apart.items() if verdict(difference) != "higher"]
     if full:
         text += (
-            f" Where true masks are not ahead ({'; '.join(full)}) no room above cross-entropy on "
-            f"Y_crf was measured: that a loss is not told apart from it there speaks neither for "
-            f"the loss nor against it."
+            f" Where true masks are not ahead ({'; '.join(full)}), no room above cross-entropy on "
+            f"Y_crf was measured: a loss that is not told apart from it there is neither confirmed "
+            f"nor refuted."
         )
     return text
 

@@ -3,6 +3,7 @@
 import argparse
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 EDITIONS = ("student", "instructor", "slides")
@@ -22,6 +23,14 @@ def add_course_commands(command: Callable[..., argparse.ArgumentParser]) -> None
         "--out", type=Path, default=Path("build"), metavar="FOLDER", help="(default: build)"
     )
     build.add_argument("--edition", choices=EDITIONS, help="this one alone (default: all)")
+    build.add_argument(
+        "--bank",
+        type=_bank,
+        default=0,
+        metavar="SEED",
+        help="ask exercises' questions with other numbers, a set for each seed (default: 0, "
+        "the numbers of the notebooks)",
+    )
     build.set_defaults(course_function=_build)
     page = actions.add_parser("playground", help="one page to touch, without kernel or network")
     page.add_argument(
@@ -52,11 +61,19 @@ def _playground(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _bank(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text}: give a seed, such as 7")
+    return int(text)
+
+
 def _build(arguments: argparse.Namespace) -> int:
     from bana.course.editions import build_instructors, build_students
     from bana.course.slides import build_slides
 
-    builders = (build_students, build_instructors, build_slides)
+    students = partial(build_students, bank=arguments.bank)
+    instructors = partial(build_instructors, bank=arguments.bank)
+    builders = (students, instructors, build_slides)
     for edition, build in zip(EDITIONS, builders, strict=True):
         if arguments.edition in (None, edition):
             start, folder = time.monotonic(), arguments.out / edition

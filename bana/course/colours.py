@@ -15,9 +15,12 @@ OKABE_ITO: dict[str, str] = {
     "blue": "#0072B2",
     "vermillion": "#D55E00",
     "purple": "#CC79A7",
-    "grey": "#999999",
+    "grey": "#6C6C6C",
 }
-"""Okabe and Ito's colours, told apart by readers of every colour vision; grey for their black."""
+"""Okabe and Ito's colours, told apart by readers of every colour vision; grey for their black.
+
+A grey of the brightness of the others, such as #999999, is the purple without the middle cones.
+"""
 
 LINES: tuple[str, ...] = tuple(
     OKABE_ITO[name]
@@ -36,7 +39,13 @@ LOSS_COLOURS: dict[str, str] = {
     "entropy": OKABE_ITO["purple"],
     "bootstrap": "black",
 }
-"""One colour a loss, the same in every figure."""
+LOSS_COLOURS |= {
+    "generalised": LOSS_COLOURS["crf"],
+    "symmetric": LOSS_COLOURS["crf"],
+    "nal-per-class": LOSS_COLOURS["nal"],
+}
+"""One colour a loss, the same in every figure; variants of a loss have its colour and a marker of
+their own."""
 
 BACKGROUND_COLOUR = (28, 32, 38)
 

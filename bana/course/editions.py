@@ -23,6 +23,8 @@ import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell
 
+from bana.course.exercises.banks import rewritten
+from bana.course.exercises.judging import exercises
 from bana.course.notebook_io import (
     NotebookError,
     find_notebooks,
@@ -33,6 +35,7 @@ from bana.course.notebook_io import (
 from bana.files.paths import docs_dir
 
 GAP = "    ...  # your code"
+NUMBER = "number = ..."
 OPEN = "    raise NotImplementedError  # your code"
 SOLUTION = re.compile(
     r"<details><summary>Solution</summary>\n\n```python\n(.+?)```\n\n(.+)\n\n</details>", re.DOTALL
@@ -40,6 +43,7 @@ SOLUTION = re.compile(
 ANSWER = re.compile(r"\n*<details><summary>Answer</summary>\n.+?</details>", re.DOTALL)
 BEGINNING = re.compile(r"(^|\n)## Exercises\n.*", re.DOTALL)
 HEADING = re.compile(r"### Exercise (\d\d-\d)\. ")
+CALL = re.compile(r'^(_ = check\("\d\d-\d", \w+, number)\)\Z', re.MULTILINE)
 
 FOR_STUDENTS = """\
 ## Exercises
@@ -52,11 +56,33 @@ FOR_INSTRUCTORS = """\
 Each cell holds the solution. Below it are its reasons, what to expect of a group, and points."""
 
 
+def with_bank(notebook: NotebookNode, bank: int) -> NotebookNode:
+    """A notebook whose exercises ask for the numbers of a bank, in text, solutions and checks.
+
+    Args:
+        notebook: with the tags of this module; it stays as it is.
+        bank: 0 for the numbers of the committed notebooks, or any seed above.
+
+    Raises:
+        ValueError: a bank below 0.
+    """
+    made, name = nbformat.from_dict(notebook), ""
+    for cell in made.cells:
+        if has_tag(cell, "exercise"):
+            name = HEADING.match(cell.source)[1]
+            exercises(name[:2])  # whose questions are now known
+        if any(has_tag(cell, tag) for tag in ("exercise", "stub", "solution")):
+            cell.source = rewritten(cell.source, name, bank)
+        if has_tag(cell, "stub") and bank:
+            cell.source = CALL.sub(rf"\g<1>, bank={bank})", cell.source)
+    return made
+
+
 def student_edition(notebook: NotebookNode) -> NotebookNode:
     """A notebook to hand out: stubs that raise, no solution, no answer, and nothing run yet.
 
-    What a run showed is folded, so that a prediction is one. A stub keeps its signature, docstring
-    and call of `check`, and no other code is touched.
+    What a run showed is folded, so that predictions come first. A stub keeps its signature,
+    docstring and call of `check`, and no other code is touched.
 
     Args:
         notebook: with the tags of this module; it stays as it is.
@@ -126,8 +152,11 @@ def solution(cell: NotebookNode) -> tuple[str, str]:
 
 
 def put_back(stub: str, code: str) -> str:
-    """The source of a stub with a solution in place of its function; `check` stays."""
+    """The source of a stub with a solution in place of its function and number; `check` stays."""
     _, _, call = stub.rpartition("\n\n\n")
+    if NUMBER in call:
+        code, _, number = code.rpartition("\n\n\n")
+        call = call.replace(NUMBER, number)
     return f"{code}\n\n\n{call}"
 
 
@@ -151,24 +180,35 @@ def exercise_notes() -> dict[str, str]:
     return {name: f"**For the instructor.** Expect:\n\n{text.strip()}" for name, text in pairs}
 
 
-def build_students(folder: Path) -> list[Path]:
-    """Write the student edition of every notebook into a folder; returns the files."""
-    return _build(folder, lambda notebook, number: student_edition(notebook))
+def build_students(folder: Path, bank: int = 0) -> list[Path]:
+    """Write the student edition of every notebook into a folder; returns the files.
+
+    Raises:
+        ValueError: a bank below 0.
+    """
+    return _build(folder, bank, lambda notebook, number: student_edition(notebook))
 
 
-def build_instructors(folder: Path) -> list[Path]:
-    """Write the instructor edition of every notebook into a folder; returns the files."""
+def build_instructors(folder: Path, bank: int = 0) -> list[Path]:
+    """Write the instructor edition of every notebook into a folder; returns the files.
+
+    Raises:
+        ValueError: a bank below 0.
+    """
     about, notes = lessons(), exercise_notes()
-    return _build(folder, lambda nb, number: instructor_edition(nb, about[number], notes))
+    return _build(folder, bank, lambda nb, number: instructor_edition(nb, about[number], notes))
 
 
-def _build(folder: Path, edition: Callable[[NotebookNode, str], NotebookNode]) -> list[Path]:
+def _build(
+    folder: Path, bank: int, edition: Callable[[NotebookNode, str], NotebookNode]
+) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     files = []
     for source in find_notebooks():
         files.append(folder / source.name)
         try:
-            write_notebook(edition(read_notebook(source), source.name[:2]), files[-1])
+            notebook = with_bank(read_notebook(source), bank)
+            write_notebook(edition(notebook, source.name[:2]), files[-1])
         except NotebookError as error:
             raise NotebookError(f"{source.name}: {error}") from error
     return files

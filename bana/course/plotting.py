@@ -4,7 +4,6 @@ Coordinates: `imshow` puts the centre of pixel i at i, the package's boxes have 
 [i, i+1), so boxes are drawn half a pixel up and left.
 """
 
-import io
 from collections.abc import Mapping, Sequence
 
 import matplotlib
@@ -16,7 +15,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from numpy.typing import NDArray
-from PIL import Image as PillowImage
 
 from bana.course.colours import (
     LINES,
@@ -31,6 +29,7 @@ from bana.course.colours import (
     overlay,
     to_rgb,
 )
+from bana.course.encoding import encoded
 from bana.data.voc import IGNORE
 
 __all__ = [
@@ -54,7 +53,7 @@ __all__ = [
 ]
 
 MARKERS = "osD^vP*X"
-PHOTOGRAPH_BYTES = 40_000
+NAME_HEIGHT = 0.2  # of a box's name with its margins, in inches
 
 STYLE: dict[str, object] = {
     "axes.grid": True,
@@ -63,14 +62,14 @@ STYLE: dict[str, object] = {
     "axes.spines.top": False,
     "axes.titlesize": 10,
     "figure.constrained_layout.use": True,
-    "figure.dpi": 80,
+    "figure.dpi": 110,
     "font.size": 10,
     "grid.alpha": 0.3,
     "image.cmap": "cividis",
     "image.interpolation": "nearest",
     "legend.frameon": False,
     "lines.linewidth": 1.8,
-    "savefig.dpi": 80,
+    "savefig.dpi": 110,
     "svg.hashsalt": "bana",
 }
 
@@ -103,6 +102,8 @@ def draw_boxes(
 ) -> None:
     """Draw boxes with their class names onto an image that is already there.
 
+    A name stands above its box, off the object, where the picture has room for it.
+
     Args:
         ax: an axes that shows the image.
         boxes: [K, 4] XYXY, 0-based, half-open, pixels of the image.
@@ -125,10 +126,20 @@ def draw_boxes(
             names[label],
             color="white" if dark else "black",
             fontsize=8,
-            va="top",
+            va="bottom" if _fits_above(ax, y1) else "top",
             clip_on=True,
             bbox={"facecolor": colour, "edgecolor": "white", "linewidth": 0.8, "pad": 1.5},
         )
+
+
+def _fits_above(ax: Axes, y: float) -> bool:
+    """Whether a box's name has room between the top of the image that is shown and a line of it."""
+    if not ax.images:
+        return False
+    rows, columns = ax.images[0].get_array().shape[:2]
+    scale = ax.figure.dpi_scale_trans.inverted()
+    width, height = ax.get_window_extent().transformed(scale).size  # inches
+    return min(width / columns, height / rows) * y >= NAME_HEIGHT
 
 
 def heatmap(
@@ -172,8 +183,10 @@ def heatmap(
     )
     ax.set(xlim=whole[:2], ylim=whole[2:])
     ax.set_title(title)
+    ax.set_anchor("N")
     ax.set_axis_off()
-    bar = ax.figure.colorbar(drawn, ax=ax, fraction=0.046, pad=0.03)
+    # Beside the map, not out of it: panels of one row are of one size, with a bar or without.
+    bar = ax.figure.colorbar(drawn, cax=ax.inset_axes((1.03, 0, 0.05, 1)))
     bar.set_label(label)
     bar.outline.set_visible(False)
 
@@ -323,17 +336,11 @@ def forest_plot(
     ax.set_xlabel(x_label)
 
 
-def _png(fig: Figure) -> bytes:
-    buffer = io.BytesIO()
-    fig.savefig(buffer, format="png", metadata={"Software": None}, bbox_inches="tight")
-    return buffer.getvalue()
-
-
 def show(fig: Figure, alt: str) -> None:
     """Show a figure in the notebook, with its description, and close it.
 
-    Small files by themselves: a figure whose PNG passes 40 kB (photographs) is shown as JPEG
-    of quality 85 where that is smaller. The bytes depend on the figure alone.
+    Its file is small by itself: a chart or label map is a PNG with a palette, a figure with
+    photographs a JPEG (`bana.course.encoding`). The bytes depend on the figure alone.
 
     Args:
         fig: the figure; it is closed and cannot be shown again.
@@ -344,12 +351,6 @@ def show(fig: Figure, alt: str) -> None:
     """
     if not alt.strip():
         raise ValueError("show needs alt: a sentence that describes the figure")
-    data, kind = _png(fig), "png"
+    data, kind = encoded(fig)
     plt.close(fig)
-    if len(data) > PHOTOGRAPH_BYTES:
-        buffer = io.BytesIO()
-        with PillowImage.open(io.BytesIO(data)) as opened:
-            opened.convert("RGB").save(buffer, "JPEG", quality=85, optimize=True)
-        if len(buffer.getvalue()) < len(data):
-            data, kind = buffer.getvalue(), "jpeg"
     display(Image(data=data, format=kind, alt=" ".join(alt.split())))

@@ -400,11 +400,22 @@ def test_course_build_says_what_it_made_and_where(tmp_path, capsys) -> None:
 
 def test_course_build_makes_all_editions(tmp_path, monkeypatch, capsys) -> None:
     for module, name in ((editions, "build_students"), (editions, "build_instructors")):
-        monkeypatch.setattr(module, name, lambda folder: [folder])
+        monkeypatch.setattr(module, name, lambda folder, bank: banks.append(bank) or [folder])
     monkeypatch.setattr(slides, "build_slides", lambda folder: [folder])
-    assert main(["course", "build", "--out", str(tmp_path)]) == 0
-    made = [line.split(" s: ")[1] for line in capsys.readouterr().out.splitlines()]
-    assert made == [str(tmp_path / edition) for edition in EDITIONS]
+    for words, bank in (([], 0), (["--bank", "2027"], 2027)):
+        banks = []
+        assert main(["course", "build", "--out", str(tmp_path), *words]) == 0
+        made = [line.split(" s: ")[1] for line in capsys.readouterr().out.splitlines()]
+        assert made == [str(tmp_path / edition) for edition in EDITIONS]
+        assert banks == [bank, bank]
+
+
+@pytest.mark.parametrize("bank", ["-3", "many"])
+def test_a_bank_that_is_no_seed_is_refused_in_one_line(bank: str, capsys) -> None:
+    with pytest.raises(SystemExit):
+        main(["course", "build", "--bank", bank])
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.endswith(f"argument --bank: {bank}: give a seed, such as 7")
 
 
 def test_course_playground_writes_the_page_that_is_asked(tmp_path, monkeypatch, capsys) -> None:

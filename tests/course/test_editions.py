@@ -128,6 +128,15 @@ def test_pages_are_read_exercise_by_exercise() -> None:
 
 
 @pytest.mark.parametrize("build", [build_students, build_instructors])
+def test_a_bank_is_built_into_the_files(build, tmp_path) -> None:
+    for bank, said in ((0, "number)"), (2027, "number, bank=2027)")):
+        texts = [path.read_text(encoding="utf-8") for path in build(tmp_path, bank)]
+        assert all(said in text for text in texts)
+    with pytest.raises(ValueError, match="bank -1"):
+        build(tmp_path, -1)
+
+
+@pytest.mark.parametrize("build", [build_students, build_instructors])
 def test_the_same_build_gives_the_same_bytes(build, tmp_path) -> None:
     first = {path.name: path.read_bytes() for path in build(tmp_path / "one")}
     assert first == {path.name: path.read_bytes() for path in build(tmp_path / "other")}

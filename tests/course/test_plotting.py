@@ -51,7 +51,7 @@ OKABE_ITO = [
     (0, 114, 178),
     (213, 94, 0),
     (204, 121, 167),
-    (153, 153, 153),
+    (108, 108, 108),
 ]
 
 
@@ -137,12 +137,27 @@ def test_boxes_are_drawn_on_pixel_borders():
     assert [text.get_text() for text in ax.texts] == ["cat"]
 
 
+def test_a_name_stands_off_the_object_where_there_is_room():
+    fig, axes = plt.subplots(1, 3, figsize=(6, 2), layout="constrained")
+    boxes = torch.tensor([[5.0, 2.0, 30.0, 25.0], [10.0, 14.0, 38.0, 29.0]])
+    for ax in axes:
+        plotting.show_image(ax, IMAGE, "title")
+        plotting.draw_boxes(ax, boxes, [1, 2], NAMES)
+    fig.canvas.draw()
+    for ax in axes:
+        high, low = ax.texts
+        assert (high.get_va(), low.get_va()) == ("top", "bottom")
+        place, panel = low.get_window_extent(), ax.get_window_extent()
+        assert place.y0 >= ax.transData.transform((0, 13.5))[1] - 1, "above its box"
+        assert place.y1 <= panel.y1, "in the picture"
+
+
 def test_heatmap_covers_the_image_exactly_and_names_its_colours():
     fig, ax = plt.subplots()
     image = torch.zeros((3, 30, 40), dtype=torch.uint8)
     plotting.heatmap(ax, torch.rand(1, 1, 3, 4), "attention (1)", image)
     assert [list(drawn.get_extent()) for drawn in ax.images] == [[-0.5, 39.5, 29.5, -0.5]] * 2
-    assert fig.axes[1].get_ylabel() == "attention (1)"
+    assert ax.child_axes[0].get_ylabel() == "attention (1)"
     plotting.heatmap(ax, torch.rand(5, 6), "attention (1)", image, stride=8)
     # Cell 0 is centred on pixel 0 and reaches 4 pixels to each side; the picture stays as it is.
     assert list(ax.images[-1].get_extent()) == [-4, 44, 36, -4]
@@ -165,7 +180,10 @@ def test_line_plot_wants_labels_and_equal_lengths():
 def test_a_loss_has_one_colour_in_every_plot():
     colours = plotting.LOSS_COLOURS
     assert colours["crf"] == colours["cross-entropy"]
-    assert len(set(colours.values())) == len(colours) - 1
+    variants = {"cross-entropy": "crf", "generalised": "crf", "symmetric": "crf"}
+    variants |= {"nal-per-class": "nal"}
+    assert all(colours[name] == colours[loss] for name, loss in variants.items())
+    assert len(set(colours.values())) == len(colours) - len(variants)
     for names in (["nal", "crf", "truth"], ["bootstrap", "nal"]):
         _, ax = plt.subplots()
         plotting.line_plot(ax, [0, 1], {name: [1, 2] for name in names}, "x", "y")
@@ -290,12 +308,31 @@ def test_heatmap_shows_its_values_between_its_limits():
         assert np.array_equal(ax.images[0].get_array(), values[0].numpy())
         assert ax.images[0].get_clim() == pytest.approx(expected)
         assert ax.get_title() == "A"
-        bar = fig.axes[1]
+        (bar,) = ax.child_axes
         assert bar.get_ylim() == pytest.approx(expected)
     plain, ax = plt.subplots()
     plotting.heatmap(ax, values, "attention (1)")
     assert ax.images[0].get_clim() == (0.0, 1.0), "0 to 1 where nothing is said"
     assert ax.images[0].get_alpha() == 1.0
+
+
+def test_panels_of_a_row_are_of_one_size_with_a_bar_or_without():
+    with plt.rc_context():
+        plotting.use_style()
+        image = np.zeros((30, 40, 3), dtype=np.uint8)
+        fig, axes = plt.subplots(1, 3, figsize=(9, 3))
+        plotting.show_image(axes[0], image, "image")
+        plotting.heatmap(axes[1], torch.rand(30, 40), "attention (1)", title="A")
+        plotting.heatmap(axes[2], torch.rand(3, 4), "a longer name (1)", image, title="$1 - A$")
+        fig.savefig(io.BytesIO())
+        panels = [ax.get_window_extent() for ax in axes]
+        bars = [ax.child_axes[0].get_window_extent() for ax in axes[1:]]
+    for panel in panels[1:]:
+        for side in ("width", "height", "y1"):
+            assert getattr(panel, side) == pytest.approx(getattr(panels[0], side), abs=3)
+    for bar, panel in zip(bars, panels[1:], strict=True):
+        assert (bar.y0, bar.y1) == pytest.approx((panel.y0, panel.y1))
+        assert bar.x0 > panel.x1
 
 
 def test_heatmap_lies_over_the_grey_photograph():

@@ -15,6 +15,7 @@ from PIL import Image
 from bana.course import editions
 from bana.course.exercises import judging
 from bana.course.notebook_io import code_cells, find_notebooks, has_tag, read_notebook
+from bana.course.plotting import STYLE
 from bana.course.slides import HEADING, HEIGHT, ROOM, Slide, slides
 
 NOTEBOOKS = find_notebooks()
@@ -22,7 +23,7 @@ NOTEBOOKS = find_notebooks()
 MARKED = {
     "exercises": re.compile(r"^## Exercises$", re.MULTILINE),
     "exercise": re.compile(r"\A### Exercise \d\d-\d\. "),
-    "stub": re.compile(r'^_ = check\("\d\d-\d", \w+\)\Z', re.MULTILINE),
+    "stub": re.compile(r'^_ = check\("\d\d-\d", \w+(, number)?\)\Z', re.MULTILINE),
     "solution": re.compile(r"<summary>Solution"),
     "answers": re.compile(r"<summary>Answer"),
     "prediction": re.compile(r"\A\*\*Predict first"),
@@ -66,11 +67,26 @@ def test_students_and_instructors_run_the_same_but_for_the_stubs(path: Path) -> 
         students, code_cells(instructors(path)), code_cells(notebook), strict=True
     ):
         if has_tag(source, "stub"):
-            assert theirs.source == source.source.replace("...", "raise NotImplementedError")
+            assert theirs.source == source.source.replace(
+                "    ...", "    raise NotImplementedError"
+            )
             assert editions.put_back(theirs.source, solutions.pop(0)) == ours.source
         else:
             assert theirs.source == ours.source == source.source
     assert solutions == []
+
+
+@each_notebook
+def test_another_bank_changes_exercises_alone(path: Path) -> None:
+    notebook = read_notebook(path)
+    before = [cell.source for cell in notebook.cells]
+    assert editions.with_bank(notebook, 0) == notebook
+    made = editions.with_bank(notebook, 2027)
+    assert [cell.source for cell in notebook.cells] == before, "it stays as it is"
+    changed = [c for c, old in zip(made.cells, before, strict=True) if c.source != old]
+    assert changed
+    for cell in changed:
+        assert any(has_tag(cell, tag) for tag in ("exercise", "stub", "solution"))
 
 
 @each_notebook
@@ -146,7 +162,7 @@ def test_figures_on_slides_are_large(path: Path) -> None:
                 assert cell is [c for c in slide if c.cell_type == "code"][-1]
                 width, height = Image.open(io.BytesIO(base64.b64decode(data))).size
                 scale = min(ROOM[0] / width, (HEIGHT - 80) / height)
-                letters = 10 / 72 * 80 * scale  # a notebook's figures have 80 pixels an inch
+                letters = STYLE["font.size"] / 72 * STYLE["savefig.dpi"] * scale
                 assert letters >= SMALLEST or cell.id in SEEN_AS_A_WHOLE, f"{cell.id}: {kind}"
     assert figures >= 4
 

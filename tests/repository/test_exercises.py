@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from answers import BANKS
 
-from bana.course.editions import exercise_notes, instructor_edition, student_edition
+from bana.course.editions import exercise_notes, instructor_edition, student_edition, with_bank
 from bana.course.exercises import judging
+from bana.course.exercises.banks import pattern, question, short
 from bana.course.notebook_io import code_cells, find_notebooks, has_tag, read_notebook
 
 NOTEBOOKS = find_notebooks()
@@ -35,9 +37,9 @@ class Exercise(NamedTuple):
 
 
 @cache
-def written(path: Path) -> dict[str, Exercise]:
+def written(path: Path, bank: int = 0) -> dict[str, Exercise]:
     """The exercises of a notebook, by the names in its headings."""
-    notebook = read_notebook(path)
+    notebook = with_bank(read_notebook(path), bank)
     made = (
         notebook,
         student_edition(notebook),
@@ -49,17 +51,18 @@ def written(path: Path) -> dict[str, Exercise]:
 
 
 def tried(name: str, source: str, path: Path) -> bool:
-    """Whether an exercise takes the answer that a cell defines."""
+    """Whether an exercise takes the answer that a cell defines and checks."""
     imports = next(c.source for c in code_cells(read_notebook(path)) if "\nimport" in c.source)
     names: dict = {}
     exec(imports, names)
-    call = re.search(rf'^_ = check\("{name}", (\w+)\)\Z', source, re.MULTILINE)
-    assert call, f"{name}: its cell ends in _ = check({name!r}, answer)"
-    exec(source.replace(call[0], ""), names)
-    return judging.check(name, names[call[1]])
+    assert f'\n_ = check("{name}", ' in source
+    exec(source, names)
+    return names["_"]
 
 
 CASES = [(path, name) for path in NOTEBOOKS for name in judging.exercises(path.name[:2])]
+ASKED = [(path, name) for path, name in CASES if question(name)]
+each_asked = pytest.mark.parametrize(("path", "name"), ASKED, ids=[name for _, name in ASKED])
 each_exercise = pytest.mark.parametrize(("path", "name"), CASES, ids=[name for _, name in CASES])
 
 
@@ -77,9 +80,56 @@ def test_a_stub_is_open(path: Path, name: str, edition: str, capsys) -> None:
     assert capsys.readouterr().out == f"{name}: open. Write it, then run this cell again.\n"
 
 
+@pytest.mark.parametrize("bank", BANKS)
 @each_exercise
-def test_a_solution_is_right(path: Path, name: str, capsys) -> None:
-    assert tried(name, written(path)[name].solved, path), capsys.readouterr().out
+def test_a_solution_is_right(path: Path, name: str, bank: int, capsys) -> None:
+    right = tried(name, written(path, bank)[name].solved, path)
+    said = capsys.readouterr().out
+    here = f"{name}, bank {bank}: right" if bank and question(name) else f"{name}: right"
+    assert right and said.startswith(here), said
+
+
+@each_asked
+def test_a_solution_to_other_numbers_is_refused(path: Path, name: str, capsys) -> None:
+    stub, solved = written(path, 1)[name].stub, written(path)[name].solved
+    copied = solved.rpartition("\n")[0] + "\n" + stub.rpartition("\n")[2]
+    assert not tried(name, copied, path)
+    assert "answers the question of another group" in capsys.readouterr().out
+
+
+def texts(path: Path, name: str, bank: int) -> list[str]:
+    """Statement, stub and solution of an exercise."""
+    cells = with_bank(read_notebook(path), bank).cells
+    start = next(i for i, c in enumerate(cells) if c.source.startswith(f"### Exercise {name}."))
+    return [cell.source for cell in cells[start : start + 3]]
+
+
+@each_asked
+def test_every_number_of_a_bank_is_in_the_text(path: Path, name: str) -> None:
+    statement, _, solution = texts(path, name, 0)
+    words = question(name).words
+    assert all(re.search(pattern(word), statement + solution) for word in words)
+    code, reasons = solution.split("```\n\n")
+    for number, part in enumerate((statement, code, reasons)):
+        assert any(re.search(pattern(word), part) for word in words), f"no word in part {number}"
+    answer = [word for word in words if short(question(name).answer) in word]
+    assert any(re.search(pattern(word), reasons) for word in answer), "no answer in the reasons"
+
+
+@pytest.mark.parametrize("bank", BANKS[1:])
+@each_asked
+def test_no_number_of_the_notebooks_is_left_in_another_bank(
+    path: Path, name: str, bank: int
+) -> None:
+    made = "\n".join(texts(path, name, bank))
+    for old, new in zip(question(name).words, question(name, bank).words, strict=True):
+        assert re.search(pattern(new), made)
+        assert old == new or not re.search(pattern(old), made), f"bank {bank} still says {old!r}"
+    assert f", number, bank={bank})" in made
+
+
+def test_every_notebook_asks_for_a_number() -> None:
+    assert {name[:2] for _, name in ASKED} == set(judging.MODULES)
 
 
 @each_notebook

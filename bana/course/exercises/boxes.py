@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from bana.course.exercises.banks import Question, asks
 from bana.course.exercises.judging import Hint, compare, exercise, helped, recognise
 from bana.data.boxes import background_mask
 
@@ -26,6 +27,23 @@ def careless_overlap(answer) -> str:
         given = f"a box {width} pixels wide and {height} high"
         compare(answer(width, height), expected, given)
     return "boxes of 200, 10,000 and 6 pixels, and one that vanishes"
+
+
+@asks("01-1", percent=tuple(n for n in range(2, 26) if n not in (10, 19)))  # 19: just 10 pixels
+def longest_side(percent: int = 10) -> Question:
+    """Up to which size a square loses so much."""
+    lost = percent / 100
+    answer = int(1 / (1 - (1 - lost) ** 0.5))
+    words = (
+        f"loses {percent} % or more",
+        f"(1 - {1 - lost:.3g}**0.5)",
+        f"{answer} pixels a side",
+    )
+    mistakes = {
+        "A row is lost as well as a column.": int(1 / lost),
+        "Look at the other side: this is the shortest one that loses less.": answer + 1,
+    }
+    return Question(answer, words, mistakes)
 
 
 @exercise("01-2")

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bana.bap import pool_boxes
+from bana.course.exercises.banks import Question, asks, short
 from bana.course.exercises.judging import compare, exercise, helped, recognise
 
 
@@ -27,6 +28,18 @@ def ignorant_loss(answer) -> str:
         given = f"{n_objects} kinds of objects"
         compare(answer(n_objects), math.log(n_objects + 1), given)
     return "1, 8, 20 and 80 kinds of objects"
+
+
+@asks("03-1", n_objects=tuple(n for n in range(3, 100) if n not in (8, 20, 80)))
+def first_loss(n_objects: int = 20) -> Question:
+    """What the loss of a training should be at first."""
+    answer = math.log(n_objects + 1)
+    words = (
+        f"for {n_objects} classes of objects",
+        f"ignorant_loss({n_objects})",
+        f"is {short(answer)} at first",
+    )
+    return Question(answer, words, {"Background is a class, too.": math.log(n_objects)})
 
 
 @exercise("03-2")

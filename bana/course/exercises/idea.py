@@ -5,6 +5,7 @@ import math
 import torch
 
 from bana.bap import background_attention, background_queries
+from bana.course.exercises.banks import Question, asks, short
 from bana.course.exercises.judging import Hint, compare, exercise
 
 
@@ -61,6 +62,20 @@ def _reference(features: torch.Tensor, background: torch.Tensor) -> torch.Tensor
     return background_attention(features[None], queries, valid)[0, 0]
 
 
+@asks("00-3", kept=(0.3, 0.4, 0.6, 0.7, 0.8), share=(0.2, 0.3, 0.4, 0.6, 0.7, 0.8))
+def least_precision(kept: float = 0.5, share: float = 0.5) -> Question:
+    """How precise a label must be that keeps a part of a box, to beat the filled box."""
+    answer = share * (share + kept) / (kept * (1 + share))
+    words = (
+        f"keeps {round(100 * kept)} % of the box",
+        f"covers {round(100 * share)} % of it",
+        f"{share} * ({share} + {kept}) / ({kept} * (1 + {share}))",
+        f"For $s = {short(share)}$ and $k = {short(kept)}$ that is {short(answer)}",
+    )
+    lenient = "A label that keeps less misses some of the object: it must be more precise still."
+    return Question(answer, words, {lenient: share}, sensible=answer < 0.95)
+
+
 @exercise("00-3")
 def _in_box(answer) -> str:
     given = "a filled box, half of it object"
@@ -70,6 +85,6 @@ def _in_box(answer) -> str:
     compare(found, 0.5, given)
     compare(answer(0.3, 1.0, 0.3), 0.3, "a filled box, 30 % of it object")
     compare(answer(0.4, 0.4, 1.0), 1.0, "a label without error")
-    compare(answer(0.5, 0.5, 2 / 3), 0.5, "half of the box kept, two thirds of it rightly")
+    compare(answer(0.5, 0.4, 0.75), 0.5, "40 % of the box kept, three quarters of it rightly")
     compare(answer(0.6, 0.25, 0.8), 0.2 / 0.65, "s = .6, k = .25, p = .8")
     return "filled boxes, a label without error and two others"

@@ -1,5 +1,6 @@
 """How an answer is judged: it is tried, and what comes back is a hint and never the solution."""
 
+import math
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -8,6 +9,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+from bana.course.exercises.banks import Question, close, question, short
 
 Judge = Callable[[Any], str]
 
@@ -61,35 +64,71 @@ def exercises(notebook: str) -> dict[str, Judge]:
     return {name: _JUDGES[name] for name in sorted(_JUDGES) if name.startswith(f"{notebook}-")}
 
 
-def check(name: str, answer: Any) -> bool:
+def check(name: str, answer: Any, number: Any = None, bank: int = 0) -> bool:
     """Try an answer to an exercise and print what was found.
 
     Args:
         name: such as "02-3".
         answer: what the exercise asks for, mostly a function.
+        number: what the exercise asks to be worked out with it, if it does.
+        bank: whose numbers are asked for; 0 for those of the committed notebooks.
 
     Returns:
         Whether it is right.
 
     Raises:
-        ValueError: if there is no such exercise.
+        ValueError: if there is no such exercise or bank.
     """
     known = exercises(name.partition("-")[0])
     if name not in known:
         raise ValueError(f"no exercise {name!r}: use one of {', '.join(known)}")
+    asked, here = question(name, bank), f"{name}, bank {bank}" if bank else name
     try:
         tried = known[name](answer)
+        if asked is not None:
+            judge_number(number, asked, question(name))
+            tried += f", and {short(asked.answer)} is the number"
     except Hint as hint:
-        print(f"{name}: not yet. {hint}")
+        print(f"{here}: not yet. {hint}")
         return False
     except NotImplementedError:
-        print(f"{name}: open. Write it, then run this cell again.")
+        print(f"{here}: open. Write it, then run this cell again.")
         return False
     except Exception as error:  # the reader's code may raise anything
-        print(f"{name}: it stopped with {type(error).__name__}: {error}{_place(error, answer)}.")
+        print(f"{here}: it stopped with {type(error).__name__}: {error}{_place(error, answer)}.")
         return False
-    print(f"{name}: right. Tried on {tried}.")
+    print(f"{here}: right. Tried on {tried}.")
     return True
+
+
+def judge_number(number: Any, asked: Question, committed: Question) -> None:
+    """Raise a hint where a number is not the one that an exercise asks for.
+
+    Args:
+        number: what the reader worked out.
+        asked: the question of the reader's bank.
+        committed: the same question of bank 0, whose answer everybody can look up.
+
+    Raises:
+        Hint: it is not there, not a number, or another one.
+    """
+    if number is None or number is ...:
+        raise Hint("The function is right. Now work out the number that the exercise asks for.")
+    try:
+        found = float(number)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise Hint(f"The function is right, but a number is wanted, not {number!r}.") from error
+    if not math.isfinite(found):
+        raise Hint(f"The function is right, but a number is wanted, not {found}.")
+    if close(found, asked.answer):
+        return
+    if close(found, committed.answer):
+        raise Hint("The function is right. The number answers the question of another group.")
+    for hint, wrong in asked.mistakes.items():
+        if close(found, wrong):
+            raise Hint(f"The function is right, the number is not. {hint}")
+    side = "large" if found > asked.answer else "small"
+    raise Hint(f"The function is right. Your number {found:.4g} is too {side}.")
 
 
 def _place(error: Exception, answer: Any) -> str:

@@ -1,11 +1,13 @@
 """Exercises of notebook 05: pseudo labels."""
 
+import math
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bana.course.exercises.banks import Question, asks, short
 from bana.course.exercises.judging import compare, exercise, recognise
 
 
@@ -90,6 +92,23 @@ def _recognise_length(found: Any, expected: Tensor, products: tuple[Tensor, ...]
         "The square of a sum has a mixed term. Is it there?": top / squares.sqrt(),
     }
     recognise(found, expected, mistakes)
+
+
+@asks("05-2", length=(2, 3, 4), a=(0.1, 0.15, 0.2, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.7))
+def cosine_between(length: int = 2, a: float = 0.25) -> Question:
+    """The cosine between a feature along the query and one across it."""
+    answer = (1 - a) / math.hypot(1 - a, a * length)
+    words = (
+        f"has the length {length}",
+        f"at $a = {short(a)}$",
+        f"{length**2} * one, one, 0 * one, {a})",
+        f"is {short(answer)}, and interpolated cosines give {short(1 - a)}",
+    )
+    mistakes = {
+        "That is the interpolation of two cosines.": 1 - a,
+        "You interpolate the two lengths.": (1 - a) / (1 - a + a * length),
+    }
+    return Question(answer, words, mistakes)
 
 
 @exercise("05-3")

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from bana.course.exercises.banks import Question, asks, short
 from bana.course.exercises.judging import Hint, compare, exercise, helped, recognise
 
 
@@ -46,6 +47,25 @@ def overlap_from_scores(answer) -> str:
     with helped(advice):
         compare(found, 0.0, "recall 0 and precision 0")
     return "a perfect map, one that paints too much, one of both faults and one all wrong"
+
+
+@asks(
+    "04-2",
+    recall=(0.5, 0.55, 0.65, 0.7, 0.8, 0.9),
+    iou=(0.3, 0.35, 0.4, 0.45, 0.55, 0.65),
+)
+def needed_precision(recall: float = 0.6, iou: float = 0.5) -> Question:
+    """How precise a map of some recall must be to have some IoU."""
+    answer = 1 / (1 / iou - 1 / recall + 1)
+    words = (
+        f"a map of recall {short(recall)}",
+        f"an IoU of {short(iou)}",
+        f"above {short(recall)}",
+        f"1 / (1 / {iou} - 1 / {recall} + 1)",
+        f"a precision of {short(answer)}",
+    )
+    product = "Recall times precision is no IoU: turn your formula around."
+    return Question(answer, words, {product: iou / recall}, sensible=iou < recall and answer < 0.95)
 
 
 @exercise("04-3")

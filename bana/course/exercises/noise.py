@@ -5,6 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from bana.course.exercises.banks import Question, asks, short
 from bana.course.exercises.judging import Hint, compare, exercise, recognise
 from bana.losses import noise_aware_loss
 
@@ -27,6 +28,24 @@ def cosine_at(answer) -> str:
         recognise(found, expected, mistakes)
         compare(found, expected, f"sigma = {sigma:g}, best = {best:g}, gamma = {gamma:g}")
     return "sigma of 0, .25, .5 and 1 with four values of gamma"
+
+
+@asks("06-1", sigma=(0.1, 0.2, 0.25, 0.3, 0.4, 0.6, 0.7, 0.8), gamma=(2, 3, 4, 5, 6, 8, 10))
+def lag(sigma: float = 0.5, gamma: int = 7) -> Question:
+    """How far below 1 the label's cosine may lie for some confidence."""
+    ratio = sigma ** (1 / gamma)
+    answer = 2 * (1 - ratio)
+    words = (
+        f"and $\\gamma = {gamma}$",
+        f"for $\\sigma$ to be {short(sigma)}",
+        f"cosine_at({sigma}, 1, {gamma})",
+        f"a lag of {short(answer)}",
+    )
+    mistakes = {
+        "That is the cosine. How far below 1 is it?": 1 - answer,
+        "That is how far the ratio lies below 1. D goes up to 2.": 1 - ratio,
+    }
+    return Question(answer, words, mistakes)
 
 
 @exercise("06-2")

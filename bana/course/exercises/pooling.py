@@ -6,7 +6,10 @@ import torch
 from torch import Tensor
 
 from bana.bap import background_attention
+from bana.course.exercises.banks import Question, asks, short
 from bana.course.exercises.judging import Hint, compare, exercise, helped, recognise
+
+PARTS = {3: "third", 4: "quarter", 5: "fifth"}
 
 
 @exercise("02-1")
@@ -28,6 +31,25 @@ def pooled_share(answer) -> str:
     with helped(advice):
         compare(found, 0.3, "A = 1 on everything")
     return "equal attention, GAP, A = 1 on the background, A = 1 on everything and two others"
+
+
+@asks("02-1", part=(3, 4, 5), on_object=(0.1, 0.2, 0.25, 0.3, 0.35, 0.45, 0.5, 0.55, 0.6))
+def even_attention(part: int = 3, on_object: float = 0.4) -> Question:
+    """How high A_b must be for object and background to come out even."""
+    factor, high = part - 1, short(on_object)
+    answer = 1 - (1 - on_object) / factor
+    words = (
+        f"fills a {PARTS[part]} of a box and $A_o = {high}$",
+        f"1 - (1 - {on_object}) / {factor}",
+        f"must be {factor}, as the odds of object are $1 : {factor}$",
+        f"With $A_o = {high}$ that is $A_b = {short(answer)}$",
+    )
+    rest = "The odds of object compare it with the rest of the box, not with the whole."
+    mistakes = {
+        "It is 1 - A that is so many times as large, not A.": on_object * factor,
+        rest: 1 - (1 - on_object) / part,
+    }
+    return Question(answer, words, mistakes)
 
 
 @exercise("02-2")
@@ -62,6 +84,21 @@ def attention_map(answer) -> str:
     advice = "Without any query A is 0, and Eq. 4 becomes the plain mean."
     tried(features, 0 * queries, ~all_valid, "a box that fills the image", advice)
     return "one, two and no valid queries, negative features and a dead one"
+
+
+@asks("02-3", degrees=(50, 55, 65, 70, 75, 80, 85, 90), rare=(0.05, 0.1, 0.15, 0.25))
+def grid_ahead(degrees: int = 60, rare: float = 0.2) -> Question:
+    """By how much a grid's attention is above that of one query, on the rarer kind."""
+    theta = math.radians(degrees)
+    along, across = rare + (1 - rare) * math.cos(theta), (1 - rare) * math.sin(theta)
+    answer = (1 + math.cos(theta)) / 2 - along / math.hypot(along, across)
+    words = (
+        f"at $\\theta = {degrees}°$ and $s = {short(rare)}$",
+        f"two_grounds(np.radians({degrees}), {rare})",
+        f"the grid is ahead by {short(answer)}",
+    )
+    turned = "How much is the grid ahead: its attention less the other."
+    return Question(answer, words, {turned: -answer}, sensible=answer > 0.03)
 
 
 @exercise("02-3")

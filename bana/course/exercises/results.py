@@ -2,6 +2,7 @@
 
 import torch
 
+from bana.course.exercises.banks import Question, asks, short
 from bana.course.exercises.judging import Hint, compare, exercise, recognise
 from bana.evaluation.regime import agreement_shares
 from bana.evaluation.verdicts import mean_iou
@@ -76,6 +77,35 @@ def gains_over_chance(answer) -> str:
         recognise(found, expected, mistakes)
         compare(found, expected, given)
     return "errors that gather in ~S, avoid it and ignore it, and an empty ~S"
+
+
+@asks(
+    "08-2",
+    agree=(700, 800, 850),
+    wrong=(60, 80, 120, 150),
+    differ=(150, 200, 300),
+    wrong_there=(50, 70, 110, 140),
+)
+def recall_gain(
+    agree: int = 900, wrong: int = 90, differ: int = 100, wrong_there: int = 40
+) -> Question:
+    """What disagreement gains in recall, in points, from four counts."""
+    recall, share = wrong_there / (wrong + wrong_there), differ / (agree + differ)
+    error_rate = (wrong + wrong_there) / (agree + differ)
+    answer = 100 * (recall - share)
+    rows = [[wrong, agree - wrong], [wrong_there, differ - wrong_there]]
+    words = (
+        f"has {agree} pixels, {wrong} of them wrong",
+        f"has {differ}, {wrong_there} of them wrong",
+        str([[float(n) for n in row] for row in rows]),
+        f"by {short(answer)} points",
+    )
+    mistakes = {
+        "That is the gain in precision.": 100 * (wrong_there / differ - error_rate),
+        "That is the recall. What would a region drawn blindly have?": 100 * recall,
+    }
+    sensible = wrong_there < 0.75 * differ and answer > 5
+    return Question(answer, words, mistakes, sensible)
 
 
 @exercise("08-3")

@@ -5,6 +5,7 @@ import math
 import torch
 import torch.nn.functional as F
 
+from bana.course.exercises.banks import Question, asks, short
 from bana.course.exercises.judging import compare, exercise, recognise
 
 
@@ -32,6 +33,19 @@ def least_loss(answer) -> str:
     return "temperatures of 1, 2 and 5 with 1 to 20 other classes"
 
 
+@asks("07-1", tau=(0.5, 1, 1.5), others=(5, 10, 15, 30, 40, 50, 60, 80, 100))
+def loss_floor(tau: float = 1, others: int = 20) -> Question:
+    """The lowest loss at a temperature that is too small."""
+    answer = math.log1p(others * math.exp(-2 * tau))
+    words = (
+        f"$\\tau = {short(tau)}$ and {others} other classes",
+        f"least_loss({tau}, {others})",
+        f"stays above {short(answer)}",
+    )
+    positive = "A cosine may also be negative: how far can the right class lead?"
+    return Question(answer, words, {positive: math.log1p(others * math.exp(-tau))})
+
+
 @exercise("07-2")
 def wasted_share(answer) -> str:
     """Share of the taps of a dilated 3 x 3 convolution that read padding."""
@@ -53,6 +67,19 @@ def wasted_share(answer) -> str:
         recognise(found, expected, mistakes)
         compare(found, expected, f"a rate of {rate} on a map of {height} x {width} cells")
     return "rates of 1 to 24, beyond the map too, and a map of a single row"
+
+
+@asks("07-2", rate=(6, 12, 18, 24), size=(13, 17, 21, 25, 29, 33, 37, 45, 49, 57, 65))
+def wasted_on_a_square(rate: int = 24, size: int = 41) -> Question:
+    """What a dilated convolution wastes on a square map."""
+    answer = 1 - (1 + 2 * (size - rate) / size) ** 2 / 9
+    words = (
+        f"rate {rate} on a map of {size} x {size} cells",
+        f"wasted_share({rate}, {size}, {size})",
+        f"{short(answer)} of the taps",
+    )
+    one_axis = {"The map has two axes.": 2 * rate / size / 3}
+    return Question(answer, words, one_axis, sensible=rate < size)
 
 
 @exercise("07-3")

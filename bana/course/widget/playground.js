@@ -73,6 +73,10 @@ export function computed(picture, { box, grid, threshold }) {
   const inside = thresholded(pixels, box, Infinity, picture);
   const mask = thresholded(pixels, box, threshold, picture);
   const count = (some) => some.reduce((sum, value) => sum + value, 0);
+  // Mean A on the object in the box, or on the rest: NaN where there is none of it.
+  const meanOn = (kind) => {
+    return pooled(attention, none, covered.map((part, p) => part * (object[p] === kind)));
+  };
   return {
     known,
     queries,
@@ -84,6 +88,8 @@ export function computed(picture, { box, grid, threshold }) {
     kept: count(mask) / count(inside),
     plainShare: object && pooled(object, none, covered),
     pooledShare: object && pooled(object, attention, covered),
+    onObject: object && meanOn(1),
+    onGround: object && meanOn(0),
   };
 }
 
@@ -119,6 +125,16 @@ export function moved([x1, y1, x2, y2], right, down, { height, width }) {
 
 const percent = (share) => `${Math.round(100 * share)} %`;
 
+/** The formula of the notebook: means of A in the box, and what they make of the odds of object. */
+function formula({ onObject, onGround }) {
+  const means = [onObject, onGround].map((mean) => (Number.isNaN(mean) ? "none" : mean.toFixed(2)));
+  const factor = (1 - onObject) / (1 - onGround);
+  return [
+    ["Mean A in the box: object, background", means.join(", ")],
+    ["Odds of object times (1 − A_o) / (1 − A_b)", Number.isNaN(factor) ? "-" : factor.toFixed(2)],
+  ];
+}
+
 /** The numbers of a picture in words: pairs of a name and a value. */
 function told(result, { grid }) {
   const queries = result.valid ? `${result.valid} of ${grid * grid}` : "none, so A = 0";
@@ -126,6 +142,7 @@ function told(result, { grid }) {
   if (result.pooledShare !== null) {
     rows.push(["Object in the average, A = 0 (GAP)", percent(result.plainShare)]);
     rows.push(["Object in the average by 1 − A (BAP)", percent(result.pooledShare)]);
+    rows.push(...formula(result));
   } else {
     rows.push(["Mean weight 1 − A in the box", result.weight.toFixed(2)]);
   }

@@ -128,5 +128,4 @@ def _still(picture: Picture, model: Pretrained) -> bytes:
         plotting.heatmap(axes[2], 1 - attention, "1 - A (0 to 1)", picture.image, title="weight")
         kept = plotting.cut_out(picture.image, attention < THRESHOLD)
         plotting.show_image(axes[3], kept, f"mask: A below {THRESHOLD}")
-        axes[3].set_anchor("C")  # as the maps beside it
         return jpeg_of(fig)

@@ -34,7 +34,7 @@ WRONG = [
         "a feature turned around",
     ),
     ("00-3", lambda s, k, p: k * p / (s + k), "take it off once"),
-    ("00-3", lambda s, k, p: p, "half of the box kept, two thirds of it rightly"),
+    ("00-3", lambda s, k, p: p, "40 % of the box kept, three quarters of it rightly"),
     ("00-3", lambda s, k, p: k * p / s, "too large"),
     ("00-3", lambda s, k, p: None, "open"),
 ]

@@ -69,8 +69,14 @@ def test_numbers_are_the_packages(javascript: Javascript, cases, values) -> None
         if case.number == 3:
             assert made["plainShare"] == pytest.approx(case.plain, abs=1e-5)
             assert made["pooledShare"] == pytest.approx(case.pooled, abs=1e-2)
+            if 0 < case.plain < 1:
+                plain, pooled = (p / (1 - p) for p in (made["plainShare"], made["pooledShare"]))
+                factor = (1 - made["onObject"]) / (1 - made["onGround"])
+                assert pooled == pytest.approx(factor * plain, rel=1e-4), "the formula of 02"
+            else:
+                assert made["onObject"] is None or made["onGround"] is None  # NaN in JSON
         else:
-            assert made["plainShare"] is made["pooledShare"] is None
+            assert made["plainShare"] is made["pooledShare"] is made["onObject"] is None
 
 
 @pytest.mark.parametrize("size", [(5, 7), (8, 8), (1, 3)])
@@ -212,11 +218,15 @@ def test_the_page_asks_for_nothing_and_complains_of_nothing(page: Tab) -> None:
 def test_the_numbers_follow_picture_grid_and_threshold(page: Tab, cases) -> None:
     page.value("document.querySelectorAll('.pictures input')[3].click()")
     first = next(case for case in cases if case.number == 3 and case.grid == 4)
-    queries, plain, pooled, kept = numbers(page)
+    queries, plain, pooled, means, factor, kept = numbers(page)
     assert box(page) == first.box and queries == f"{first.queries} of 16"
     assert [int(share.split()[0]) for share in (plain, pooled)] == pytest.approx(
         [100 * first.plain, 100 * first.pooled], abs=1.5
     )
+    odds = first.pooled / (1 - first.pooled) * (1 - first.plain) / first.plain
+    assert float(factor) == pytest.approx(odds, rel=0.1)
+    on_object, on_rest = map(float, means.split(", "))
+    assert float(factor) == pytest.approx((1 - on_object) / (1 - on_rest), rel=0.05)
     for name, value in (("grid", 1), ("threshold", 1)):
         slider = f"document.querySelector('input.{name}')"
         page.value(f"{slider}.value = {value}; {slider}.dispatchEvent(new Event('input'))")
