@@ -128,3 +128,81 @@ def test_true_masks_say_what_the_order_is_worth(small: Path, capsys) -> None:
 def _mask_of(folder: Path) -> Path:
     assert main(words(folder, "--longest", "64", "--review", "0")) == 0
     return folder / "out/voc/SegmentationClass/a.png"
+
+
+def coco_source(folder: Path) -> dict:
+    """A COCO file with ids of its own and fields that nobody here knows; c.jpg has no box."""
+    for number, name in enumerate(("a", "x/b", "c", "gone")):
+        if name != "gone":
+            write_photo(folder / f"im/{name}.jpg", seed=number)
+    images = [
+        {
+            "id": number,
+            "file_name": f"photos\\{name}.jpg" if name == "a" else f"{name}.jpg",
+            "width": 80,
+            "height": 60,
+            "license": 4,
+            "coco_url": f"http://example.org/{name}",
+        }
+        for number, name in ((139, "a"), (0, "x/b"), (7, "c"), (8, "gone"))
+    ]
+    entries = [
+        {"id": 900, "image_id": 139, "category_id": 18, "bbox": [20.25, 10, 40, 40]},
+        {"id": 0, "image_id": 0, "category_id": 3, "bbox": [0, 0, 30, 30], "attributes": {"o": 1}},
+        {"id": 5, "image_id": 139, "category_id": 18, "bbox": [60, 40, 20, 20], "iscrowd": 1},
+        {"id": 901, "image_id": 139, "category_id": 3, "bbox": [21, 11, 1, 1], "score": 0.5},
+        {"id": 902, "image_id": 8, "category_id": 3, "bbox": [20, 10, 40, 40]},
+    ]
+    entries[2]["segmentation"] = {"size": [60, 80], "counts": [60 * 70, 60 * 10]}
+    entries[1]["segmentation"] = [[0, 0, 30, 0, 30, 30]]
+    held = {
+        "info": {"description": "ours", "version": "3"},
+        "licenses": [{"id": 4, "name": "CC BY"}],
+        "categories": [
+            {"id": 18, "name": "cat", "supercategory": "animal"},
+            {"id": 3, "name": "zebra", "supercategory": "animal"},
+        ],
+        "images": images,
+        "annotations": entries,
+        "our-own": [1, 2],
+    }
+    (folder / "boxes.json").write_text(json.dumps(held))
+    return held
+
+
+@pytest.mark.parametrize("kind", ["rle", "polygons"])
+def test_cocos_own_entries_come_back(kind: str, tmp_path: Path, capsys) -> None:
+    held = coco_source(tmp_path)
+    given = ["masks", str(tmp_path / "im"), "--boxes", str(tmp_path / "boxes.json")]
+    given += ["--out", str(tmp_path / "out"), "--longest", "64", "--review", "0"]
+    assert main([*given, "--workers", "1"]) == 1, "gone.jpg has no mask"
+    path = tmp_path / f"out/coco/instances-{kind}.json"
+    made = json.loads(path.read_text(encoding="utf-8"))
+    for part in ("info", "licenses", "categories", "our-own"):
+        assert made[part] == held[part]
+    assert made["images"] == held["images"][:3], "but those that failed"
+    entries = {entry["id"]: entry for entry in made["annotations"]}
+    assert {900, 0, 5} <= entries.keys() <= {900, 0, 5, 901}, "901 may have an empty mask"
+    assert entries[5] == held["annotations"][2]
+    own = ("area", "iscrowd", "segmentation")
+    for source in (held["annotations"][0], held["annotations"][1]):
+        entry = entries[source["id"]]
+        assert {k: v for k, v in entry.items() if k not in own} == {
+            k: v for k, v in source.items() if k not in own
+        }
+    coco = COCO(path)
+    assert coco.annToMask(entries[0]).sum() == entries[0]["area"] > 0
+    (one,) = coco.loadAnns(coco.getAnnIds(imgIds=[0], catIds=[3]))
+    assert one["attributes"] == {"o": 1}
+
+
+def test_crowds_that_cannot_be_drawn_are_counted(tmp_path: Path, capsys) -> None:
+    held = coco_source(tmp_path)
+    del held["annotations"][2]["segmentation"]
+    (tmp_path / "boxes.json").write_text(json.dumps(held))
+    given = ["masks", str(tmp_path / "im"), "--boxes", str(tmp_path / "boxes.json")]
+    given += ["--out", str(tmp_path / "out"), "--longest", "64", "--review", "0"]
+    assert main([*given, "--workers", "1"]) == 1
+    assert "1 crowds without a segmentation, left out of COCO's files" in capsys.readouterr().err
+    made = json.loads((tmp_path / "out/coco/instances-rle.json").read_text())
+    assert 5 not in {entry["id"] for entry in made["annotations"]}

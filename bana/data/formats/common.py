@@ -23,6 +23,36 @@ ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 Corners = tuple[float, float, float, float]
 
 
+class CocoEntry(NamedTuple):
+    """What a COCO file says of one image: its own entries, without the segmentations of boxes.
+
+    Attributes:
+        name: path of the photograph below the photographs' folder, without the ending.
+        image: the image's entry.
+        boxes: the entries of its boxes, in the order of the photograph's boxes.
+        crowds: the entries of its crowds that have a segmentation, as they stand.
+    """
+
+    name: str
+    image: dict[str, Any]
+    boxes: list[dict[str, Any]]
+    crowds: list[dict[str, Any]]
+
+
+class CocoSource(NamedTuple):
+    """What a COCO file says beside boxes, to be given back with the masks.
+
+    Attributes:
+        head: all of the file but images, annotations and categories, such as info and licenses.
+        categories: their entries.
+        images: in the file's order.
+    """
+
+    head: dict[str, Any]
+    categories: list[dict[str, Any]]
+    images: list[CocoEntry]
+
+
 class Read(NamedTuple):
     """What a reader found.
 
@@ -31,12 +61,14 @@ class Read(NamedTuple):
         classes: background first, in the source's own order; None where it has none.
         notes: what was read in another way than it stands, or passed over, a sentence each.
         failed: {name: reason} of photographs whose boxes cannot be told.
+        coco: what a COCO file says besides, None for other formats.
     """
 
     photographs: list[Photograph]
     classes: tuple[str, ...] | None
     notes: list[str]
     failed: dict[str, str]
+    coco: CocoSource | None = None
 
 
 class Folder:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
+from bana.data.formats.coco import read_coco_boxes
 from bana.data.formats.common import Folder, Read, files_below, load_json, load_xml
 from bana.data.formats.cvat import read_cvat
 from bana.data.formats.labelme import read_labelme
@@ -85,7 +86,7 @@ def read_boxes(
         return read_yolo(path, images, classes)
     readers: dict[str, Callable[[], Read]] = {
         "voc": lambda: _read_voc(path, images, convention != "half-open"),
-        "coco": lambda: _read_coco(path, images),
+        "coco": lambda: read_coco_boxes(path, images),
         "csv": lambda: _read_csv(path, images, convention == "voc"),
         "labelme": lambda: read_labelme(path, images),
         "labelstudio": lambda: read_labelstudio(path, images),
@@ -128,18 +129,6 @@ def _read_voc(path: Path, images: Folder, one_based: bool) -> Read:
         made = images.photograph(found, str(file), read.boxes, read.size)
         photographs.append(made._replace(crowds=read.crowds))
     return Read(photographs, None, [], {})
-
-
-def _read_coco(path: Path, images: Folder) -> Read:
-    # pycocotools takes a moment to import.
-    from bana.data.coco import read_coco
-
-    read, classes = read_coco(path, images.root)
-    photographs = [
-        one.photograph._replace(path=images.named(one.record["file_name"], one.photograph.where))
-        for one in read
-    ]
-    return Read(photographs, classes, [], {})
 
 
 def _read_csv(path: Path, images: Folder, one_based: bool) -> Read:
