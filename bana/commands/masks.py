@@ -109,6 +109,7 @@ def add_masks_command(commands: Any) -> None:
 def _masks(arguments: argparse.Namespace) -> int:
     from bana.data.formats.common import Folder
     from bana.data.formats.detection import detect, read_boxes
+    from bana.data.oddities import notes_on_classes
     from bana.experiment import masking
     from bana.experiment.mask_folder import open_folder
     from bana.experiment.pretrained import load_pretrained
@@ -129,7 +130,9 @@ def _masks(arguments: argparse.Namespace) -> int:
     if not jobs:
         raise ValueError(f"{arguments.boxes}: no box of any photograph in {images.root}")
     model = load_pretrained()
-    _tell_what_was_read(kind, read, jobs, len(images.paths))
+    _tell_what_was_read(kind, read, jobs, images)
+    for note in notes_on_classes(classes, [box for job in jobs for box in job.photograph.boxes]):
+        _tell(note)
     if not arguments.train:
         _tell_classes(classes, masking.unknown_classes(classes, model))
     about = {
@@ -156,10 +159,13 @@ def _tell(text: str) -> None:
     print(f"bana: {text}", file=sys.stderr)
 
 
-def _tell_what_was_read(kind: str, read: Any, jobs: Sequence[Any], photographs: int) -> None:
+def _tell_what_was_read(kind: str, read: Any, jobs: Sequence[Any], images: Any) -> None:
     boxes = sum(len(job.photograph.boxes) for job in jobs)
     _tell(f"boxes of format {kind}: {boxes} in {len(jobs)} photographs")
-    without = photographs - len(jobs)
+    if images.strange:
+        told = ", ".join(f"{count} {ending}" for ending, count in sorted(images.strange.items()))
+        _tell(f"files in {images.root} that are no photographs and no boxes: {told}")
+    without = len(images.paths) - len(jobs)
     if without > 0:
         _tell(f"{without} photographs of the folder without boxes: no masks")
     for note in read.notes:

@@ -38,6 +38,8 @@ from bana.files.artefacts import content_hash
 
 ORIENTATION = 0x0112
 """Number of EXIF's entry of how a photograph is to be turned."""
+FEW = 5
+"""So many wrong boxes of a photograph are told one by one."""
 
 
 @dataclass(frozen=True)
@@ -317,17 +319,28 @@ def checked_photograph(photograph: Photograph) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _inside(boxes: Sequence[Box], height: int, width: int) -> Tensor:
-    made = [
-        check_boxes(torch.tensor([box.corners], dtype=torch.float32), height, width, box.where)
-        for box in boxes
-    ]
-    for box, ((x1, y1, x2, y2),) in zip(boxes, made, strict=True):
-        if min(x2 - x1, y2 - y1) < 1:
-            raise DataError(
-                f"{box.where}: box ({x1:g}, {y1:g}, {x2:g}, {y2:g}) is narrower than a pixel in an "
-                f"image of {width} x {height}: are these fractions of it?"
-            )
-    return torch.cat(made) if made else torch.zeros(0, 4)
+    made, problems = [torch.zeros(0, 4)], []
+    for box in boxes:
+        try:
+            made.append(_box_inside(box, height, width))
+        except ValueError as error:
+            problems.append(str(error))
+    if problems:
+        more = f" and {len(problems) - FEW} more such boxes" if len(problems) > FEW else ""
+        raise DataError("; ".join(problems[:FEW]) + more)
+    return torch.cat(made)
+
+
+def _box_inside(box: Box, height: int, width: int) -> Tensor:
+    given = torch.tensor([box.corners], dtype=torch.float32)
+    made = check_boxes(given, height, width, box.where)
+    ((x1, y1, x2, y2),) = made.tolist()
+    if min(x2 - x1, y2 - y1) < 1:
+        raise DataError(
+            f"{box.where}: box ({x1:g}, {y1:g}, {x2:g}, {y2:g}) is narrower than a pixel in an "
+            f"image of {width} x {height}: are these fractions of it?"
+        )
+    return made
 
 
 def _union(boxes: Tensor, height: int, width: int) -> Tensor:

@@ -309,5 +309,6 @@ def _conclusion(verdicts: Set[str]) -> str:
 
 
 def _plain(of: Measured) -> dict[str, Any]:
-    parts = {name: value._asdict() if value else None for name, value in of._asdict().items()}
-    return parts | {"boxes": of.boxes}
+    parts = {"before": of.before, "after": of.after, "gain": of.gain}
+    made = {name: part._asdict() if part else None for name, part in parts.items()}
+    return made | {"boxes": of.boxes}

@@ -9,6 +9,8 @@ from torchvision import tv_tensors
 from bana.data.boxes import box_masks
 from bana.experiment import mask_free
 from bana.experiment.mask_free import box_measures, enlarged, found, label_measures, measured, named
+from bana.experiment.masking import compared
+from bana.experiment.pretrained import label_maps
 
 BOX = torch.tensor([[20.0, 10, 40, 30]])
 ONE = torch.tensor([1])
@@ -118,8 +120,15 @@ def test_every_measure_of_every_box() -> None:
     made = box_measures(classifier_of("red", "green"), item, classes)
     assert tuple(made) == mask_free.MEASURES
     assert all(value.shape == (2,) for value in made.values())
-    assert 0.5 < made["found"].min() <= made["found"].max() <= 1
-    assert made["agreement"].min() > 0.5
+    boxes, numbers = item["boxes"].as_subclass(Tensor), item["labels"]
+    larger = enlarged(boxes, 97, 129)
+    image = item["image"].as_subclass(Tensor)
+    model = classifier_of("red", "green")
+    y_crf, _ = label_maps(image, larger, numbers, classes, model, 129)
+    assert torch.equal(made["found"], found(y_crf, boxes, larger, numbers))
+    y_crf, y_ret = label_maps(image, boxes, numbers, classes, model, 129)
+    _, differ = compared(y_crf, y_ret, boxes, [1, 2])
+    assert made["agreement"].tolist() == pytest.approx([1 - value for value in differ])
     assert item["boxes"].tolist() == painted()["boxes"].tolist(), "inputs are not modified"
 
 

@@ -15,19 +15,34 @@ from bana.data.voc_files import read_image
 from bana.experiment import own_classifier
 from bana.experiment.masking import classes_of, mask_jobs
 from bana.experiment.own_boxes import BoxedPhotographs
-from bana.experiment.own_classifier import NAME, begun, own_settings, told, train_on_boxes
+from bana.experiment.own_classifier import (
+    NAME,
+    OwnSettings,
+    begun,
+    own_settings,
+    told,
+    train_on_boxes,
+)
 from bana.experiment.pretrained import Pretrained, load_pretrained, masks
 from bana.experiment.profiles import get_profile
 from bana.networks import backbones
 from bana.training.machine import Machine
 
 SIDE = 64
-HERE = Machine(accelerator="cpu", loader_workers=0, checkpoint_minutes=0)
+HERE = Machine(accelerator="cpu", loader_workers=0)
 
 
 @pytest.fixture(autouse=True)
-def backbone(monkeypatch: pytest.MonkeyPatch) -> None:
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small crops, and few of them, for a backbone that is one."""
     monkeypatch.setitem(backbones.BACKBONES, "colours", colours)
+
+    def smaller(photographs: int, side: int, iterations: int | None = None) -> OwnSettings:
+        made = own_settings(photographs, side, iterations)
+        few = replace(made.optimisation, batch=4)
+        return replace(made, crops=replace(made.crops, crop=65), optimisation=few)
+
+    monkeypatch.setattr(own_classifier, "own_settings", smaller)
 
 
 @pytest.fixture
@@ -43,12 +58,14 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def train(folder: Path, start: Pretrained, iterations: int = 2) -> tuple[Pretrained, dict]:
+def train(
+    folder: Path, start: Pretrained, iterations: int = 2, machine: Machine = HERE
+) -> tuple[Pretrained, dict]:
     images = Folder(folder / "im")
     read = read_boxes("csv", folder / "boxes.csv", images)
     classes = classes_of(read)
     jobs = mask_jobs(read, images, classes)
-    return train_on_boxes(folder / "out", jobs, classes, start, SIDE, iterations, HERE)
+    return train_on_boxes(folder / "out", jobs, classes, start, SIDE, iterations, machine)
 
 
 def rows_of(model: Pretrained) -> list[list[float]]:
@@ -115,7 +132,7 @@ def test_photographs_held_out_have_no_part_in_the_training(
 
     monkeypatch.setattr(BoxedPhotographs, "__getitem__", noting)
     monkeypatch.setattr(own_classifier, "_compared", lambda *_: {})
-    _, report = train(folder, start, 5)
+    _, report = train(folder, start, 10)
     assert len(seen) == 20 and not seen & set(report["held_out"])
 
 
@@ -159,21 +176,21 @@ def test_a_training_that_was_ended_goes_on(
 
     def ending(self: BoxedPhotographs, index: int) -> dict:
         loads.append(index)
-        if len(loads) == 20:
+        if len(loads) == 10:
             raise RuntimeError("the power is gone")
         return load(self, index)
 
     with monkeypatch.context() as patch:
         patch.setattr(BoxedPhotographs, "__getitem__", ending)
         with pytest.raises(RuntimeError, match="the power is gone"):
-            train(folder, start, 4)
+            train(folder, start, 4, replace(HERE, checkpoint_minutes=0))
     assert list((folder / "out/kept/train").glob("classifier-*/checkpoint-00000002-*.pt"))
     drawn = len(loads)
     with monkeypatch.context() as patch:
         patch.setattr(BoxedPhotographs, "__getitem__", ending)
         assert rows_of(train(folder, start, 4)[0]) == unbroken
-    # Two batches of eight that were left, and each photograph held out once.
-    assert len(loads) - drawn == 16 + 5
+    # Two batches of four that were left, and each photograph held out once.
+    assert len(loads) - drawn == 8 + 5
 
 
 def test_what_was_begun_with_other_boxes_goes(folder: Path, start: Pretrained) -> None:

@@ -17,6 +17,8 @@ from xml.etree import ElementTree
 from bana.data.layout import Box, Photograph, image_id
 from bana.data.voc_files import DataError
 
+ANNOTATIONS = (".xml", ".json", ".txt", ".csv", ".yaml", ".yml", ".names")
+"""What files of boxes end in, which may lie beside photographs."""
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 """What the file of a photograph may end in, in small letters or capitals."""
 
@@ -77,6 +79,10 @@ class Folder:
     Args:
         root: the folder; hidden files, such as macOS's ``._a.jpg``, do not count.
 
+    Attributes:
+        paths: of the photographs.
+        strange: endings of the files that are neither photographs nor boxes, counted.
+
     Raises:
         DataError: if there is no such folder.
     """
@@ -85,11 +91,16 @@ class Folder:
         if not root.is_dir():
             raise DataError(f"{root}: no such folder of photographs")
         self.root = root
-        self.paths = [
-            path
-            for path in sorted(root.rglob("*"))
-            if path.suffix.lower() in ENDINGS and not path.name.startswith(".") and path.is_file()
-        ]
+        self.paths: list[Path] = []
+        self.strange: Counter[str] = Counter()
+        for path in sorted(root.rglob("*")):
+            ending = path.suffix.lower()
+            if path.name.startswith(".") or not path.is_file():
+                continue
+            if ending in ENDINGS:
+                self.paths.append(path)
+            elif ending not in ANNOTATIONS:
+                self.strange[ending or "no ending"] += 1
         self._by_name: dict[str, list[Path]] = {}
         self._by_stem: dict[str, list[Path]] = {}
         for path in self.paths:
