@@ -24,7 +24,7 @@ from bana.data.voc import VocDataset
 from bana.evaluation.verdicts import class_areas, mean_iou, paired_difference, verdict
 from bana.experiment import stages
 from bana.experiment.classifying import trained_classifier
-from bana.experiment.mask_folder import labels_of, open_folder
+from bana.experiment.mask_folder import labels_of, open_folder, record_of
 from bana.experiment.masking import MaskJob, MaskSettings, make_masks
 from bana.experiment.own_classifier import train_on_boxes
 from bana.experiment.pretrained import Pretrained, load_pretrained
@@ -42,6 +42,12 @@ def some_of(data: VocDataset, names: Sequence[str]) -> VocDataset:
     some = copy.copy(data)
     some.ids = list(names)
     return some
+
+
+def evenly(names: Sequence[str], count: int) -> list[str]:
+    """So many of some names, evenly spaced."""
+    count = min(count, len(names))
+    return [names[i * len(names) // count] for i in range(count)]
 
 
 def with_classes(data: VocDataset, numbers: Sequence[int], have: bool) -> VocDataset:
@@ -92,6 +98,16 @@ def areas_of(
     return torch.stack(rows)
 
 
+def agreement(data: VocDataset, numbers: Sequence[int], out: Path) -> float:
+    """Mean agreement of Y_crf and Y_ret, in percent, in the boxes of some classes."""
+    agree = []
+    for name in data.ids:
+        held = record_of(out, name)
+        pairs = zip(held["boxes"], held["differ"], strict=True)
+        agree += [1 - differ for box, differ in pairs if box[0] in numbers]
+    return 100 * sum(agree) / len(agree)
+
+
 def scored(areas: dict[str, Tensor], numbers: Sequence[int], repeats: int) -> dict[str, Any]:
     """mIoU of some classes by each classifier, and what training changed."""
     own = {kind: each[:, list(numbers)] for kind, each in areas.items()}
@@ -109,6 +125,7 @@ def main() -> None:
     parser.add_argument("--photographs", type=Path, required=True, help="folder in VOC layout")
     parser.add_argument("--start", choices=("unseen", "shipped"), default="unseen")
     parser.add_argument("--images", type=int, default=150)
+    parser.add_argument("--scored", type=int, default=60, help="photographs trained on to score")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--iterations", type=int, help="of the training (default: its own)")
     parser.add_argument("--repeats", type=int, default=1000, help="draws of the intervals")
@@ -119,8 +136,7 @@ def main() -> None:
     data, val = (stages.dataset(profile, part, options.photographs) for part in ("train", "val"))
     numbers = [data.classes.index(name) for name in RENAMED]
     own = with_classes(data, numbers, True)
-    count = min(options.images, len(own))
-    own = some_of(own, [own.ids[i * len(own) // count] for i in range(count)])
+    own = some_of(own, evenly(own.ids, options.images))
     names = {number: f"animal-{place}" for place, number in enumerate(numbers, start=1)}
     classes = tuple(names.get(number, name) for number, name in enumerate(data.classes))
     if options.start == "shipped":
@@ -138,8 +154,9 @@ def main() -> None:
         processes=options.workers,
     )
     held = report["held_out"]
+    others = [name for name in own.ids if name not in held]
     parts = {
-        "trained_on": some_of(own, [name for name in own.ids if name not in held]),
+        "trained_on": some_of(own, evenly(others, options.scored)),
         "held_out": some_of(own, held),
         "of_val": with_classes(val, numbers, True),
     }
@@ -153,6 +170,9 @@ def main() -> None:
             for kind, (model, called) in kinds.items()
         }
         scores[part] = scored(areas, numbers, options.repeats)
+        scores[part]["agreement"] = {
+            kind: agreement(some, numbers, work / part / kind) for kind in kinds
+        }
     record = {
         "benchmark": "mIoU % of Y_crf over classes that the classifier did not know, before and "
         "after `bana masks --train`",

@@ -95,7 +95,7 @@ def test_iterations_by_the_number_of_photographs(photographs: int, iterations: i
 
 
 def test_it_learns_colours_that_it_did_not_know(folder: Path, start: Pretrained) -> None:
-    own, report = train(folder, start, 60)
+    own, report = train(folder, start, 30)
     assert own.classes == ("background", "green", "red")
     named = report["named_by_own"]["after"]
     assert named["value"] > 90 > report["most_frequent"]
@@ -117,7 +117,7 @@ def test_the_report_and_the_files(folder: Path, start: Pretrained) -> None:
     made = masks(
         read_image(folder / "im/0.jpg"), torch.tensor([[10.0, 14, 38, 42]]), ["green"], own
     )
-    assert made.y_crf.unique().tolist() == [0, 1]
+    assert made.y_crf.shape == (60, 80) and made.classes.tolist() == [0, 1]
 
 
 def test_photographs_held_out_have_no_part_in_the_training(
