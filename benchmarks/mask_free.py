@@ -1,11 +1,10 @@
 """Whether measures without masks rank labels as mIoU does, where masks are known.
 
-Run `python benchmarks/mask_free.py --profile voc-mini --photographs VOC_FOLDER --out
-results/mask-free-voc-mini.json`; without photographs scenes are drawn, and `--quick` takes few
-photographs of a classifier that hardly trained. Several classifiers (those of the profile, and one
-with ImageNet's backbone) make several kinds of labels of validation photographs; of each kind there
-are mIoU and the measures of `bana.experiment.mask_free`. Of every two kinds that mIoU tells apart,
-the record counts whether a measure puts them in the same order.
+Run `python benchmarks/mask_free.py --photographs VOC_FOLDER --out results/mask-free-voc-mini.json`.
+The classifier that comes along, and one with ImageNet's backbone instead, make several kinds of
+labels of validation photographs; of each kind there are mIoU and the measures of
+`bana.experiment.mask_free`. Of every two kinds that mIoU tells apart, the record counts whether a
+measure puts them in the same order.
 """
 
 import argparse
@@ -30,12 +29,12 @@ from bana.evaluation.verdicts import (
     paired_difference,
     verdict,
 )
-from bana.experiment import stages
 from bana.experiment.labelling import LabelSettings, labels_from_features
 from bana.experiment.mask_free import label_measures, measured
-from bana.experiment.profiles import Profile, get_profile
+from bana.experiment.pretrained import load_pretrained
 from bana.files.artefacts import source_commit
 from bana.files.parallel import mapped
+from bana.networks.backbones import build_backbone
 from bana.networks.classifier import BoxClassifier
 
 LABEL_MEASURES = ("agreement", "found")
@@ -48,25 +47,24 @@ class Kind(NamedTuple):
     settings: LabelSettings
 
 
-def kinds_of(profile: Profile, root: Path | None) -> tuple[list[BoxClassifier], dict[str, Kind]]:
+def kinds_of() -> tuple[list[BoxClassifier], dict[str, Kind]]:
     """The classifiers, and the kinds of labels that they make."""
-    bap = stages.classifier(profile, "bap", root)
-    untrained = copy.deepcopy(bap)
-    untrained.backbone = stages.backbone_settings(profile, profile.backbone).build()
-    models = [bap, stages.classifier(profile, "gap", root), untrained.eval()]
-    own = stages.label_settings_of(profile, "bap")
-    assert own.unary is not None
-    blind = replace(own, unary=replace(own.unary, class_agnostic=True))
-    all_of_it = replace(own, unary=replace(own.unary, background_threshold=0.0))
-    no_u0 = replace(own, unary=replace(own.unary, background="none"))
-    return models, {
-        "bap": Kind(0, own),
-        "bap, u_c = 1 - u_0": Kind(0, blind),
-        "bap, all of u_0": Kind(0, all_of_it),
-        "bap, no u_0": Kind(0, no_u0),
-        "gap, no u_0": Kind(1, no_u0),
-        "ImageNet, u_c = 1 - u_0": Kind(2, blind),
+    shipped = load_pretrained()
+    about = shipped.about["backbone"]
+    untrained = copy.deepcopy(shipped.classifier)
+    untrained.backbone = build_backbone(about["name"], about["output_stride"])
+    own = LabelSettings("bap", shipped.unary, shipped.crf)
+    changes: dict[str, dict[str, Any]] = {
+        "all of u_0": {"background_threshold": 0.0},
+        "u_0 above .99 of its maximum": {"background_threshold": 0.99},
+        "no u_0": {"background": "none"},
+        "u_c = 1 - u_0": {"class_agnostic": True},
     }
+    kinds = {"as it comes along": Kind(0, own)}
+    for name, change in changes.items():
+        kinds[name] = Kind(0, replace(own, unary=replace(shipped.unary, **change)))
+    kinds["ImageNet, u_c = 1 - u_0"] = Kind(1, kinds["u_c = 1 - u_0"].settings)
+    return [shipped.classifier, untrained.eval()], kinds
 
 
 @torch.no_grad()
@@ -76,8 +74,7 @@ def measures_of(
     """Areas of Y_crf of one image under every kind, [kinds, L + 1, 2], and its measures."""
     torch.set_num_threads(1)  # the other cores have images of their own
     item = data[number]
-    scale = kinds[0].settings.image_scale
-    features = [model.backbone(eval_image(item, scale)[None])[0] for model in models]
+    features = [model.backbone(eval_image(item)[None])[0] for model in models]
     mask = data.mask(item["id"])
     areas, measures = [], []
     for kind in kinds:
@@ -139,22 +136,18 @@ def ranked(pairs: Sequence[dict[str, Any]], name: str) -> dict[str, int]:
 def main() -> None:
     """Measure, print and, with --out, write the record."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="few images, to try the script")
-    parser.add_argument("--profile", default="sample", help="(default: sample)")
-    parser.add_argument("--photographs", type=Path, help="folder in VOC layout")
+    parser.add_argument("--photographs", type=Path, required=True, help="folder in VOC layout")
     parser.add_argument("--images", type=int, default=100)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=1000, help="draws of mIoU's intervals")
     parser.add_argument("--out", type=Path, help="JSON file to write")
     options = parser.parse_args()
-    profile = get_profile("smoke" if options.quick else options.profile)
-    models, kinds = kinds_of(profile, options.photographs)
-    data = stages.dataset(profile, "val", options.photographs)
-    wanted = 3 if options.quick else options.images
-    numbers = sorted({i * len(data) // wanted for i in range(wanted)})
+    models, kinds = kinds_of()
+    data = VocDataset(options.photographs, "val")
+    count = min(options.images, len(data))
+    numbers = [i * len(data) // count for i in range(count)]
     work: Callable[[int], Any] = partial(measures_of, models, list(kinds.values()), data)
-    workers = 1 if options.quick else options.workers
-    made = list(mapped(work, numbers, "measures", workers))
+    made = list(mapped(work, numbers, "measures", options.workers))
     areas = torch.stack([each for each, _ in made])  # [N, kinds, L + 1, 2]
     measures = [each for _, each in made]
     rows = {}
@@ -167,7 +160,7 @@ def main() -> None:
     pairs = pairs_of(list(kinds), areas, measures, options.repeats)
     record = {
         "benchmark": "measures without masks beside mIoU, in percent, of kinds of labels",
-        "profile": profile.name,
+        "split": "val",
         "commit": source_commit(),
         "images": len(numbers),
         **environment(),

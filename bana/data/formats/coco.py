@@ -41,9 +41,10 @@ def read_coco_boxes(path: Path, images: Folder) -> Read:
         whole = [each for each in crowds if _has_segmentation(each, one.record)]
         lost += len(crowds) - len(whole)
         entries.append(CocoEntry(name, one.record, boxes, whole))
-    notes = (
-        [f"{path}: {lost} crowds without a segmentation, left out of COCO's files"] if lost else []
-    )
+    notes = []
+    if lost:
+        what = "crowds without a segmentation, left out of COCO's files of masks"
+        notes.append(f"{path}: {lost} {what}")
     source = CocoSource(file["head"], file["categories"], entries)
     return Read(photographs, classes, notes, {}, source)
 
