@@ -125,7 +125,7 @@ def main() -> None:
     parser.add_argument("--photographs", type=Path, required=True, help="folder in VOC layout")
     parser.add_argument("--start", choices=("unseen", "shipped"), default="unseen")
     parser.add_argument("--images", type=int, default=150)
-    parser.add_argument("--scored", type=int, default=60, help="photographs trained on to score")
+    parser.add_argument("--scored", type=int, default=60, help="of those trained on")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--iterations", type=int, help="of the training (default: its own)")
     parser.add_argument("--repeats", type=int, default=1000, help="draws of the intervals")
@@ -156,10 +156,11 @@ def main() -> None:
     held = report["held_out"]
     others = [name for name in own.ids if name not in held]
     parts = {
-        "trained_on": some_of(own, evenly(others, options.scored)),
         "held_out": some_of(own, held),
         "of_val": with_classes(val, numbers, True),
     }
+    if options.scored:
+        parts["trained_on"] = some_of(own, evenly(others, options.scored))
     kinds = {"before": (start, classes), "trained": (trained, classes)}
     if options.start == "shipped":
         kinds["with_true_names"] = (start, data.classes)

@@ -165,6 +165,7 @@ def train_on_boxes(
     settings = own_settings(len(train), side, iterations)
     model = _trained(folder, train, classes, start, settings, machine, int(processes > 1))
     counts = Counter(number for job in train for number in job.numbers)
+    boxed = {number for job in usable for number in job.numbers}
     report = {
         "photographs": len(train),
         "boxes": counts.total(),
@@ -175,7 +176,7 @@ def train_on_boxes(
         "few": {
             name: counts[number]
             for number, name in enumerate(classes)
-            if number and counts[number] < LEAST_BOXES
+            if number in boxed and counts[number] < LEAST_BOXES
         },
     }
     about = {"backbone": start.about["backbone"], "training": report | described(settings)}
