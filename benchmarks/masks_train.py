@@ -34,6 +34,7 @@ from bana.files.paths import run_dir
 from bana.training.machine import THIS_MACHINE
 
 RENAMED = ("bird", "cat", "dog", "horse")
+REPORTED = ("photographs", "boxes", "iterations", "measures", "named_by_own", "most_frequent")
 SETTINGS = MaskSettings(writes=("voc",))
 
 
@@ -161,14 +162,12 @@ def main() -> None:
     }
     if options.scored:
         parts["trained_on"] = some_of(own, evenly(others, options.scored))
-    kinds = {"before": (start, classes), "trained": (trained, classes)}
-    if options.start == "shipped":
-        kinds["with_true_names"] = (start, data.classes)
+    kinds = {"before": start, "trained": trained}
     scores = {}
     for part, some in parts.items():
         areas = {
-            kind: areas_of(some, called, model, work / part / kind, options.workers)
-            for kind, (model, called) in kinds.items()
+            kind: areas_of(some, classes, model, work / part / kind, options.workers)
+            for kind, model in kinds.items()
         }
         scores[part] = scored(areas, numbers, options.repeats)
         scores[part]["agreement"] = {
@@ -183,7 +182,7 @@ def main() -> None:
         "classes": list(RENAMED),
         "images": own.ids,
         **environment(),
-        "report": report,
+        "report": {key: report[key] for key in REPORTED},
         "parts": scores,
     }
     write_record(record, options.out)

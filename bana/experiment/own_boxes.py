@@ -30,6 +30,7 @@ LEAST_BOXES = 5
 HELD_OUT = 5
 """One photograph in so many is held out, of many photographs `MOST_HELD_OUT`."""
 MOST_HELD_OUT = 100
+INSTEAD = "leave --train out, which trains nothing"
 
 
 class Looked(NamedTuple):
@@ -136,25 +137,24 @@ def check_enough(
         DataError: if there are fewer than `LEAST_PHOTOGRAPHS`, if no two classes have
             `LEAST_BOXES`, or if boxes fill nearly all of the photographs.
     """
-    instead = "leave --train out, which trains nothing"
     if len(jobs) < LEAST_PHOTOGRAPHS:
         raise DataError(
             f"--train: {len(jobs)} photographs with boxes are too few to learn from, it takes "
-            f"{LEAST_PHOTOGRAPHS}: {instead}"
+            f"{LEAST_PHOTOGRAPHS}: {INSTEAD}"
         )
     counts = Counter(number for job in jobs for number in job.numbers)
     if sum(count >= LEAST_BOXES for count in counts.values()) < 2:
         told = ", ".join(f"{classes[number]} ({count})" for number, count in counts.most_common(5))
         raise DataError(
             f"--train learns by telling classes apart, and needs two with {LEAST_BOXES} boxes; "
-            f"there is {told}: {instead}"
+            f"there is {told}: {INSTEAD}"
         )
     some = sum(share > least_background for share in background)
     if some < LEAST_PHOTOGRAPHS:
         raise DataError(
             f"--train: the boxes fill all but {some} of {len(jobs)} photographs, and background "
             f"is learned from what lies outside of them, {100 * least_background:g} % or more of "
-            f"{LEAST_PHOTOGRAPHS} photographs: {instead}"
+            f"{LEAST_PHOTOGRAPHS} photographs: {INSTEAD}"
         )
 
 
@@ -163,6 +163,9 @@ def parted(jobs: Sequence[MaskJob], seed: int) -> tuple[list[MaskJob], list[Mask
 
     A fifth is held out, at most `MOST_HELD_OUT`, and less where a class would be left with fewer
     than half of its photographs.
+
+    Raises:
+        DataError: if none can be held out, as every photograph has a class of few others.
     """
     wanted = min(len(jobs) // HELD_OUT, MOST_HELD_OUT)
     photographs = Counter(number for job in jobs for number in set(job.numbers))
@@ -172,5 +175,10 @@ def parted(jobs: Sequence[MaskJob], seed: int) -> tuple[list[MaskJob], list[Mask
         if len(held) < wanted and all(2 * left[kind] - 2 >= photographs[kind] for kind in kinds):
             held.add(place)
             left.subtract(kinds)
+    if not held:
+        raise DataError(
+            f"--train: every photograph has a class that too few others have, so that none can be "
+            f"held out to measure on: {INSTEAD}"
+        )
     train = [job for place, job in enumerate(jobs) if place not in held]
     return train, [jobs[place] for place in sorted(held)]

@@ -84,6 +84,11 @@ def test_every_class_keeps_half_of_its_photographs_to_train_on(seed: int) -> Non
     assert left[2] >= 2 and left[3] == 1
 
 
+def test_classes_of_one_photograph_leave_nothing_to_measure_on() -> None:
+    with pytest.raises(DataError, match="none can be held out to measure on: leave --train out"):
+        parted(fake(*[(n, n) for n in range(1, 31)]), seed=0)
+
+
 @pytest.mark.parametrize(
     ("kinds", "background", "told"),
     [
