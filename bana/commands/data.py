@@ -10,6 +10,7 @@ from typing import Any
 
 FORMATS = ("voc", "coco", "csv", "yolo", "labelme", "labelstudio", "cvat")
 CONVENTIONS = ("half-open", "voc")
+EXPORTS = ("coco", "yolo")
 LAYOUT = """\
 everything reads one layout, a folder with
   JPEGImages/<id>.jpg                  photographs (.jpeg and .png too, in capitals too)
@@ -132,6 +133,9 @@ def add_data_commands(commands: Any) -> None:
 
     _add_coco_arguments(coco)
     _add_import_arguments(other)
+    _add_export_arguments(
+        command("export", _export, "write the boxes of a split as another format")
+    )
 
     check = command("verify", _verify, "read every file and report what is wrong", VERIFY)
     check.add_argument(
@@ -173,6 +177,15 @@ def _add_import_arguments(other: argparse.ArgumentParser) -> None:
     )
     other.add_argument("--convention", choices=CONVENTIONS, help="of the boxes, of voc and csv")
     _add_keep_empty(other)
+
+
+def _add_export_arguments(back: argparse.ArgumentParser) -> None:
+    back.add_argument("--format", choices=EXPORTS, required=True, help="of the boxes")
+    back.add_argument("--data", type=Path, required=True, metavar="FOLDER", help="in VOC layout")
+    back.add_argument("--split", default="train", metavar="NAME", help="(default: train)")
+    back.add_argument(
+        "--out", type=Path, required=True, metavar="PATH", help="a new JSON file, or folder of yolo"
+    )
 
 
 def _add_keep_empty(made: argparse.ArgumentParser) -> None:
@@ -246,6 +259,18 @@ def _import(arguments: argparse.Namespace) -> int:
         arguments.keep_empty,
     )
     _tell(arguments.split, written)
+    print(arguments.out)
+    return 0
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from bana.data.exporting import export_boxes
+
+    made = export_boxes(arguments.format, arguments.data, arguments.split, arguments.out)
+    counts = f"{made.photographs} photographs, {made.boxes} boxes, {made.crowds} crowds"
+    print(f"{arguments.split}: {counts}")
+    if made.left_out:
+        print(f"bana: note: {made.left_out} crowds left out, which YOLO knows not", file=sys.stderr)
     print(arguments.out)
     return 0
 

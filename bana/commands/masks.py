@@ -81,6 +81,17 @@ def add_masks_command(commands: Any) -> None:
         "--workers", type=int, metavar="N", help="processes (default: cores, up to 8)"
     )
     made.add_argument(
+        "--train",
+        action="store_true",
+        help="train the classifier on these boxes first, and say what that brings; minutes",
+    )
+    made.add_argument(
+        "--iterations",
+        type=int,
+        metavar="N",
+        help="of --train (default: 200 to 500, by the number of photographs)",
+    )
+    made.add_argument(
         "--review",
         type=int,
         default=200,
@@ -98,15 +109,18 @@ def add_masks_command(commands: Any) -> None:
 def _masks(arguments: argparse.Namespace) -> int:
     from bana.data.formats.common import Folder
     from bana.data.formats.detection import detect, read_boxes
+    from bana.data.oddities import notes_on_classes
     from bana.experiment import masking
     from bana.experiment.mask_folder import open_folder
     from bana.experiment.pretrained import load_pretrained
     from bana.files.parallel import default_workers
 
-    for name, least in (("workers", 1), ("review", 0)):
+    for name, least in (("workers", 1), ("review", 0), ("iterations", 1)):
         value = getattr(arguments, name)
         if value is not None and value < least:
             raise ValueError(f"--{name} {value}: at least {least}")
+    if arguments.iterations is not None and not arguments.train:
+        raise ValueError(f"--iterations {arguments.iterations}: of --train alone, which is missing")
     settings = masking.MaskSettings(arguments.longest, tuple(dict.fromkeys(arguments.write)))
     images = Folder(arguments.images)
     kind = arguments.format or detect(arguments.boxes)
@@ -116,18 +130,26 @@ def _masks(arguments: argparse.Namespace) -> int:
     if not jobs:
         raise ValueError(f"{arguments.boxes}: no box of any photograph in {images.root}")
     model = load_pretrained()
-    _tell_what_was_read(kind, read, jobs, len(images.paths))
-    _tell_classes(classes, masking.unknown_classes(classes, model))
+    _tell_what_was_read(kind, read, jobs, images)
+    for note in notes_on_classes(classes, [box for job in jobs for box in job.photograph.boxes]):
+        _tell(note)
+    if not arguments.train:
+        _tell_classes(classes, masking.unknown_classes(classes, model))
     about = {
         "images": str(images.root.resolve()),
         "boxes": str(arguments.boxes.resolve()),
         "format": kind,
         "classes": list(classes),
         "longest": settings.side,
+        "classifier": "trained on these boxes" if arguments.train else "as it comes along",
     }
     open_folder(arguments.out, about, images.root)
     workers = arguments.workers or default_workers()
-    made = masking.make_masks(jobs, read.failed, classes, arguments.out, settings, model, workers)
+    if arguments.train:
+        model = _train(arguments, jobs, classes, model, settings.side, workers)
+    made = masking.make_masks(
+        jobs, read.failed, classes, arguments.out, settings, model, workers, read.coco
+    )
     if made.names:
         _review(arguments, images.root, made.names, classes)
     return _tell_what_was_made(made, arguments.out)
@@ -137,10 +159,13 @@ def _tell(text: str) -> None:
     print(f"bana: {text}", file=sys.stderr)
 
 
-def _tell_what_was_read(kind: str, read: Any, jobs: Sequence[Any], photographs: int) -> None:
+def _tell_what_was_read(kind: str, read: Any, jobs: Sequence[Any], images: Any) -> None:
     boxes = sum(len(job.photograph.boxes) for job in jobs)
     _tell(f"boxes of format {kind}: {boxes} in {len(jobs)} photographs")
-    without = photographs - len(jobs)
+    if images.strange:
+        told = ", ".join(f"{count} {ending}" for ending, count in sorted(images.strange.items()))
+        _tell(f"files in {images.root} that are no photographs and no boxes: {told}")
+    without = len(images.paths) - len(jobs)
     if without > 0:
         _tell(f"{without} photographs of the folder without boxes: no masks")
     for note in read.notes:
@@ -156,6 +181,25 @@ def _tell_classes(classes: Sequence[str], unknown: Sequence[str]) -> None:
             f"classes that it does not know: {', '.join(unknown)}: masks by likeness to the "
             f"background alone"
         )
+
+
+def _train(
+    arguments: argparse.Namespace,
+    jobs: Sequence[Any],
+    classes: tuple[str, ...],
+    model: Any,
+    side: int,
+    workers: int,
+) -> Any:
+    """The classifier trained on these boxes; tells what that brought."""
+    from bana.experiment.own_classifier import told, train_on_boxes
+
+    own, report = train_on_boxes(
+        arguments.out, jobs, classes, model, side, arguments.iterations, processes=workers
+    )
+    for line in told(report):
+        _tell(line)
+    return own
 
 
 def _review(

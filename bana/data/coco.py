@@ -162,7 +162,22 @@ def read_coco(path: Path, images: Path) -> tuple[list[CocoImage], tuple[str, ...
     Raises:
         DataError: when the file is missing, damaged, or wrong.
     """
-    file = read_instances(path)
+    return images_of(path, read_instances(path), images)
+
+
+def images_of(
+    path: Path, file: dict[str, Any], images: Path
+) -> tuple[list[CocoImage], tuple[str, ...]]:
+    """The images and classes of a COCO file, as `read_coco`, which has been read already.
+
+    Args:
+        path: the file, for messages.
+        file: of `bana.data.coco_file.read_instances`.
+        images: folder of its images.
+
+    Raises:
+        DataError: when a category is background, or an image's name leads elsewhere.
+    """
     categories = sorted(file["categories"], key=lambda category: category["id"])
     index = {category["id"]: number for number, category in enumerate(categories, start=1)}
     names = ("background", *(category["name"] for category in categories))

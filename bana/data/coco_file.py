@@ -28,7 +28,7 @@ PARTS = ("images", "categories", "annotations")
 PIXELS, SHARE = 2.0, 0.02
 
 
-def read_instances(path: Path, need: str = "bbox") -> dict[str, list[Entry]]:
+def read_instances(path: Path, need: str = "bbox") -> dict[str, Any]:
     """Read a COCO file of instances.
 
     Args:
@@ -39,6 +39,7 @@ def read_instances(path: Path, need: str = "bbox") -> dict[str, list[Entry]]:
         "images", "categories" and "annotations" in the file's order. Ids, sizes, names, iscrowd (0
         or 1), and bbox and area where they are given, are of the types that COCO says; everything
         else in the entries is as in the file, segmentations too, see `checked_segmentation`.
+        "head" is what the file has beside the three, such as info and licenses.
 
     Raises:
         DataError: when the file is missing or is no such file; for every entry with a value that is
@@ -50,7 +51,7 @@ def read_instances(path: Path, need: str = "bbox") -> dict[str, list[Entry]]:
         if not isinstance(file, dict) or not isinstance(file.get(part), list):
             raise DataError(f"{path}: no COCO file of instances, it has no {part!r}")
     problems: list[str] = []
-    made: dict[str, list[Entry]] = {}
+    made: dict[str, Any] = {"head": {key: file[key] for key in file if key not in PARTS}}
     for part, read in zip(PARTS, (_image, _category, _annotation), strict=True):
         made[part] = []
         for number, entry in enumerate(file[part], start=1):
@@ -109,7 +110,7 @@ def _box(box: object, where: str) -> list[float]:
     return [as_number(value, f"{where}: {shown(box)}:") for value in box]
 
 
-def _check_ids(path: Path, made: dict[str, list[Entry]]) -> None:
+def _check_ids(path: Path, made: dict[str, Any]) -> None:
     known: dict[str, set[int]] = {}
     for part in PARTS:
         known[part] = set()

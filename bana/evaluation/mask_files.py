@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ import yaml
 from PIL import Image
 from torch import Tensor
 
+from bana.data.formats.common import CocoSource
 from bana.data.voc_files import whole_file, write_mask
 from bana.evaluation.instances import box_instances, encode
 from bana.evaluation.polygons import one_polygon, polygons
@@ -25,6 +27,10 @@ DIGITS = 2
 """Of coordinates in pixels. Those of polygons are multiples of a half."""
 COCO_PARTS = "kept/coco"
 """What COCO's files are put together from."""
+
+
+CocoEntries = tuple[dict[str, Any], list[dict[str, Any]]]
+Finish = Callable[[Path, Sequence[str], Sequence[str], CocoSource | None], None]
 
 
 class Masked(NamedTuple):
@@ -75,7 +81,9 @@ def _write_voc(folder: Path, image: Masked) -> None:
     write_mask(folder / f"{image.name}.png", image.label)
 
 
-def _finish_voc(out: Path, names: Sequence[str], classes: Sequence[str]) -> None:
+def _finish_voc(
+    out: Path, names: Sequence[str], classes: Sequence[str], source: CocoSource | None
+) -> None:
     _write_text(out / "voc" / "classes.txt", "".join(f"{name}\n" for name in classes))
 
 
@@ -90,7 +98,9 @@ def _write_yolo(folder: Path, image: Masked) -> None:
     _write_text(folder / f"{image.name}.txt", "".join(lines))
 
 
-def _finish_yolo(out: Path, names: Sequence[str], classes: Sequence[str]) -> None:
+def _finish_yolo(
+    out: Path, names: Sequence[str], classes: Sequence[str], source: CocoSource | None
+) -> None:
     held = {"nc": len(classes) - 1, "names": dict(enumerate(classes[1:]))}
     _write_text(out / "yolo-seg" / "data.yaml", yaml.safe_dump(held, allow_unicode=True))
 
@@ -150,6 +160,7 @@ def _write_coco(folder: Path, image: Masked) -> None:
         x1, y1, x2, y2 = (round(value, DIGITS) for value in each.box.tolist())
         annotations.append(
             {
+                "place": each.place,
                 "category_id": each.number,
                 "bbox": [x1, y1, round(x2 - x1, DIGITS), round(y2 - y1, DIGITS)],
                 "area": int(each.mask.sum()),
@@ -163,19 +174,32 @@ def _write_coco(folder: Path, image: Masked) -> None:
     _write_text(folder / f"{image.name}.json", json.dumps(held, ensure_ascii=False))
 
 
-def _finish_coco(out: Path, names: Sequence[str], classes: Sequence[str]) -> None:
-    """COCO's files, with run lengths and with polygons, a photograph at a time."""
+def _finish_coco(
+    out: Path, names: Sequence[str], classes: Sequence[str], source: CocoSource | None
+) -> None:
+    """COCO's files, with run lengths and with polygons, a photograph at a time.
+
+    Where the boxes are COCO's, ids and all that the masks do not change are the source's.
+    """
     folder = out / COCO_PARTS
-    categories = [{"id": number, "name": classes[number]} for number in range(1, len(classes))]
+    if source is None:
+        head: dict[str, Any] = {}
+        categories = [{"id": number, "name": classes[number]} for number in range(1, len(classes))]
+        images = partial(_new_entries, folder, names)
+    else:
+        head, categories = source.head, source.categories
+        images = partial(_source_entries, folder, names, source)
     for kind in ("rle", "polygons"):
         with (
             whole_file(out / "coco" / f"instances-{kind}.json") as unfinished,
             unfinished.open("w", encoding="utf-8", newline="\n") as file,
         ):
-            file.write('{"categories": ' + json.dumps(categories, ensure_ascii=False))
+            begun = json.dumps({**head, "categories": categories}, ensure_ascii=False)
+            file.write(begun[:-1])
+            annotations = (each for _, many in images() for each in _of_kind(many, kind))
             for part, entries in (
-                ("images", _coco_images(folder, names)),
-                ("annotations", _coco_annotations(folder, names, kind)),
+                ("images", (image for image, _ in images())),
+                ("annotations", annotations),
             ):
                 file.write(f', "{part}": [')
                 for number, entry in enumerate(entries):
@@ -185,18 +209,44 @@ def _finish_coco(out: Path, names: Sequence[str], classes: Sequence[str]) -> Non
             file.write("}\n")
 
 
-def _coco_images(folder: Path, names: Sequence[str]) -> Iterator[dict[str, Any]]:
-    for number, name in enumerate(names, start=1):
-        yield {"id": number, **_held(folder, name)["image"]}
-
-
-def _coco_annotations(folder: Path, names: Sequence[str], kind: str) -> Iterator[dict[str, Any]]:
+def _new_entries(folder: Path, names: Sequence[str]) -> Iterator[CocoEntries]:
+    """An image and its annotations, numbered from 1."""
     count = 0
     for number, name in enumerate(names, start=1):
-        for entry in _held(folder, name)["annotations"]:
+        held = _held(folder, name)
+        annotations = []
+        for made in held["annotations"]:
             count += 1
-            shapes = {form: entry.pop(form) for form in ("rle", "polygons")}
-            yield {"id": count, "image_id": number, **entry, "segmentation": shapes[kind]}
+            annotations.append({"id": count, "image_id": number, **made})
+            del annotations[-1]["place"]
+        yield {"id": number, **held["image"]}, annotations
+
+
+def _source_entries(
+    folder: Path, names: Sequence[str], source: CocoSource
+) -> Iterator[CocoEntries]:
+    """An image and its annotations as the source has them, with the masks that were made.
+
+    Images without boxes are there as in the source; of those with boxes the ones with masks.
+    """
+    there = set(names)
+    for entry in source.images:
+        annotations = []
+        if entry.boxes:
+            if entry.name not in there:
+                continue
+            for made in _held(folder, entry.name)["annotations"]:
+                own = entry.boxes[made["place"] - 1]
+                masks = {key: made[key] for key in ("area", "iscrowd", "rle", "polygons")}
+                annotations.append({**own, **masks})
+        yield entry.image, [*annotations, *entry.crowds]
+
+
+def _of_kind(annotations: Sequence[dict[str, Any]], kind: str) -> Iterator[dict[str, Any]]:
+    """Annotations with their masks in one of the two forms; crowds have their own already."""
+    for entry in annotations:
+        shapes = {"segmentation": entry[kind]} if kind in entry else {}
+        yield {key: entry[key] for key in entry if key not in ("rle", "polygons")} | shapes
 
 
 def _held(folder: Path, name: str) -> dict[str, Any]:
@@ -216,13 +266,14 @@ class Writer(NamedTuple):
         ending: of a photograph's own file, empty where it is a folder.
         write: makes it, called with the folder.
         finish: makes what all photographs share, called with the folder of the masks, the names of
-            the photographs and the classes.
+            the photographs, the classes, and what a COCO file of boxes says besides, where that is
+            the source.
     """
 
     folder: str
     ending: str
     write: Callable[[Path, Masked], None]
-    finish: Callable[[Path, Sequence[str], Sequence[str]], None] | None = None
+    finish: Finish | None = None
 
     def path(self, out: Path, name: str) -> Path:
         """A photograph's own file, or folder."""

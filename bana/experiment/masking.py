@@ -16,7 +16,7 @@ from torch import Tensor
 from bana.data.boxes import box_masks, check_boxes
 from bana.data.class_names import common_name
 from bana.data.fingerprint import version_of
-from bana.data.formats.common import Folder, Read
+from bana.data.formats.common import CocoSource, Folder, Read
 from bana.data.layout import Box, Photograph
 from bana.data.voc_files import DAMAGE, IGNORE, DataError, check_class_names, read_image
 from bana.evaluation.mask_files import WRITERS, Masked
@@ -38,6 +38,8 @@ from bana.files.artefacts import content_hash
 
 ORIENTATION = 0x0112
 """Number of EXIF's entry of how a photograph is to be turned."""
+FEW = 5
+"""So many wrong boxes of a photograph are told one by one."""
 
 
 @dataclass(frozen=True)
@@ -153,6 +155,7 @@ def make_masks(
     settings: MaskSettings,
     model: Pretrained,
     processes: int = 1,
+    source: CocoSource | None = None,
 ) -> Made:
     """Make and write the masks that are not there yet.
 
@@ -168,6 +171,7 @@ def make_masks(
         model: makes them.
         processes: that work beside each other, each with one thread; few photographs are done by
             this one.
+        source: what a COCO file of the boxes says besides, which its masks' files say too.
 
     Raises:
         bana.training.runs.RunError: if a process was ended from outside, as for want of memory.
@@ -187,7 +191,7 @@ def make_masks(
     for form in settings.writes:
         writer = WRITERS[form]
         if writer.finish:
-            writer.finish(out, names, classes)
+            writer.finish(out, names, classes, source)
     write_failures(out, failed)
     made = sum(job.name not in failed for job in todo)
     empty = sum(record_of(out, name)["areas"].count(0) for name in names)
@@ -240,7 +244,7 @@ def _mask_one(shared: _Shared, job: MaskJob) -> str:
 
 def _make(shared: _Shared, job: MaskJob) -> None:
     """Make and keep Y_crf and Y_ret, and the record last, which tells that they are there."""
-    image, boxes, crowds = _checked(job.photograph)
+    image, boxes, crowds = checked_photograph(job.photograph)
     numbers = torch.tensor(job.numbers)
     size = image.shape[1:]
     y_crf, y_ret = label_maps(
@@ -248,7 +252,7 @@ def _make(shared: _Shared, job: MaskJob) -> None:
     )
     # Nobody counted the objects of a crowd: what no box claims there is no background either.
     y_crf[_union(crowds, *size) & ~_union(boxes, *size)] = IGNORE
-    areas, differ = _compared(y_crf, y_ret, boxes, job.numbers)
+    areas, differ = compared(y_crf, y_ret, boxes, job.numbers)
     keep_labels(shared.out, job.name, y_crf, y_ret)
     record = {
         "key": _key_of_job(shared, job),
@@ -285,7 +289,7 @@ def _write(shared: _Shared, job: MaskJob) -> None:
     keep_record(shared.out, job.name, held)
 
 
-def _checked(photograph: Photograph) -> tuple[Tensor, Tensor, Tensor]:
+def checked_photograph(photograph: Photograph) -> tuple[Tensor, Tensor, Tensor]:
     """The image, uint8 [3, H, W], its boxes and its crowds, float32 [K, 4], inside it.
 
     Raises:
@@ -315,17 +319,28 @@ def _checked(photograph: Photograph) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _inside(boxes: Sequence[Box], height: int, width: int) -> Tensor:
-    made = [
-        check_boxes(torch.tensor([box.corners], dtype=torch.float32), height, width, box.where)
-        for box in boxes
-    ]
-    for box, ((x1, y1, x2, y2),) in zip(boxes, made, strict=True):
-        if min(x2 - x1, y2 - y1) < 1:
-            raise DataError(
-                f"{box.where}: box ({x1:g}, {y1:g}, {x2:g}, {y2:g}) is narrower than a pixel in an "
-                f"image of {width} x {height}: are these fractions of it?"
-            )
-    return torch.cat(made) if made else torch.zeros(0, 4)
+    made, problems = [torch.zeros(0, 4)], []
+    for box in boxes:
+        try:
+            made.append(_box_inside(box, height, width))
+        except ValueError as error:
+            problems.append(str(error))
+    if problems:
+        more = f" and {len(problems) - FEW} more such boxes" if len(problems) > FEW else ""
+        raise DataError("; ".join(problems[:FEW]) + more)
+    return torch.cat(made)
+
+
+def _box_inside(box: Box, height: int, width: int) -> Tensor:
+    given = torch.tensor([box.corners], dtype=torch.float32)
+    made = check_boxes(given, height, width, box.where)
+    ((x1, y1, x2, y2),) = made.tolist()
+    if min(x2 - x1, y2 - y1) < 1:
+        raise DataError(
+            f"{box.where}: box ({x1:g}, {y1:g}, {x2:g}, {y2:g}) is narrower than a pixel in an "
+            f"image of {width} x {height}: are these fractions of it?"
+        )
+    return made
 
 
 def _union(boxes: Tensor, height: int, width: int) -> Tensor:
@@ -336,7 +351,7 @@ def _union(boxes: Tensor, height: int, width: int) -> Tensor:
     return covered
 
 
-def _compared(
+def compared(
     y_crf: Tensor, y_ret: Tensor, boxes: Tensor, numbers: Iterable[int]
 ) -> tuple[list[int], list[float]]:
     """Of each box the pixels of its mask in Y_crf, and 1 - IoU of that and its mask in Y_ret.

@@ -224,8 +224,7 @@ def _at_side(
     """Labels of the image brought to the size at which the classifier sees it."""
     height, width = image.shape[1:]
     weight = transfer_weight(model.classifier.weight, model.classes, names)
-    scale = side / max(height, width)
-    size = [max(1, round(length * scale)) for length in (height, width)]
+    size = seen_size(height, width, side)
     factors = boxes.new_tensor([size[1] / width, size[0] / height] * 2)
     device = weight.device
     with torch.no_grad():
@@ -241,6 +240,12 @@ def _at_side(
             model.crf,
             backbone.stride,
         )
+
+
+def seen_size(height: int, width: int, side: int) -> list[int]:
+    """Height and width, in pixels, at which a classifier sees an image, of its longer side."""
+    scale = side / max(height, width)
+    return [max(1, round(length * scale)) for length in (height, width)]
 
 
 def _size_of(image: Tensor) -> tuple[int, int]:

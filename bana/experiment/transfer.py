@@ -42,9 +42,10 @@ def transfer_weight(weight: Tensor, known: Sequence[str], wanted: Sequence[str])
     if not known[0] == wanted[0] == "background":
         raise ValueError(f"the first class must be background, got {known[0]!r}, {wanted[0]!r}")
     rows = {common_name(name): row for row, name in enumerate(known)}
+    exact = {name: row for row, name in enumerate(known)}  # "Ant" beside "ant" has its own row
     moved = weight.new_full((len(wanted), weight.shape[1]), float("nan"))
     for number, name in enumerate(wanted):
-        row = rows.get(common_name(name))
+        row = exact.get(name, rows.get(common_name(name)))
         if row is not None:
             moved[number] = weight.detach()[row]
     return moved

@@ -58,7 +58,7 @@ def written(form: str, tmp_path: Path, names: tuple[str, ...] = ("sub dir/große
         writer.write(tmp_path / "out" / writer.folder, image)
         assert writer.path(tmp_path / "out", name).exists()
     if writer.finish:
-        writer.finish(tmp_path / "out", names, CLASSES)
+        writer.finish(tmp_path / "out", names, CLASSES, None)
     return image
 
 
@@ -166,7 +166,7 @@ def test_boxes_come_back(sides: tuple[int, ...], number: int, tmp_path: Path) ->
         writer, out = WRITERS[form], tmp_path / "out"
         writer.write(out / writer.folder, image)
         if writer.finish:
-            writer.finish(out, ["a"], CLASSES)
+            writer.finish(out, ["a"], CLASSES, None)
         (read,) = read_boxes(kind, out / source, Folder(tmp_path / "im")).photographs
         assert [each.kind for each in read.boxes] == [CLASSES[number]], form
         assert read.boxes[0].corners == pytest.approx(box[0].tolist(), abs=1e-4 * WIDTH), form

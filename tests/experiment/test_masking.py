@@ -228,6 +228,13 @@ def test_what_fails_is_listed_and_the_rest_goes_on(images: Path, shipped: Pretra
     assert not [name for name in files_of(images.parent / "out") if "x/a" in name]
 
 
+def test_every_wrong_box_of_a_photograph_is_told(images: Path, shipped: Pretrained) -> None:
+    wrong = [["a.jpg", 20 + n, 10, 160, 50, "cat"] for n in range(7)]
+    reason = run(images, shipped, [*ROWS, *wrong]).failed["a"]
+    assert "boxes.csv:6: box" in reason and "boxes.csv:10: box" in reason
+    assert "boxes.csv:11" not in reason and reason.endswith("and 2 more such boxes")
+
+
 def test_a_size_that_disagrees_is_a_failure(images: Path, shipped: Pretrained) -> None:
     image = {"id": 1, "file_name": "a.jpg", "width": 60, "height": 80}
     entry = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 2, 30, 40]}

@@ -58,3 +58,21 @@ def csv_of(path: Path, rows: Sequence[Sequence[object]]) -> Path:
     """A CSV file of boxes."""
     lines = ["image,xmin,ymin,xmax,ymax,class", *(",".join(map(str, row)) for row in rows)]
     return write_text(path, "\n".join(lines) + "\n")
+
+
+def write_discs(folder: Path, count: int) -> Path:
+    """Photographs 0.jpg, 1.jpg, ... of a red or a green disc, in turn, and their boxes in
+    boxes.csv beside the folder."""
+    rows = []
+    for number in range(count):
+        x, y, radius = 24 + 3 * (number % 10), 28 + number % 4, 14
+        grey = np.random.default_rng(number).integers(0, 60, (HEIGHT, WIDTH, 3))
+        down, right = np.mgrid[:HEIGHT, :WIDTH]
+        disc = (right - x) ** 2 + (down - y) ** 2 < radius**2
+        colour = [220, 30, 30] if number % 2 else [30, 220, 30]
+        pixels = np.where(disc[..., None], colour, grey).astype(np.uint8)
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(folder / f"{number}.jpg", quality=95)
+        kind = "red" if number % 2 else "green"
+        rows.append([f"{number}.jpg", x - radius, y - radius, x + radius, y + radius, kind])
+    return csv_of(folder.parent / "boxes.csv", rows)

@@ -17,10 +17,42 @@ from xml.etree import ElementTree
 from bana.data.layout import Box, Photograph, image_id
 from bana.data.voc_files import DataError
 
+ANNOTATIONS = (".xml", ".json", ".txt", ".csv", ".yaml", ".yml", ".names")
+"""What files of boxes end in, which may lie beside photographs."""
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 """What the file of a photograph may end in, in small letters or capitals."""
 
 Corners = tuple[float, float, float, float]
+
+
+class CocoEntry(NamedTuple):
+    """What a COCO file says of one image: its own entries, without the segmentations of boxes.
+
+    Attributes:
+        name: path of the photograph below the photographs' folder, without the ending.
+        image: the image's entry.
+        boxes: the entries of its boxes, in the order of the photograph's boxes.
+        crowds: the entries of its crowds that have a segmentation, as they stand.
+    """
+
+    name: str
+    image: dict[str, Any]
+    boxes: list[dict[str, Any]]
+    crowds: list[dict[str, Any]]
+
+
+class CocoSource(NamedTuple):
+    """What a COCO file says beside boxes, to be given back with the masks.
+
+    Attributes:
+        head: all of the file but images, annotations and categories, such as info and licenses.
+        categories: their entries.
+        images: in the file's order.
+    """
+
+    head: dict[str, Any]
+    categories: list[dict[str, Any]]
+    images: list[CocoEntry]
 
 
 class Read(NamedTuple):
@@ -31,12 +63,14 @@ class Read(NamedTuple):
         classes: background first, in the source's own order; None where it has none.
         notes: what was read in another way than it stands, or passed over, a sentence each.
         failed: {name: reason} of photographs whose boxes cannot be told.
+        coco: what a COCO file says besides, None for other formats.
     """
 
     photographs: list[Photograph]
     classes: tuple[str, ...] | None
     notes: list[str]
     failed: dict[str, str]
+    coco: CocoSource | None = None
 
 
 class Folder:
@@ -44,6 +78,10 @@ class Folder:
 
     Args:
         root: the folder; hidden files, such as macOS's ``._a.jpg``, do not count.
+
+    Attributes:
+        paths: of the photographs.
+        strange: endings of the files that are neither photographs nor boxes, counted.
 
     Raises:
         DataError: if there is no such folder.
@@ -53,11 +91,16 @@ class Folder:
         if not root.is_dir():
             raise DataError(f"{root}: no such folder of photographs")
         self.root = root
-        self.paths = [
-            path
-            for path in sorted(root.rglob("*"))
-            if path.suffix.lower() in ENDINGS and not path.name.startswith(".") and path.is_file()
-        ]
+        self.paths: list[Path] = []
+        self.strange: Counter[str] = Counter()
+        for path in sorted(root.rglob("*")):
+            ending = path.suffix.lower()
+            if path.name.startswith(".") or not path.is_file():
+                continue
+            if ending in ENDINGS:
+                self.paths.append(path)
+            elif ending not in ANNOTATIONS:
+                self.strange[ending or "no ending"] += 1
         self._by_name: dict[str, list[Path]] = {}
         self._by_stem: dict[str, list[Path]] = {}
         for path in self.paths:

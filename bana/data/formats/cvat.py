@@ -4,6 +4,7 @@ from collections import Counter
 from pathlib import Path
 from xml.etree import ElementTree
 
+from bana.data.checks import noted, refuse
 from bana.data.formats.common import (
     POLYGONS,
     TURNED,
@@ -18,7 +19,7 @@ from bana.data.formats.common import (
     turned,
     whole,
 )
-from bana.data.layout import Box
+from bana.data.layout import Box, Photograph
 from bana.data.voc_files import DataError
 
 PASSED_OVER = ("polyline", "points", "tag", "skeleton", "cuboid")
@@ -32,7 +33,7 @@ def read_cvat(path: Path, images: Folder) -> Read:
         images: the photographs, named by <image name>.
 
     Raises:
-        DataError: if the file is wrong, or is of a video.
+        DataError: if the file is of a video, or things in it are wrong, all of which are told.
     """
     root = load_xml(path)
     if root.tag != "annotations":
@@ -40,23 +41,38 @@ def read_cvat(path: Path, images: Folder) -> Read:
     if root.find("track") is not None:
         raise DataError(f"{path}: tracks of a video: export it as 'CVAT for images'")
     counts: Counter[str] = Counter()
+    problems: list[str] = []
     photographs = []
     for index, node in enumerate(root.findall("image"), start=1):
-        where = f"{path}: image {index}"
-        name = one_line(node.get("name"), where, "name")
-        width = whole(node.get("width"), where, "width", 1)
-        height = whole(node.get("height"), where, "height", 1)
-        boxes = []
-        for place, shape in enumerate(node, start=1):
-            here = f"{path}: image {name!r}, {shape.tag} {place}"
-            if shape.tag in PASSED_OVER:
-                counts[f"<{shape.tag}> passed over"] += 1
-                continue
+        with noted(problems):
+            photographs.append(_photograph(node, path, index, images, counts, problems))
+    refuse(problems, path)
+    return Read(photographs, _classes(root), told(counts, path), {})
+
+
+def _photograph(
+    node: ElementTree.Element,
+    path: Path,
+    index: int,
+    images: Folder,
+    counts: Counter[str],
+    problems: list[str],
+) -> Photograph:
+    where = f"{path}: image {index}"
+    name = one_line(node.get("name"), where, "name")
+    width = whole(node.get("width"), where, "width", 1)
+    height = whole(node.get("height"), where, "height", 1)
+    boxes = []
+    for place, shape in enumerate(node, start=1):
+        here = f"{path}: image {name!r}, {shape.tag} {place}"
+        if shape.tag in PASSED_OVER:
+            counts[f"<{shape.tag}> passed over"] += 1
+            continue
+        with noted(problems):
             corners = _corners(shape, here, (width, height), counts)
             boxes.append(Box(one_line(shape.get("label"), here, "label"), corners, here))
-        image = images.named(name, where)
-        photographs.append(images.photograph(image, where, boxes, (width, height)))
-    return Read(photographs, _classes(root), told(counts, path), {})
+    image = images.named(name, where)
+    return images.photograph(image, where, boxes, (width, height))
 
 
 def _classes(root: ElementTree.Element) -> tuple[str, ...] | None:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
+from bana.data.checks import noted, refuse
+from bana.data.formats.coco import read_coco_boxes
 from bana.data.formats.common import Folder, Read, files_below, load_json, load_xml
 from bana.data.formats.cvat import read_cvat
 from bana.data.formats.labelme import read_labelme
@@ -85,7 +87,7 @@ def read_boxes(
         return read_yolo(path, images, classes)
     readers: dict[str, Callable[[], Read]] = {
         "voc": lambda: _read_voc(path, images, convention != "half-open"),
-        "coco": lambda: _read_coco(path, images),
+        "coco": lambda: read_coco_boxes(path, images),
         "csv": lambda: _read_csv(path, images, convention == "voc"),
         "labelme": lambda: read_labelme(path, images),
         "labelstudio": lambda: read_labelstudio(path, images),
@@ -110,8 +112,7 @@ def photographs_and_classes(
     read = read_boxes(kind, path, Folder(images), classes, convention)
     for note in read.notes:
         print(f"bana: {note}", file=sys.stderr)
-    if read.failed:
-        raise DataError(next(iter(read.failed.values())))
+    refuse(list(read.failed.values()), path)
     return read.photographs, read.classes
 
 
@@ -122,24 +123,15 @@ def _read_voc(path: Path, images: Folder, one_based: bool) -> Read:
     if not files:
         raise DataError(f"{path}: no VOC .xml file there")
     photographs: list[Photograph] = []
+    problems: list[str] = []
     for file in files:
-        (read,) = read_voc(file, images.root, one_based)
-        found = images.of_stem(file.relative_to(top), str(file))
-        made = images.photograph(found, str(file), read.boxes, read.size)
-        photographs.append(made._replace(crowds=read.crowds))
+        with noted(problems):
+            (read,) = read_voc(file, images.root, one_based)
+            found = images.of_stem(file.relative_to(top), str(file))
+            made = images.photograph(found, str(file), read.boxes, read.size)
+            photographs.append(made._replace(crowds=read.crowds))
+    refuse(problems, path)
     return Read(photographs, None, [], {})
-
-
-def _read_coco(path: Path, images: Folder) -> Read:
-    # pycocotools takes a moment to import.
-    from bana.data.coco import read_coco
-
-    read, classes = read_coco(path, images.root)
-    photographs = [
-        one.photograph._replace(path=images.named(one.record["file_name"], one.photograph.where))
-        for one in read
-    ]
-    return Read(photographs, classes, [], {})
 
 
 def _read_csv(path: Path, images: Folder, one_based: bool) -> Read:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from bana.data.checks import noted, refuse
 from bana.data.formats.common import (
     POLYGONS,
     Corners,
@@ -34,18 +35,25 @@ def read_labelme(path: Path, images: Folder) -> Read:
         images: the photographs, named by "imagePath".
 
     Raises:
-        DataError: if a file or a shape is wrong, or a file is named as one photograph and names
-            another.
+        DataError: if files or shapes are wrong, all of which are told, or a file is named as one
+            photograph and names another.
     """
     files = files_below(path, (".json",))
     if not files:
         raise DataError(f"{path}: no .json file in the folder")
     counts: Counter[str] = Counter()
-    photographs = [_photograph(file, images, counts) for file in files]
+    problems: list[str] = []
+    photographs = []
+    for file in files:
+        with noted(problems):
+            photographs.append(_photograph(file, images, counts, problems))
+    refuse(problems, path)
     return Read(photographs, None, told(counts, path), {})
 
 
-def _photograph(file: Path, images: Folder, counts: Counter[str]) -> Photograph:
+def _photograph(
+    file: Path, images: Folder, counts: Counter[str], problems: list[str]
+) -> Photograph:
     held = load_json(file)
     if not isinstance(held, dict) or not isinstance(held.get("shapes"), list):
         raise DataError(f"{file}: no LabelMe file, it has no list of 'shapes'")
@@ -60,17 +68,21 @@ def _photograph(file: Path, images: Folder, counts: Counter[str]) -> Photograph:
     height = whole(held.get("imageHeight"), str(file), "imageHeight", 1)
     boxes = []
     for index, shape in enumerate(held["shapes"], start=1):
-        where = f"{file}: shape {index}"
-        if not isinstance(shape, dict):
-            raise DataError(f"{where}: is no object")
-        form = shape.get("shape_type") or "polygon"
-        if form in OPEN:
-            counts[f"shapes {form!r} passed over, as they have no inside"] += 1
-            continue
-        kind = one_line(shape.get("label"), where, "the label")
-        corners = _corners(form, _points(shape, where), where, (width, height), counts)
-        boxes.append(Box(kind, corners, where))
+        with noted(problems):
+            boxes += _boxes(shape, f"{file}: shape {index}", (width, height), counts)
     return images.photograph(image, str(file), boxes, (width, height))
+
+
+def _boxes(shape: object, where: str, size: tuple[int, int], counts: Counter[str]) -> list[Box]:
+    """The box of a shape, none of one without an inside."""
+    if not isinstance(shape, dict):
+        raise DataError(f"{where}: is no object")
+    form = shape.get("shape_type") or "polygon"
+    if form in OPEN:
+        counts[f"shapes {form!r} passed over, as they have no inside"] += 1
+        return []
+    kind = one_line(shape.get("label"), where, "the label")
+    return [Box(kind, _corners(form, _points(shape, where), where, size, counts), where)]
 
 
 def _points(shape: dict[str, Any], where: str) -> list[tuple[float, float]]:

@@ -5,6 +5,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from bana.data.checks import noted, refuse
 from bana.data.formats.common import (
     ENDINGS,
     POLYGONS,
@@ -44,26 +45,29 @@ def read_labelstudio(path: Path, images: Folder) -> Read:
         What was read; a task with several annotations has failed, since they may contradict.
 
     Raises:
-        DataError: if the file or a region is wrong.
+        DataError: if the file or regions are wrong, all of which are told.
     """
     held = load_json(path)
     if not isinstance(held, list) or not all(isinstance(task, dict) for task in held):
         raise DataError(f"{path}: no export of Label Studio, it is no list of tasks")
     photographs, failed, counts = [], {}, Counter()
+    problems: list[str] = []
     for index, task in enumerate(held, start=1):
         where = f"{path}: task {task.get('id', index)}"
-        image = _image(task, images, where)
         done = [
             each
             for each in task.get("annotations") or []
             if isinstance(each, dict) and not each.get("was_cancelled")
         ]
-        if len(done) > 1:
-            name = image.relative_to(images.root).with_suffix("").as_posix()
-            failed[name] = f"{where}: {len(done)} annotations: keep one of them"
-            continue
-        regions = _minimal(task) if "data" not in task else [r for d in done for r in _results(d)]
-        photographs.append(_photograph(image, regions, images, where, counts))
+        with noted(problems):
+            image = _image(task, images, where)
+            if len(done) > 1:
+                name = image.relative_to(images.root).with_suffix("").as_posix()
+                failed[name] = f"{where}: {len(done)} annotations: keep one of them"
+                continue
+            regions = [r for d in done for r in _results(d)] if "data" in task else _minimal(task)
+            photographs.append(_photograph(image, regions, images, where, counts, problems))
+    refuse(problems, path)
     return Read(photographs, None, told(counts, path), failed)
 
 
@@ -104,30 +108,41 @@ def _image(task: dict[str, Any], images: Folder, where: str) -> Path:
 
 
 def _photograph(
-    image: Path, regions: list[Any], images: Folder, where: str, counts: Counter[str]
+    image: Path,
+    regions: list[Any],
+    images: Folder,
+    where: str,
+    counts: Counter[str],
+    problems: list[str],
 ) -> Photograph:
     boxes, sizes = [], set()
     for index, region in enumerate(regions, start=1):
         here = f"{where}, region {region.get('id', index)}"
-        labels = next((region[key] for key in LABELS if region.get(key)), None)
         if not ({"x", "y"} <= region.keys() or "points" in region):
             counts["results without a shape passed over"] += 1
             continue
         if "width" not in region and "points" not in region and "radiusX" not in region:
             counts["key points passed over"] += 1
             continue
-        if not isinstance(labels, list) or len(labels) != 1:
-            raise DataError(f"{here}: {labels!r} is not one label")
-        size = tuple(
-            whole(region.get(key), here, key, 1) for key in ("original_width", "original_height")
-        )
-        sizes.add(size)
-        boxes.append(
-            Box(one_line(labels[0], here, "the label"), _corners(region, size, here, counts), here)
-        )
+        with noted(problems):
+            size, box = _box(region, here, counts)
+            sizes.add(size)
+            boxes.append(box)
     if len(sizes) > 1:
         raise DataError(f"{where}: regions of photographs of different sizes {sorted(sizes)}")
     return images.photograph(image, where, boxes, next(iter(sizes), None))
+
+
+def _box(region: dict[str, Any], where: str, counts: Counter[str]) -> tuple[tuple[int, int], Box]:
+    """The (width, height) of the photograph, as the region has it, and the box."""
+    labels = next((region[key] for key in LABELS if region.get(key)), None)
+    if not isinstance(labels, list) or len(labels) != 1:
+        raise DataError(f"{where}: {labels!r} is not one label")
+    width, height = (
+        whole(region.get(key), where, key, 1) for key in ("original_width", "original_height")
+    )
+    kind = one_line(labels[0], where, "the label")
+    return (width, height), Box(kind, _corners(region, (width, height), where, counts), where)
 
 
 def _corners(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import yaml
 
+from bana.data.checks import noted, refuse
 from bana.data.formats.common import (
     POLYGONS,
     Corners,
@@ -44,7 +45,8 @@ def read_yolo(path: Path, images: Folder, classes: Path | None = None) -> Read:
             looks for one in the folder of the labels and in the two above it.
 
     Raises:
-        DataError: if a line is wrong, or there are no class names, or several that differ.
+        DataError: if lines are wrong, all of which are told, or there are no class names, or
+            several that differ.
     """
     if path.suffix.lower() in (".yaml", ".yml"):
         classes, path = classes or path, path.parent
@@ -53,6 +55,7 @@ def read_yolo(path: Path, images: Folder, classes: Path | None = None) -> Read:
     if not files:
         raise DataError(f"{path}: no .txt file of boxes in it")
     photographs, failed, counts = [], {}, Counter()
+    problems: list[str] = []
     for file in files:
         image = _photograph_of(file, path, images)
         lines = _lines(file)
@@ -63,10 +66,12 @@ def read_yolo(path: Path, images: Folder, classes: Path | None = None) -> Read:
                 name = image.relative_to(images.root).with_suffix("").as_posix()
                 failed[name] = f"{file}: {error}"
             continue
-        boxes = [
-            _box(fields, f"{file}:{line}", names, (width, height), counts) for line, fields in lines
-        ]
+        boxes = []
+        for line, fields in lines:
+            with noted(problems):
+                boxes.append(_box(fields, f"{file}:{line}", names, (width, height), counts))
         photographs.append(images.photograph(image, str(file), boxes, (width, height)))
+    refuse(problems, path)
     notes = [f"classes from {source}", *told(counts, path)]
     return Read(photographs, ("background", *names), notes, failed)
 

@@ -211,3 +211,51 @@ def test_import_refuses_what_it_could_not_read_whole(images: Folder, tmp_path: P
     path = write_boxes("yolo", tmp_path / "in", "missing.jpg", [("cat", (1.0, 2.0, 30.0, 40.0))])
     with pytest.raises(DataError, match=r"missing\.jpg: no such file"):
         import_boxes("yolo", path, images.root, tmp_path / "out")
+
+
+def bad_boxes(kind: str, folder: Path) -> tuple[Path, list[str]]:
+    """Boxes of two photographs with three mistakes, and the places of these."""
+    shape = {"label": "cat", "shape_type": "rectangle", "points": [[1, 2], [30, 40]]}
+    size = {"imageWidth": WIDTH, "imageHeight": HEIGHT}
+    region = {"original_width": WIDTH, "original_height": HEIGHT, "rectanglelabels": ["cat"]}
+    region |= {"x": 10, "y": 10, "width": 20, "height": 20}
+    if kind == "yolo":
+        write_text(folder / "classes.txt", "cat\n")
+        write_text(folder / "a.txt", "0 0.5 0.5 x 0.1\n0 0.5 0.5 0.1 0.1\n7 0.5 0.5 0.1 0.1\n")
+        write_text(folder / "b.txt", "0 9 0.5 0.1 0.1\n")
+        return folder, ["a.txt:1", "a.txt:3", "b.txt:1"]
+    if kind == "labelme":
+        shapes = [shape | {"label": 3}, shape, shape | {"points": [[1, "x"], [2, 3]]}]
+        write_json(folder / "a.json", {"shapes": shapes, "imagePath": "a.jpg", **size})
+        write_json(folder / "b.json", {"shapes": [shape], "imagePath": None, **size})
+        return folder, ["a.json: shape 1", "a.json: shape 3", "b.json: imagePath"]
+    if kind == "labelstudio":
+        first = [region | {"x": 200}, region, region | {"rectanglelabels": []}]
+        tasks = [{"id": 1, "image": "a.jpg", "label": first}, {"id": 2, "image": "b", "label": []}]
+        return write_json(folder / "e.json", tasks), ["region 1", "region 3", "task 2"]
+    if kind == "cvat":
+        box = '<box label="cat" xtl="1" ytl="2" xbr="30" ybr="{}"/>'
+        text = f'<image name="a.jpg" width="80" height="60">{box.format("x")}{box.format("9")}'
+        text += '<star label="cat"/></image><image name="b.jpg" width="80"/>'
+        path = write_text(folder / "e.xml", f"<annotations>{text}</annotations>")
+        return path, ["'a.jpg', box 1", "'a.jpg', star 3", "image 2"]
+    for name in ("a", "b", "c"):
+        write_text(folder / f"{name}.xml", "<annotation><object/></annotation>")
+    return folder, ["a.xml", "b.xml", "c.xml"]
+
+
+@pytest.mark.parametrize("kind", ["voc", "yolo", "labelme", "labelstudio", "cvat"])
+def test_all_that_is_wrong_is_told(kind: str, tmp_path: Path) -> None:
+    images = folder_of(tmp_path / "im", "a.jpg", "b.jpg")
+    path, places = bad_boxes(kind, tmp_path / "in")
+    with pytest.raises(DataError, match="3 things are wrong") as error:
+        read_boxes(kind, path, images)
+    assert all(place in str(error.value) for place in places), str(error.value)
+
+
+def test_import_tells_of_all_that_failed(images: Folder, tmp_path: Path) -> None:
+    for name in ("x.jpg", "y.jpg"):
+        write_boxes("yolo", tmp_path / "in", name, [("cat", (1.0, 2.0, 30.0, 40.0))])
+    with pytest.raises(DataError, match="2 things are wrong") as error:
+        import_boxes("yolo", tmp_path / "in", images.root, tmp_path / "out")
+    assert "x.jpg: no such file" in str(error.value) and "y.jpg: no such" in str(error.value)

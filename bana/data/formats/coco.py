@@ -1,0 +1,57 @@
+"""COCO's files of instances as a source of boxes, with all that the file says besides.
+
+Ids, licenses and fields that nobody here knows go into the COCO files of the masks, so that who
+wrote the file finds its own entries there again.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from bana.data.coco_file import checked_segmentation, read_instances
+from bana.data.formats.common import CocoEntry, CocoSource, Folder, Read
+from bana.data.voc_files import DataError
+
+
+def read_coco_boxes(path: Path, images: Folder) -> Read:
+    """Read the boxes of a COCO file; crowds are no boxes.
+
+    Args:
+        path: the JSON file.
+        images: the photographs, found by file_name.
+
+    Raises:
+        DataError: if something in the file is wrong, or a file_name fits several photographs.
+    """
+    # pycocotools takes a moment to import.
+    from bana.data.coco import images_of
+
+    file = read_instances(path)
+    read, classes = images_of(path, file, images.root)
+    photographs, entries, lost = [], [], 0
+    for one in read:
+        found = images.named(one.record["file_name"], one.photograph.where)
+        photographs.append(one.photograph._replace(path=found))
+        name = found.relative_to(images.root).with_suffix("").as_posix()
+        boxes = [
+            {key: value for key, value in each.items() if key != "segmentation"}
+            for each in one.annotations
+            if not each["iscrowd"]
+        ]
+        crowds = [each for each in one.annotations if each["iscrowd"]]
+        whole = [each for each in crowds if _has_segmentation(each, one.record)]
+        lost += len(crowds) - len(whole)
+        entries.append(CocoEntry(name, one.record, boxes, whole))
+    notes = []
+    if lost:
+        what = "crowds without a segmentation, left out of COCO's files of masks"
+        notes.append(f"{path}: {lost} {what}")
+    source = CocoSource(file["head"], file["categories"], entries)
+    return Read(photographs, classes, notes, {}, source)
+
+
+def _has_segmentation(crowd: dict[str, Any], image: dict[str, Any]) -> bool:
+    try:
+        checked_segmentation(crowd.get("segmentation"), image["height"], image["width"], "")
+    except DataError:
+        return False
+    return True
