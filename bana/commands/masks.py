@@ -99,7 +99,7 @@ def _masks(arguments: argparse.Namespace) -> int:
     from bana.data.formats.common import Folder
     from bana.data.formats.detection import detect, read_boxes
     from bana.experiment import masking
-    from bana.experiment.mask_folder import open_folder
+    from bana.experiment.mask_folder import opened_folder
     from bana.experiment.pretrained import load_pretrained
     from bana.files.parallel import default_workers
 
@@ -125,11 +125,11 @@ def _masks(arguments: argparse.Namespace) -> int:
         "classes": list(classes),
         "longest": settings.side,
     }
-    open_folder(arguments.out, about, images.root)
-    workers = arguments.workers or default_workers()
-    made = masking.make_masks(jobs, read.failed, classes, arguments.out, settings, model, workers)
-    if made.names:
-        _review(arguments, images.root, made.names, classes)
+    workers, out = arguments.workers or default_workers(), arguments.out
+    with opened_folder(out, about, images.root):
+        made = masking.make_masks(jobs, read.failed, classes, out, settings, model, workers)
+        if made.names:
+            _review(arguments, images.root, made.names, classes)
     return _tell_what_was_made(made, arguments.out)
 
 
@@ -169,9 +169,10 @@ def _review(
     entries = review_order(out, names)
     write_order(out / "review.csv", entries)
     page = out / "review.html"
-    page.unlink(missing_ok=True)
     if arguments.review:
         write_page(page, out, images, entries, classes, arguments.review)
+    else:
+        page.unlink(missing_ok=True)
     if arguments.truth:
         errors = errors_of(out, entries, classes, arguments.truth)
         curve = review_curve([errors[entry.name] for entry in entries if entry.name in errors])

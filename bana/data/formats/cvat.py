@@ -11,7 +11,6 @@ from bana.data.formats.common import (
     Folder,
     Read,
     around,
-    load_xml,
     number,
     one_line,
     told,
@@ -20,6 +19,7 @@ from bana.data.formats.common import (
 )
 from bana.data.layout import Box
 from bana.data.voc_files import DataError
+from bana.data.xml_files import read_xml
 
 PASSED_OVER = ("polyline", "points", "tag", "skeleton", "cuboid")
 
@@ -34,7 +34,7 @@ def read_cvat(path: Path, images: Folder) -> Read:
     Raises:
         DataError: if the file is wrong, or is of a video.
     """
-    root = load_xml(path)
+    root = read_xml(path)
     if root.tag != "annotations":
         raise DataError(f"{path}: not of CVAT but <{root.tag}>")
     if root.find("track") is not None:

@@ -1,0 +1,75 @@
+"""What kills, full disks and other mishaps cost: nothing is lost, and what went wrong is told.
+
+Run `python benchmarks/faults.py --out results/faults.json`. It needs Linux, and root for the rows
+that mount small disks. `--only NAME` takes the jobs and rows whose names begin so, `--quick` a few
+kills of each.
+"""
+
+import argparse
+import tempfile
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from fault_jobs import JOBS, Job
+from full_disks import fill_disks, two_at_once, without_network
+from kills import kill_at_moments, kill_at_steps, make_base
+from measure import environment, write_record
+
+from bana.files.artefacts import source_commit
+
+KILLS = 50
+DISKS = 40
+TWICE = 10
+TABLES = ("moments", "steps", "disks", "two", "network")
+
+
+def main() -> None:
+    """Measure, print and, with --out, write the record."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a few of each, to try the script")
+    parser.add_argument("--only", default="", metavar="NAME", help="jobs whose names begin so")
+    parser.add_argument("--tables", nargs="+", choices=TABLES, default=TABLES, metavar="TABLE")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, help="JSON file to write")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    rows: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory(prefix="faults-") as folder:
+        work = Path(folder).resolve()
+        for name, job in JOBS.items():
+            if name.startswith(options.only):
+                rows[name] = row_of(job, work, options.tables, options.quick, options.seed)
+                lost = {table: row["losses"] for table, row in rows[name].items() if row["losses"]}
+                print(f"{name}: {lost or 'no losses'}", flush=True)
+    record = {
+        "benchmark": "commands killed, on full disks, two at once, without a network",
+        "commit": source_commit(),
+        **environment(),
+        "seed": options.seed,
+        "jobs": rows,
+    }
+    write_record(record, options.out)
+
+
+def row_of(
+    job: Job, work: Path, tables: Sequence[str], quick: bool, seed: int
+) -> dict[str, dict[str, Any]]:
+    """All tables of one job."""
+    base, root = make_base(job, work), work / "job"
+    kills, disks, twice = (3, 4, 2) if quick else (KILLS, DISKS, TWICE)
+    every = max(1, base.steps // 5) if quick else 1
+    make = {
+        "moments": partial(kill_at_moments, job, root, base, kills, seed),
+        "steps": partial(kill_at_steps, job, root, base, every),
+        "disks": partial(fill_disks, job, root, base, disks, seed),
+        "two": partial(two_at_once, job, root, base, twice, seed),
+        "network": partial(without_network, job, root, base),
+    }
+    return {table: make[table]() for table in tables}
+
+
+if __name__ == "__main__":
+    main()
