@@ -1,10 +1,11 @@
 """Commands in processes of their own that can be killed or disturbed, for `benchmarks/faults.py`.
 
-A process is forked from this one, which has imported everything and computed nothing, so that a
-thousand of them cost little more than their work. It leads a group of its own, and SIGKILL goes to
-the group: nothing of it lives on.
+A process is forked from this one, which has imported everything and knows the hashes of the code,
+so that a thousand of them cost little more than their work. It leads a group of its own, and
+SIGKILL goes to the group: nothing of it lives on.
 """
 
+import importlib
 import os
 import signal
 import sys
@@ -18,13 +19,37 @@ from typing import NamedTuple
 from fault_jobs import Job, words_of
 
 from bana.commands.main import main
+from bana.files.sources import source_hash
 
+WARM = (
+    "bana.commands.main",
+    "bana.data.formats.detection",
+    "bana.evaluation.average_precision",
+    "bana.experiment.classifying",
+    "bana.experiment.label_folders",
+    "bana.experiment.masking",
+    "bana.experiment.review.page",
+    "bana.experiment.segmenting",
+    "bana.experiment.stages",
+    "bana.experiment.tables",
+    "bana.experiment.transfer",
+    "lightning_fabric",
+    "torchvision.transforms.v2",
+)
 LIMIT = 300.0
 """Seconds after which a command is taken for stuck and killed."""
 CRASHED = 99
 """Exit code of a command that ended in an error which it does not tell in a line."""
 
 Hook = Callable[[str, tuple], None]
+
+
+def warm_up() -> None:
+    """Import what commands import, and hash the code that their keys depend on."""
+    for name in WARM:
+        importlib.import_module(name)
+    for name in ("classifying", "label_folders", "masking", "segmenting"):
+        source_hash(f"bana.experiment.{name}")
 
 
 class Ended(NamedTuple):

@@ -22,6 +22,7 @@ from bana.files.artefacts import content_hash, weights_hash
 TIMES = ("seconds", "samples_per_second")
 """What differs from run to run by nature: how long it took."""
 UNFINISHED = ".tmp"
+PHOTOGRAPHS = 4
 
 
 class Job(NamedTuple):
@@ -52,31 +53,32 @@ def write_inputs(root: Path) -> None:
     folder = root / "in" / "photographs"
     folder.mkdir(parents=True)
     rows = ["image,xmin,ymin,xmax,ymax,class"]
-    for number in range(8):
+    for number in range(PHOTOGRAPHS):
         _photograph(folder / f"{number}.jpg", number)
-        rows.append(f"{number}.jpg,20,10,100,90,{('cat', 'zebra')[number % 2]}")
-        rows.append(f"{number}.jpg,50,40,120,110,cat")
+        rows.append(f"{number}.jpg,10,5,50,45,{('cat', 'zebra')[number % 2]}")
+        rows.append(f"{number}.jpg,25,20,60,55,cat")
     (root / "in" / "boxes.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
 
 
 def change_inputs(root: Path) -> None:
     """Another photograph under one name, one box moved, and one photograph without boxes."""
-    _photograph(root / "in" / "photographs" / "2.jpg", 99)
+    _photograph(root / "in" / "photographs" / "1.jpg", 99)
     path = root / "in" / "boxes.csv"
     rows = path.read_text(encoding="utf-8").splitlines()
-    rows = [row.replace("4.jpg,20,10", "4.jpg,30,10") for row in rows if not row.startswith("7.")]
+    last = f"{PHOTOGRAPHS - 1}.jpg"
+    rows = [row.replace("2.jpg,10,5", "2.jpg,15,5") for row in rows if not row.startswith(last)]
     path.write_text("\n".join(rows) + "\n", encoding="utf-8")
 
 
 def _photograph(path: Path, seed: int) -> None:
-    pixels = np.random.default_rng(seed).integers(0, 60, (120, 160, 3), dtype=np.uint8)
-    rows, columns = np.mgrid[:120, :160]
-    pixels[(columns - 60) ** 2 + (rows - 50) ** 2 < 900] = (220, 60 + seed, 40)
+    pixels = np.random.default_rng(seed).integers(0, 60, (60, 80, 3), dtype=np.uint8)
+    rows, columns = np.mgrid[:60, :80]
+    pixels[(columns - 30) ** 2 + (rows - 25) ** 2 < 225] = (220, 60 + seed, 40)
     Image.fromarray(pixels).save(path, quality=95)
 
 
 MASKS = ("masks", "{root}/in/photographs", "--boxes", "{root}/in/boxes.csv", "--out", "{root}/out")
-MASKS += ("--longest", "64", "--workers", "1", "--review", "4")
+MASKS += ("--longest", "48", "--workers", "1", "--review", "4")
 IMPORT = ("data", "import", "--format", "csv", "--boxes", "{root}/in/boxes.csv")
 IMPORT += ("--images", "{root}/in/photographs", "--out", "{root}/out")
 SMOKE = ("--profile", "smoke", "--iterations", "4")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from commands_apart import warm_up
 from fault_jobs import JOBS, Job
 from full_disks import fill_disks, two_at_once, without_network
 from kills import kill_at_moments, kill_at_steps, make_base
@@ -20,9 +21,7 @@ from measure import environment, write_record
 
 from bana.files.artefacts import source_commit
 
-KILLS = 50
-DISKS = 40
-TWICE = 10
+KILLS, STEPS, DISKS, TWICE = 50, 50, 15, 4
 TABLES = ("moments", "steps", "disks", "two", "network")
 
 
@@ -36,6 +35,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="JSON file to write")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    warm_up()
     rows: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="faults-") as folder:
         work = Path(folder).resolve()
@@ -59,11 +59,10 @@ def row_of(
 ) -> dict[str, dict[str, Any]]:
     """All tables of one job."""
     base, root = make_base(job, work), work / "job"
-    kills, disks, twice = (3, 4, 2) if quick else (KILLS, DISKS, TWICE)
-    every = max(1, base.steps // 5) if quick else 1
+    kills, steps, disks, twice = (3, 5, 4, 2) if quick else (KILLS, STEPS, DISKS, TWICE)
     make = {
         "moments": partial(kill_at_moments, job, root, base, kills, seed),
-        "steps": partial(kill_at_steps, job, root, base, every),
+        "steps": partial(kill_at_steps, job, root, base, steps),
         "disks": partial(fill_disks, job, root, base, disks, seed),
         "two": partial(two_at_once, job, root, base, twice, seed),
         "network": partial(without_network, job, root, base),

@@ -6,6 +6,7 @@ For `benchmarks/faults.py`. A disk is a tmpfs of so many pages or files, which n
 import ctypes
 import os
 import random
+import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,8 @@ from tqdm import tqdm
 PAGE = 4096
 ROOM, FILES = 1 << 30, 100_000
 """Bytes and files of a disk that is not full."""
+CONTROL = re.compile(r"\x1b\[\w|\r")
+"""What progress bars write to move about."""
 NEW_NETWORK = 0x40000000
 """The kernel's number of a network namespace, in which there is no network."""
 
@@ -101,8 +104,8 @@ def _used(place: Path) -> tuple[int, int]:
 def _on_a_full_disk(job: Job, root: Path, base: Base, places: list[Path]) -> tuple[list[str], str]:
     """What was lost on a full disk and after it, and the last line, empty where there was room."""
     ended = Started(job, root).end()
-    lines = ended.told.split("\r")[-1].strip().splitlines()
-    last = lines[-1] if lines else ""
+    lines = CONTROL.sub("\n", ended.told).strip().splitlines()
+    last = lines[-1].strip() if lines else ""
     lost = halves(root)
     if ended.code:
         if ended.code != 2 or not last.startswith("bana: ") or "Traceback" in ended.told:
@@ -134,7 +137,7 @@ def _not_left_whole(root: Path, base: Base) -> list[str]:
 
 def _forms(told: set[str], root: Path) -> list[str]:
     """Lines without what differs between files: one of each kind."""
-    return sorted({line.replace(str(root), "").split(" cannot")[-1][:160] for line in told})[:12]
+    return sorted({line[line.find(" c") :].replace(str(root), "")[:160] for line in told})[:12]
 
 
 def two_at_once(job: Job, root: Path, base: Base, times: int, seed: int) -> dict[str, Any]:

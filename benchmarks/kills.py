@@ -146,15 +146,16 @@ def kill_at_moments(job: Job, root: Path, base: Base, kills: int, seed: int) -> 
     }
 
 
-def kill_at_steps(job: Job, root: Path, base: Base, every: int = 1) -> dict[str, Any]:
-    """Kill a command right before everything that it does to a file.
+def kill_at_steps(job: Job, root: Path, base: Base, most: int) -> dict[str, Any]:
+    """Kill a command right before what it does to a file: each step, or as many spread evenly.
 
     Args:
         job, root, base: the job.
-        every: only each so-manieth step.
+        most: kills.
     """
     losses, kills = [], 0
-    for step in tqdm(range(1, base.steps + 1, every), desc=f"{job.name}, steps"):
+    chosen = sorted({1 + number * base.steps // most for number in range(most)})
+    for step in tqdm(chosen, desc=f"{job.name}, steps"):
         begin(root, base.folder)
         ended = Started(job, root, partial(_dying_at, root, step)).end()
         if ended.code != -signal.SIGKILL:

@@ -21,7 +21,7 @@ from bana.data.photograph_checks import checked
 from bana.data.voc_files import IMAGE_ENDINGS, check_class_names, read_class_names, whole_file
 from bana.files.alone import alone_in
 from bana.files.parallel import mapped
-from bana.files.unfinished import remove_unfinished
+from bana.files.unfinished import explained, remove_unfinished
 
 FOLDERS = ("JPEGImages", "Annotations", "SegmentationClass", "ImageSets/Segmentation")
 """Where files of a data set are written."""
@@ -252,7 +252,9 @@ def _write_all(
     """Write what was checked, when no other process does."""
     for folder in (root, *(root / name for name in FOLDERS)):
         remove_unfinished(folder)
-    _split_path(root, split).unlink(missing_ok=True)
+    listed = _split_path(root, split)
+    with explained(listed):
+        listed.unlink(missing_ok=True)
     with whole_file(root / "classes.txt") as begun:
         begun.write_text("\n".join(names) + "\n", encoding="utf-8", newline="\n")
     for _ in mapped(partial(_write_photograph, root), sized, "writing", workers=1):
