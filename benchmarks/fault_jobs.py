@@ -31,13 +31,13 @@ class Job(NamedTuple):
     Attributes:
         name: for the record.
         words: of the command, with ``{root}`` for the job's folder.
-        start: names of the jobs whose command has been given before, in order.
+        start: jobs whose commands have been given before, in order.
         change: of what is read, after that.
     """
 
     name: str
     words: tuple[str, ...]
-    start: tuple[str, ...] = ()
+    start: tuple["Job", ...] = ()
     change: Callable[[Path], None] | None = None
 
 
@@ -84,33 +84,26 @@ IMPORT += ("--images", "{root}/in/photographs", "--out", "{root}/out")
 SMOKE = ("--profile", "smoke", "--iterations", "4")
 OFTEN = ("--checkpoint-minutes", "0")
 ALL_FORMATS = ("--write", "voc", "coco", "yolo-seg", "labelme", "instances")
-JOBS = {
-    job.name: job
-    for job in (
-        Job("masks", (*MASKS, *ALL_FORMATS)),
-        Job("masks, first in two formats", (*MASKS, "--write", "voc", "coco")),
-        Job(
-            "masks, changed photographs and boxes, three formats more",
-            (*MASKS, *ALL_FORMATS),
-            ("masks, first in two formats",),
-            change_inputs,
-        ),
-        Job("data import", IMPORT),
-        Job("data import, changed boxes", IMPORT, ("data import",), change_inputs),
-        Job("train classifier", ("train", "classifier", *SMOKE, *OFTEN)),
-        Job("label", ("label", *SMOKE, "--workers", "1"), ("train classifier",)),
-        Job(
-            "train segmentation",
-            ("train", "segmentation", *SMOKE, *OFTEN),
-            ("train classifier", "label"),
-        ),
-        Job(
-            "export",
-            ("export", *SMOKE, "--out", "{root}/out/results.json"),
-            ("train classifier", "label"),
-        ),
-    )
-}
+IN_TWO_FORMATS = Job("masks in two formats", (*MASKS, "--write", "voc", "coco"))
+# Which draws the scenes, once: trainings look at the times of their photographs.
+DRAWN = Job("label boxes", ("label", *SMOKE, "--variant", "boxes", "--workers", "1"))
+CLASSIFIER = Job("train classifier", ("train", "classifier", *SMOKE, *OFTEN), (DRAWN,))
+LABEL = Job("label", ("label", *SMOKE, "--workers", "1"), (DRAWN, CLASSIFIER))
+IMPORTED = Job("data import", IMPORT)
+JOBS = (
+    Job("masks", (*MASKS, *ALL_FORMATS)),
+    Job("masks, changed inputs", (*MASKS, *ALL_FORMATS), (IN_TWO_FORMATS,), change_inputs),
+    IMPORTED,
+    Job("data import, changed boxes", IMPORT, (IMPORTED,), change_inputs),
+    CLASSIFIER,
+    LABEL,
+    Job(
+        "train segmentation",
+        ("train", "segmentation", *SMOKE, *OFTEN),
+        (DRAWN, CLASSIFIER, LABEL),
+    ),
+    Job("export", ("export", *SMOKE, "--out", "{root}/out/results.json"), (DRAWN, CLASSIFIER)),
+)
 
 
 def files_below(root: Path) -> dict[str, Path]:

@@ -21,7 +21,7 @@ from measure import environment, write_record
 
 from bana.files.artefacts import source_commit
 
-KILLS, STEPS, DISKS, TWICE = 50, 50, 15, 4
+KILLS, STEPS, DISKS, TWICE = 50, 30, 8, 2
 TABLES = ("moments", "steps", "disks", "two", "network")
 
 
@@ -39,11 +39,12 @@ def main() -> None:
     rows: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="faults-") as folder:
         work = Path(folder).resolve()
-        for name, job in JOBS.items():
-            if name.startswith(options.only):
-                rows[name] = row_of(job, work, options.tables, options.quick, options.seed)
-                lost = {table: row["losses"] for table, row in rows[name].items() if row["losses"]}
-                print(f"{name}: {lost or 'no losses'}", flush=True)
+        for job in JOBS:
+            if job.name.startswith(options.only):
+                row = row_of(job, work, options.tables, options.quick, options.seed)
+                lost = {table: each["losses"] for table, each in row.items() if each["losses"]}
+                print(f"{job.name}: {lost or 'no losses'}", flush=True)
+                rows[job.name] = row
     record = {
         "benchmark": "commands killed, on full disks, two at once, without a network",
         "commit": source_commit(),

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 from commands_apart import Ended, FileSteps, Started
 from fault_jobs import (
-    JOBS,
     UNFINISHED,
     Job,
     begin,
@@ -47,8 +46,8 @@ def make_base(job: Job, work: Path) -> Base:
     empty(root)
     empty(base)
     write_inputs(root)
-    for name in job.start:
-        must(Started(JOBS[name], root).end(), JOBS[name])
+    for earlier in job.start:
+        must(Started(earlier, root).end(), earlier)
     if job.change:
         job.change(root)
     shutil.copytree(root, base, dirs_exist_ok=True)
