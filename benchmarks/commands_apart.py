@@ -9,6 +9,7 @@ import importlib
 import os
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fault_jobs import Job, words_of
+from tqdm import tqdm
 
 from bana.commands.main import main
 from bana.files.sources import source_hash
@@ -45,7 +47,13 @@ Hook = Callable[[str, tuple], None]
 
 
 def warm_up() -> None:
-    """Import what commands import, and hash the code that their keys depend on."""
+    """Import what commands import, and hash the code that their keys depend on.
+
+    The lock of progress bars is one of this process alone: processes would share the usual one, and
+    who is killed while he holds it holds it for ever.
+    """
+    tqdm.set_lock(threading.RLock())
+    tqdm.monitor_interval = 0
     for name in WARM:
         importlib.import_module(name)
     for name in ("classifying", "label_folders", "masking", "segmenting"):
@@ -79,15 +87,15 @@ class Started:
         if not self.pid:
             _run(job, root, self.log, inside)
 
-    def kill(self, after: float) -> bool:
-        """Kill the command after so many seconds; whether it was still running then."""
+    def kill(self, after: float) -> Ended:
+        """Kill the command after so many seconds, unless it is over before."""
         while time.perf_counter() - self.began < after and not self._over():
             time.sleep(0.0005)
         if not self._over():
             with suppress(ProcessLookupError):  # it does not lead a group yet
                 os.killpg(self.pid, signal.SIGKILL)
             os.kill(self.pid, signal.SIGKILL)
-        return self.end().code == -signal.SIGKILL
+        return self.end()
 
     def end(self) -> Ended:
         """Wait for the end."""

@@ -2,7 +2,7 @@
 
 Run `python benchmarks/faults.py --out results/faults.json`. It needs Linux, and root for the rows
 that mount small disks. `--only NAME` takes the jobs and rows whose names begin so, `--quick` a few
-kills of each.
+kills of each. Jobs that are in the record already and are not taken stay in it.
 """
 
 import argparse
@@ -19,9 +19,9 @@ from full_disks import fill_disks, two_at_once, without_network
 from kills import kill_at_moments, kill_at_steps, make_base
 from measure import environment, write_record
 
-from bana.files.artefacts import source_commit
+from bana.files.artefacts import read_json, source_commit
 
-KILLS, STEPS, DISKS, TWICE = 50, 30, 8, 2
+KILLS, STEPS, DISKS, TWICE = 50, 20, 5, 2
 TABLES = ("moments", "steps", "disks", "two", "network")
 
 
@@ -36,7 +36,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     warm_up()
-    rows: dict[str, Any] = {}
+    rows: dict[str, Any] = read_json(options.out).get("jobs", {}) if options.out else {}
     with tempfile.TemporaryDirectory(prefix="faults-") as folder:
         work = Path(folder).resolve()
         for job in JOBS:
@@ -44,10 +44,9 @@ def main() -> None:
                 row = row_of(job, work, options.tables, options.quick, options.seed)
                 lost = {table: each["losses"] for table, each in row.items() if each["losses"]}
                 print(f"{job.name}: {lost or 'no losses'}", flush=True)
-                rows[job.name] = row
+                rows[job.name] = {"commit": source_commit(), **row}
     record = {
         "benchmark": "commands killed, on full disks, two at once, without a network",
-        "commit": source_commit(),
         **environment(),
         "seed": options.seed,
         "jobs": rows,

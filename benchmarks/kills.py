@@ -109,38 +109,52 @@ def whole_contents(root: Path) -> dict[str, str]:
     return contents(root, lambda name, path: not name.endswith(UNFINISHED) and not not_whole(path))
 
 
-def go_on(job: Job, root: Path, base: Base) -> list[str]:
-    """Give a killed command again until it ends; what was lost, in words."""
-    lost = halves(root)
-    ended = Started(job, root).end()
+def at_the_end(ended: Ended, root: Path, base: Base) -> list[str]:
+    """What was lost of a command that should have ended well, in words."""
     if ended.code:
         last = ended.told.strip().splitlines()[-1:]
-        return [*lost, f"ended with {ended.code}: {' '.join(last)}"]
+        return [f"ended with {ended.code}: {' '.join(last)}"]
     changed = difference(base.expected, contents(root))
-    return [*lost, changed] if changed else lost
+    return [changed] if changed else []
 
 
 def kill_at_moments(job: Job, root: Path, base: Base, kills: int, seed: int) -> dict[str, Any]:
     """Kill a command at moments that are drawn, one in each of equal parts of its time.
 
+    A command that was killed is given again and killed again, three times of four, and in the end
+    until it ends.
+
     Returns:
-        "kills"; "losses", what was lost, with the moment; "done_at_the_kill", of each kill the
-        share of the files that were there already.
+        "kills"; "runs", beginnings from nothing; "losses", what was lost, with the moment; of the
+        kills how many fell in each fifth of the work, by the share of the files that were there.
     """
-    chance, losses, shares = random.Random(f"{seed} {job.name}"), [], []
-    for part in tqdm(range(kills), desc=f"{job.name}, moments"):
+    chance, losses, shares, runs = random.Random(f"{seed} {job.name}"), [], [], 0
+    parts = chance.sample(range(kills), kills)
+    going_on = False
+    for number, part in enumerate(tqdm(parts, desc=f"{job.name}, moments")):
         moment = (part + chance.random()) / kills * base.seconds
-        begin(root, base.folder)
-        while not Started(job, root).kill(moment):  # over already: this time it was quicker
-            moment *= 0.9
-            begin(root, base.folder)
+        while True:
+            if not going_on:
+                begin(root, base.folder)
+                runs += 1
+            ended = Started(job, root).kill(moment)
+            if ended.code == -signal.SIGKILL:
+                break
+            # Over already: so much of the work was there, or this time it was quicker.
+            losses += [f"before {moment:.3f} s: {lost}" for lost in at_the_end(ended, root, base)]
+            moment, going_on = moment if going_on else 0.9 * moment, False
         shares.append(share_done(root, base))
-        losses += [f"killed after {moment:.3f} s: {lost}" for lost in go_on(job, root, base)]
-    parts = Counter(min(PARTS - 1, int(share * PARTS)) for share in shares)
+        losses += [f"killed after {moment:.3f} s: {lost}" for lost in halves(root)]
+        going_on = chance.random() < 0.75 and number + 1 < kills
+        if not going_on:
+            last = Started(job, root).end()
+            losses += [f"at last, {moment:.3f} s: {lost}" for lost in at_the_end(last, root, base)]
+    fifths = Counter(min(PARTS - 1, int(share * PARTS)) for share in shares)
     return {
         "kills": kills,
+        "runs": runs,
         "seconds_undisturbed": round(base.seconds, 2),
-        "kills_by_fifths_of_the_files": [parts[number] for number in range(PARTS)],
+        "kills_by_fifths_of_the_files": [fifths[number] for number in range(PARTS)],
         "losses": losses,
     }
 
@@ -161,7 +175,8 @@ def kill_at_steps(job: Job, root: Path, base: Base, most: int) -> dict[str, Any]
             losses.append(f"step {step} did not come, the command ended with {ended.code}")
             continue
         kills += 1
-        losses += [f"killed before step {step}: {lost}" for lost in go_on(job, root, base)]
+        lost = halves(root) + at_the_end(Started(job, root).end(), root, base)
+        losses += [f"killed before step {step}: {each}" for each in lost]
     return {"steps": base.steps, "kills": kills, "losses": losses}
 
 

@@ -341,7 +341,7 @@ def test_a_full_disk_is_no_fault_of_the_photographs(
             for name in before.keys() - {"masks.json", "failures.csv"}:
                 assert name in now, "masks that were there are there"
                 assert name.startswith("kept/records") or now[name] == before[name]
-    assert writes > 10
+    assert writes > 4, "what one run had room for the next one finds"
     broken = files_of(out)
     out.rename(images.parent / "first")
     run(images, shipped, settings=settings)
