@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Integer, UInt8
 from torch import Tensor
 
 from bana.crf.dense import LABEL_CRF, CrfParameters, dense_crf
-from bana.data.boxes import box_masks, class_masks
+from bana.data.boxes import class_masks, pixels_of
 
 INSIDE = 0.6
 MIN_SIDE = 4
@@ -37,9 +37,8 @@ def filled_boxes(
     """
     _check(boxes, classes)
     mask = torch.zeros(height, width, dtype=torch.uint8, device=boxes.device)
-    inside = box_masks(boxes, height, width)  # [K, H, W]
     for k in _largest_first(boxes):
-        mask[inside[k]] = int(classes[k])
+        mask[pixels_of(boxes[k])] = int(classes[k])
     return mask
 
 
@@ -152,9 +151,10 @@ def grabcut(
     _, height, width = image.shape
     pixels = np.ascontiguousarray(image.permute(1, 2, 0).cpu().numpy()[:, :, ::-1])  # BGR
     mask = torch.zeros(height, width, dtype=torch.uint8)
-    inside = box_masks(boxes, height, width).cpu().numpy()  # [K, H, W]
     for k in _largest_first(boxes):
-        foreground = _foreground(pixels, inside[k], iterations, seed)
+        inside = np.zeros((height, width), dtype=bool)
+        inside[pixels_of(boxes[k])] = True
+        foreground = _foreground(pixels, inside, iterations, seed)
         mask[torch.from_numpy(foreground)] = int(classes[k])
     return mask.to(boxes.device)
 

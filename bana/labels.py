@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor
 
 from bana.crf.dense import LABEL_CRF, CrfParameters, dense_crf
-from bana.data.boxes import box_masks, class_masks
+from bana.data.boxes import class_masks, pixels_of
 from bana.interpolation import Bilinear, bilinear
 
 EPSILON = 1e-12
@@ -99,12 +99,12 @@ def pseudo_labels(
     _check(features, weight, image, boxes, classes)
     enlarge = bilinear(features.shape[1:], image.shape[1:], stride, like=features)
     wanted = torch.unique(classes).to(features.device)  # [C], sorted
-    masks = box_masks(boxes, *image.shape[1:]).to(features.device)  # [K, H, W]
+    # No mask of every box: those of thousands would fill the memory.
     inside = class_masks(boxes, classes, wanted, *image.shape[1:])  # B_c, [C, H, W]
 
-    maps = _maps(features, weight[wanted], masks, enlarge)
+    maps = _maps(features, weight[wanted], ~inside.any(0), enlarge)
     unseen = weight[wanted].isnan().any(1) | options.class_agnostic  # [C]
-    unary = _unary(maps, masks, classes.to(masks.device), wanted, inside, unseen, options)
+    unary = _unary(maps, boxes, classes.to(wanted.device), wanted, inside, unseen, options)
     channels = torch.cat([wanted.new_zeros(1), wanted])  # [1 + C]
     scores = dense_crf(image, unary, crf).q.to(unary)
     scores = torch.cat([scores[:1], scores[1:] * inside])  # no label outside its own boxes
@@ -122,12 +122,11 @@ def pseudo_labels(
 def _maps(
     features: Float[Tensor, "D h w"],
     weight: Float[Tensor, "C D"],
-    masks: Bool[Tensor, "K H W"],
+    outside: Bool[Tensor, "H W"],
     enlarge: Bilinear,
 ) -> _Maps:
-    """A (Eq. 1-3 with one query an image) and CAMs (Eq. 6) of the enlarged features."""
+    """A (Eq. 1-3 with one query an image) and CAMs (Eq. 6) of the enlarged features; M outside."""
     lengths = enlarge.enlarged_norm(features).clamp_min(EPSILON)  # [H, W]
-    outside = ~masks.any(0)  # M, [H, W]
     query = torch.einsum("dhw,hw->d", features, enlarge.gather(outside.to(features)))  # q, [D]
     query = torch.nn.functional.normalize(query, dim=0, eps=EPSILON)
     response = enlarge.enlarge(torch.einsum("dhw,d->hw", features, query))  # [H, W]
@@ -140,7 +139,7 @@ def _maps(
 
 def _unary(
     maps: _Maps,
-    masks: Bool[Tensor, "K H W"],
+    boxes: Float[Tensor, "K 4"],
     classes: Int64[Tensor, " K"],
     wanted: Int64[Tensor, " C"],
     inside: Bool[Tensor, "C H W"],
@@ -152,7 +151,7 @@ def _unary(
     background = torch.zeros_like(maps.attention)
     if options.background == "attention":
         background = _background(maps, options)
-    foreground = _normalised_cams(maps.cams, masks, classes, wanted)  # u_c, [C, H, W]
+    foreground = _normalised_cams(maps.cams, boxes, classes, wanted)  # u_c, [C, H, W]
     foreground = torch.where(unseen[:, None, None], inside * (1 - background), foreground)
     scores = torch.cat([background[None], foreground]).softmax(0)
     certain = torch.zeros_like(scores)
@@ -167,7 +166,7 @@ def _background(maps: _Maps, options: UnaryOptions) -> Float[Tensor, "H W"]:
 
 def _normalised_cams(
     cams: Float[Tensor, "C H W"],
-    masks: Bool[Tensor, "K H W"],
+    boxes: Float[Tensor, "K 4"],
     classes: Int64[Tensor, " K"],
     wanted: Int64[Tensor, " C"],
 ) -> Float[Tensor, "C H W"]:
@@ -177,10 +176,11 @@ def _normalised_cams(
     not matter; in the authors' code the later box overwrites.
     """
     unaries = torch.zeros_like(cams)
-    for mask, label in zip(masks, classes, strict=True):
-        channel = int((wanted == label).nonzero())
-        cam = cams[channel] * mask  # [H, W]
-        unaries[channel] = torch.maximum(unaries[channel], cam / cam.max().clamp_min(EPSILON))
+    channels = torch.searchsorted(wanted, classes).tolist()
+    for box, channel in zip(boxes, channels, strict=True):
+        cam, unary = (maps[channel][pixels_of(box)] for maps in (cams, unaries))
+        if cam.numel():
+            unary[:] = torch.maximum(unary, cam / cam.max().clamp_min(EPSILON))
     return unaries
 
 

@@ -286,12 +286,13 @@ def _tell(split: str, written: Any) -> None:
 
 def _verify(arguments: argparse.Namespace) -> int:
     from bana.data.verify import verify
-    from bana.data.voc_files import whole_file
+    from bana.files.artefacts import write_whole
 
     report = verify(arguments.data, arguments.split, arguments.workers)
     print(report.as_text())
     if arguments.json:
         text = json.dumps(report.as_json(), indent=1) + "\n"
-        with whole_file(arguments.json) as unfinished:
-            unfinished.write_text(text, encoding="utf-8", newline="\n")
+        write_whole(
+            arguments.json, lambda file: file.write_text(text, encoding="utf-8", newline="\n")
+        )
     return 1 if report.count("error") else 0

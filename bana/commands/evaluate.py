@@ -107,7 +107,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     from bana.experiment.profiles import with_seed
     from bana.experiment.seeds import combined_record
     from bana.experiment.tables import record_tables
-    from bana.files.artefacts import source_commit
+    from bana.files.artefacts import source_commit, write_whole
     from bana.training.runs import environment
 
     profile = chosen_profile(arguments)
@@ -117,7 +117,6 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     profiles = [with_seed(profile, seed) for seed in seeds]
     name = profile.name if len(seeds) > 1 else profiles[0].name
     out = arguments.out or results_dir() / f"{name}.json"
-    out.parent.mkdir(parents=True, exist_ok=True)
     records = [recording.record(each, arguments.data) for each in profiles]
     measured = records[0]
     if len(seeds) > 1:
@@ -134,7 +133,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     # A class that occurs nowhere has no score: nan, which JSON does not know, becomes null.
     record = json.loads(json.dumps(record), parse_constant=lambda _: None)
     text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
-    out.write_text(text, encoding="utf-8", newline="\n")
+    write_whole(out, lambda file: file.write_text(text, encoding="utf-8", newline="\n"))
     print(f"record: {out}")
     return 0
 

@@ -111,7 +111,7 @@ def _masks(arguments: argparse.Namespace) -> int:
     from bana.data.formats.detection import detect, read_boxes
     from bana.data.oddities import notes_on_classes
     from bana.experiment import masking
-    from bana.experiment.mask_folder import open_folder
+    from bana.experiment.mask_folder import opened_folder
     from bana.experiment.pretrained import load_pretrained
     from bana.files.parallel import default_workers
 
@@ -143,15 +143,15 @@ def _masks(arguments: argparse.Namespace) -> int:
         "longest": settings.side,
         "classifier": "trained on these boxes" if arguments.train else "as it comes along",
     }
-    open_folder(arguments.out, about, images.root)
-    workers = arguments.workers or default_workers()
-    if arguments.train:
-        model = _train(arguments, jobs, classes, model, settings.side, workers)
-    made = masking.make_masks(
-        jobs, read.failed, classes, arguments.out, settings, model, workers, read.coco
-    )
-    if made.names:
-        _review(arguments, images.root, made.names, classes)
+    workers, out = arguments.workers or default_workers(), arguments.out
+    with opened_folder(out, about, images.root):
+        if arguments.train:
+            model = _train(arguments, jobs, classes, model, settings.side, workers)
+        made = masking.make_masks(
+            jobs, read.failed, classes, out, settings, model, workers, read.coco
+        )
+        if made.names:
+            _review(arguments, images.root, made.names, classes)
     return _tell_what_was_made(made, arguments.out)
 
 
@@ -213,9 +213,10 @@ def _review(
     entries = review_order(out, names)
     write_order(out / "review.csv", entries)
     page = out / "review.html"
-    page.unlink(missing_ok=True)
     if arguments.review:
         write_page(page, out, images, entries, classes, arguments.review)
+    else:
+        page.unlink(missing_ok=True)
     if arguments.truth:
         errors = errors_of(out, entries, classes, arguments.truth)
         curve = review_curve([errors[entry.name] for entry in entries if entry.name in errors])

@@ -6,6 +6,7 @@ from xml.etree import ElementTree
 
 from bana.data.checks import DataError, as_class, as_number, as_whole
 from bana.data.voc_files import whole_file
+from bana.data.xml_files import read_xml
 
 # All that `write_annotation` writes; VOC's own files say more, such as <pose>.
 PLAIN = {"annotation", "folder", "filename", "size", "width", "height", "depth", "segmented"}
@@ -66,13 +67,7 @@ def is_plain(path: Path) -> bool:
 
 
 def _parsed(path: Path) -> ElementTree.Element:
-    try:
-        root = ElementTree.parse(path).getroot()
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file") from error
-    # An encoding that the parser does not know is a LookupError or a ValueError.
-    except (ElementTree.ParseError, LookupError, ValueError) as error:
-        raise DataError(f"{path}: not well-formed XML ({error})") from error
+    root = read_xml(path)
     if root.tag != "annotation":
         raise DataError(f"{path}: not a VOC annotation but <{root.tag}>")
     return root
@@ -123,8 +118,8 @@ def write_annotation(
                 # repr gives the shortest text that reads back as the same number.
                 add(box, side, int(value) if value == int(value) else repr(float(value)))
     ElementTree.indent(root)
-    with whole_file(path) as unfinished:
-        ElementTree.ElementTree(root).write(unfinished, encoding="unicode")
+    with whole_file(path) as begun:
+        ElementTree.ElementTree(root).write(begun, encoding="unicode")
 
 
 def _things(path: Path, root: ElementTree.Element, tag: str) -> list[tuple[str, list[float]]]:

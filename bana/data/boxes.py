@@ -9,6 +9,8 @@ PASCAL VOC counts pixels from 1 and includes the last one, so its (1, 1, width, 
 row of pixels; the authors' code does so.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -69,8 +71,24 @@ def rows_and_columns(boxes: Tensor, height: int, width: int) -> tuple[Tensor, Te
     return (y1 <= rows) & (rows < y2), (x1 <= columns) & (columns < x2)
 
 
-def _covered(boxes: Tensor, height: int, width: int) -> Tensor:
-    """The union of boxes, bool [height, width], without a mask of each: thousands fit in memory."""
+def pixels_of(box: Tensor) -> tuple[slice, slice]:
+    """The rows and columns whose centres lie in one box, to index [..., height, width] with.
+
+    Where boxes are many, what concerns a box is looked at there and not in a mask of its own.
+
+    Args:
+        box: float [4], XYXY, half-open, pixels; parts outside the image are cut off.
+    """
+    x1, y1, x2, y2 = (max(0, math.ceil(value - 0.5)) for value in box.tolist())
+    return slice(y1, y2), slice(x1, x2)
+
+
+def covered(boxes: Tensor, height: int, width: int) -> Tensor:
+    """The union of boxes, bool [height, width], without a mask of each: thousands fit in memory.
+
+    Args:
+        boxes, height, width: as of `box_masks`.
+    """
     rows, columns = rows_and_columns(boxes, height, width)
     return rows.float().T @ columns.float() > 0  # counts of boxes, which are exact
 
@@ -89,7 +107,7 @@ def background_mask(boxes: Tensor, height: int, width: int) -> Tensor:
     Returns:
         float32 [1, height, width], 1 outside every box, else 0.
     """
-    return (~_covered(boxes, height, width))[None].float()
+    return (~covered(boxes, height, width))[None].float()
 
 
 def class_masks(boxes: Tensor, classes: Tensor, wanted: Tensor, height: int, width: int) -> Tensor:
@@ -110,7 +128,7 @@ def class_masks(boxes: Tensor, classes: Tensor, wanted: Tensor, height: int, wid
     """
     if len(boxes) != len(classes):
         raise ValueError(f"classes: {len(classes)} classes for {len(boxes)} boxes")
-    unions = [_covered(boxes[classes == kind], height, width) for kind in wanted.tolist()]
+    unions = [covered(boxes[classes == kind], height, width) for kind in wanted.tolist()]
     return torch.stack(unions) if unions else boxes.new_zeros(0, height, width, dtype=torch.bool)
 
 

@@ -35,7 +35,9 @@ from bana.data.layout import (
     write_split,
 )
 from bana.data.voc_files import IGNORE, whole_file, write_mask
+from bana.files.alone import alone_in
 from bana.files.parallel import mapped
+from bana.files.unfinished import is_filled
 
 # COCO publishes no checksums; these are what its archives have had since 2017.
 ARCHIVES: dict[str, Archive] = {
@@ -126,26 +128,29 @@ def convert_coco(
     check_own_source(out, annotations, images)
     read, classes = read_coco(annotations, images)
     _check_segmentations(annotations, read)
-    written = write_photographs(
-        out, split, [one.photograph for one in read], classes, keep_empty, False, workers
-    )
-    folder = out / "SegmentationClass"
-    begun = out / f".masks-{split}.md5"
-    checksum = calculate_md5(annotations)
-    going_on = begun.exists() and begun.read_text() == checksum
-    with whole_file(begun) as unfinished:
-        unfinished.write_text(checksum)
+    photographs = [one.photograph for one in read]
+    written = write_photographs(out, split, photographs, classes, keep_empty, False, workers)
     names = set(written.names)
-    wanted = [
-        one
-        for one in read
-        if one.photograph.name in names
-        and not (going_on and (folder / f"{one.photograph.name}.png").exists())
-    ]
-    for _ in mapped(partial(_write_class_mask, folder), wanted, f"masks of {split}", workers):
-        pass
-    write_split(out, split, written.names)
+    with alone_in(out):
+        wanted = [one for one in read if one.photograph.name in names]
+        _write_class_masks(out, split, wanted, calculate_md5(annotations), workers)
+        write_split(out, split, written.names)
     return written
+
+
+def _write_class_masks(
+    out: Path, split: str, wanted: Sequence[CocoImage], checksum: str, workers: int | None
+) -> None:
+    """Write the masks; of a file of annotations with another checksum none is there yet."""
+    folder, note = out / "SegmentationClass", out / f".masks-{split}.md5"
+    going_on = note.exists() and note.read_text() == checksum
+    with whole_file(note) as begun:
+        begun.write_text(checksum)
+    todo = [
+        one for one in wanted if not (going_on and is_filled(folder / f"{one.photograph.name}.png"))
+    ]
+    for _ in mapped(partial(_write_class_mask, folder), todo, f"masks of {split}", workers):
+        pass
 
 
 def read_coco(path: Path, images: Path) -> tuple[list[CocoImage], tuple[str, ...]]:

@@ -2,8 +2,8 @@
 
 torchvision's `download_url` writes straight to the archive's place, waits for ever on a silent
 server, begins again at the first byte after every failure and falls back to plain http. Addresses
-and checksums are torchvision's where it has them, and so are checking and unpacking; only the
-transfer is ours.
+and checksums are torchvision's where it has them, and so is checking; the transfer is ours, and so
+is unpacking, since torchvision's follows a name wherever it leads.
 """
 
 import contextlib
@@ -11,16 +11,20 @@ import http.client
 import os
 import shutil
 import ssl
+import tarfile
 import time
 import urllib.error
 import urllib.request
-from pathlib import Path
+import zipfile
+import zlib
+from pathlib import Path, PurePath
 from typing import NamedTuple
 
-from torchvision.datasets.utils import calculate_md5, extract_archive
+from torchvision.datasets.utils import calculate_md5
 from tqdm import tqdm
 
 from bana.data.voc_files import DataError
+from bana.files.alone import alone_in
 
 # Seconds to wait before the second, third, ... attempt. An attempt that brought something counts
 # as the first again.
@@ -69,8 +73,12 @@ def fetch(archive: Archive, folder: Path) -> Path:
     Raises:
         DataError: when it cannot be had; the message says what to fetch by hand.
     """
+    with alone_in(folder):
+        return _fetched(archive, folder)
+
+
+def _fetched(archive: Archive, folder: Path) -> Path:
     path = folder / archive.filename
-    folder.mkdir(parents=True, exist_ok=True)
     if path.is_file():
         if calculate_md5(path) == archive.md5:
             return path
@@ -110,23 +118,50 @@ def install(archive: Archive, folder: Path, inside: str = "") -> None:
     Raises:
         DataError: when the archive cannot be had, or has no such folder.
     """
+    with alone_in(folder):
+        _install(archive, folder, inside)
+
+
+def _install(archive: Archive, folder: Path, inside: str) -> None:
     done = folder / UNPACKED / archive.filename
     if done.exists():
         return
     path = fetch(archive, folder)
     print(f"unpacking {archive.filename}")
-    unfinished = folder / f".{archive.filename}.tmp"
-    shutil.rmtree(unfinished, ignore_errors=True)
+    begun = folder / f".{archive.filename}.tmp"
+    shutil.rmtree(begun, ignore_errors=True)
     try:
-        extract_archive(str(path), str(unfinished))
-        source = unfinished / inside
+        _unpack(path, begun)
+        source = begun / inside
         if not source.is_dir():
             raise DataError(f"{path}: has no folder {inside}")
         _merge(source, folder)
     finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+        shutil.rmtree(begun, ignore_errors=True)
     done.parent.mkdir(exist_ok=True)
     done.touch()
+
+
+def _unpack(path: Path, folder: Path) -> None:
+    """Unpack an archive, whose names and links may not lead out of the folder.
+
+    Raises:
+        DataError: if one does, or the archive is damaged.
+    """
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as opened:
+                for name in opened.namelist():
+                    if ".." in PurePath(name).parts or PurePath(name).is_absolute():
+                        raise DataError(f"{path}: {name!r} leads out of the folder: not unpacked")
+                opened.extractall(folder)
+        else:
+            with tarfile.open(path) as opened:
+                opened.extractall(folder, filter="data")
+    except tarfile.FilterError as error:
+        raise DataError(f"{path}: {error}: not unpacked") from error
+    except (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error) as error:
+        raise DataError(f"{path}: cannot be unpacked ({error}): remove it") from error
 
 
 def _merge(source: Path, folder: Path) -> None:

@@ -19,7 +19,12 @@ from bana.data.lists import read_split, split_names
 from bana.data.oddities import notes_on_boxes, notes_on_classes, notes_on_photographs
 from bana.data.photograph_checks import checked
 from bana.data.voc_files import IMAGE_ENDINGS, check_class_names, read_class_names, whole_file
+from bana.files.alone import alone_in
 from bana.files.parallel import mapped
+from bana.files.unfinished import explained, remove_unfinished
+
+FOLDERS = ("JPEGImages", "Annotations", "SegmentationClass", "ImageSets/Segmentation")
+"""Where files of a data set are written."""
 
 
 class Box(NamedTuple):
@@ -157,9 +162,9 @@ def settle_classes(
 def write_split(root: Path, split: str, names: Iterable[str]) -> Path:
     """Write ImageSets/Segmentation/<split>.txt, whole or not at all; returns its path."""
     path = _split_path(root, split)
-    with whole_file(path) as unfinished:
+    with whole_file(path) as begun:
         text = "".join(f"{name}\n" for name in names)
-        unfinished.write_text(text, encoding="utf-8", newline="\n")
+        begun.write_text(text, encoding="utf-8", newline="\n")
     return path
 
 
@@ -204,7 +209,7 @@ def write_photographs(
             when an annotation that is there is another split's or was not written here; when
             nothing is left. The message names file and line.
     """
-    path = _split_path(root, split)
+    _split_path(root, split)
     kept = [photograph for photograph in photographs if photograph.boxes or keep_empty]
     if not kept:
         raise DataError(f"{len(photographs)} photographs and none with a box: nothing to write")
@@ -218,15 +223,12 @@ def write_photographs(
             problems.append(_unknown(box, names))
     problems += _overwritten(root, split, kept)
     refuse(problems, root)
-    path.unlink(missing_ok=True)
-    with whole_file(root / "classes.txt") as unfinished:
-        unfinished.write_text("\n".join(names) + "\n", encoding="utf-8", newline="\n")
     sizes = [one.size for one in looked]
-    sized = list(zip(kept, sizes, strict=True))
-    for _ in mapped(partial(_write_photograph, root), sized, "writing", workers=1):
-        pass
-    if with_list:
-        write_split(root, split, (photograph.name for photograph in kept))
+    with alone_in(root):
+        # Once more, if another command had to be waited for that brought something here.
+        settle_classes(root, names, ())
+        refuse(list(_overwritten(root, split, kept)), root)
+        _write_all(root, split, names, list(zip(kept, sizes, strict=True)), with_list)
     crowds = sum(len(photograph.crowds) for photograph in kept)
     left_out = len(photographs) - len(kept)
     told = [
@@ -238,6 +240,27 @@ def write_photographs(
         *notes_on_photographs(told),
     )
     return Written([photograph.name for photograph in kept], len(every), crowds, left_out, notes)
+
+
+def _write_all(
+    root: Path,
+    split: str,
+    names: Sequence[str],
+    sized: Sequence[tuple[Photograph, tuple[int, int]]],
+    with_list: bool,
+) -> None:
+    """Write what was checked, when no other process does."""
+    for folder in (root, *(root / name for name in FOLDERS)):
+        remove_unfinished(folder)
+    listed = _split_path(root, split)
+    with explained(listed):
+        listed.unlink(missing_ok=True)
+    with whole_file(root / "classes.txt") as begun:
+        begun.write_text("\n".join(names) + "\n", encoding="utf-8", newline="\n")
+    for _ in mapped(partial(_write_photograph, root), sized, "writing", workers=1):
+        pass
+    if with_list:
+        write_split(root, split, (photograph.name for photograph, _ in sized))
 
 
 def _unknown(box: Box, names: Sequence[str]) -> str:
@@ -304,9 +327,9 @@ def _place_image(photograph: Photograph, folder: Path) -> Path:
         if there != [target] or not filecmp.cmp(source, target):
             raise DataError(f"{there[0]}: there, but it is not {source}: name another folder")
         return target
-    with whole_file(target) as unfinished:
+    with whole_file(target) as begun:
         try:
-            os.link(source, unfinished)
+            os.link(source, begun)
         except OSError:
-            shutil.copy2(source, unfinished)
+            shutil.copy2(source, begun)
     return target

@@ -23,7 +23,9 @@ from bana.data.downloads import Archive, install
 from bana.data.layout import write_split
 from bana.data.voc import VocDataset
 from bana.data.voc_files import DataError, image_size, write_mask
+from bana.files.alone import alone_in
 from bana.files.parallel import mapped
+from bana.files.unfinished import is_filled, remove_unfinished
 
 TRAIN_AUG = 10_582
 MEGABYTES = {"2012": 2_000, "2007": 460, "2007-test": 451, "sbd": 1_420}
@@ -67,10 +69,14 @@ def prepare_voc2012(out: Path, expected: int = TRAIN_AUG, workers: int | None = 
         if not (root / "SegmentationClass" / f"{name}.png").exists()
     }
     _check_files(train, names, masks)
-    wanted = [(name, path) for name, path in masks.items() if not train.mask_path(name).exists()]
-    for _ in mapped(partial(_write_sbd_mask, train), wanted, "SBD's masks", workers):
-        pass
-    write_split(root, "train_aug", names)
+    with alone_in(root):
+        remove_unfinished(root / "SegmentationClassAug")
+        todo = {name: path for name, path in masks.items() if not is_filled(train.mask_path(name))}
+        for _ in mapped(
+            partial(_write_sbd_mask, train), list(todo.items()), "SBD's masks", workers
+        ):
+            pass
+        write_split(root, "train_aug", names)
     return root
 
 

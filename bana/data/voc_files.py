@@ -13,6 +13,7 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from bana.data.checks import DataError, as_class, read_text
+from bana.files.unfinished import explained, unfinished
 
 IGNORE = 255
 # What a photograph's name may end in.
@@ -197,8 +198,8 @@ def write_mask(path: str | Path, mask: Tensor | np.ndarray) -> None:
         raise ValueError(f"mask must be uint8 [H, W], not {indices.dtype} {list(indices.shape)}")
     picture = Image.fromarray(indices).convert("P")
     picture.putpalette(PALETTE.ravel().tolist())
-    with whole_file(path) as unfinished:
-        picture.save(unfinished, format="PNG")
+    with whole_file(path) as begun:
+        picture.save(begun, format="PNG")
 
 
 @contextmanager
@@ -213,15 +214,19 @@ def whole_file(path: str | Path) -> Iterator[Path]:
 
     Yields:
         Where to write it; it is moved to `path` when the block ends well, and removed otherwise.
+
+    Raises:
+        bana.files.unfinished.NotWritten: if it cannot be written; what was there is as it was.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield unfinished
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    begun = unfinished(path)
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield begun
+            os.replace(begun, path)
+        finally:
+            begun.unlink(missing_ok=True)
 
 
 def read_class_names(path: Path, background_implied: bool = False) -> tuple[str, ...]:

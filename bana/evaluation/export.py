@@ -1,6 +1,5 @@
 """Predictions as files: palette PNGs, for VOC's evaluation server or of any folder of images."""
 
-import os
 import tarfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,7 +11,16 @@ from tqdm import tqdm
 from bana.crf.dense import CrfParameters
 from bana.data.voc import DataError, VocDataset, read_image, write_mask
 from bana.evaluation.prediction import View, crf_workers, label_maps
-from bana.files.artefacts import content_hash, file_hash, read_json, weights_hash, write_json
+from bana.files.alone import alone_in
+from bana.files.artefacts import (
+    content_hash,
+    file_hash,
+    read_json,
+    weights_hash,
+    write_json,
+    write_whole,
+)
+from bana.files.unfinished import is_filled, remove_unfinished
 from bana.networks.segmenter import Segmenter
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
@@ -102,12 +110,27 @@ def write_predictions(
         DataError: if the folder holds predictions of another network, under other settings, or of
             other images of the same names.
     """
+    with alone_in(folder):
+        remove_unfinished(folder)
+        return _brought_up_to_date(model, images, folder, view, crf, image_scale, workers)
+
+
+def _brought_up_to_date(
+    model: Segmenter,
+    images: Mapping[str, Path],
+    folder: Path,
+    view: View,
+    crf: CrfParameters | None,
+    image_scale: float,
+    workers: int,
+) -> dict[str, str]:
+    """As `write_predictions`, alone in the folder."""
     made_by = {
         "network": weights_hash(model.state_dict()),
         "settings": content_hash(view, vars(crf) if crf else None, image_scale),
     }
     _open_folder(folder, made_by, images)
-    missing = {name: p for name, p in images.items() if not (folder / f"{name}.png").is_file()}
+    missing = {name: p for name, p in images.items() if not is_filled(folder / f"{name}.png")}
     failed: dict[str, str] = {}
     loaded = _loaded(missing, failed)
     with tqdm(total=len(missing), desc="predict", unit="image") as progress:
@@ -166,18 +189,16 @@ def pack_results(out: Path, split: str, names: list[str]) -> Path:
     """
     folder = server_folder(out, split)
     archive = out / f"comp6_{split}_cls.tgz"
-    unfinished = archive.with_name(f".{archive.name}.{os.getpid()}.tmp")
-    try:
-        with tarfile.open(unfinished, "w:gz") as packed:
+
+    def pack(begun: Path) -> None:
+        with tarfile.open(begun, "w:gz") as packed:
             for name in names:
                 path = folder / f"{name}.png"
                 if not path.is_file():
                     raise DataError(f"{path}: no such file; predict the whole split first")
                 packed.add(path, path.relative_to(out).as_posix(), filter=_anonymous)
-        os.replace(unfinished, archive)
-    finally:
-        unfinished.unlink(missing_ok=True)
-    return archive
+
+    return write_whole(archive, pack)
 
 
 def _loaded(images: Mapping[str, Path], failed: dict[str, str]) -> Iterator[tuple[str, Tensor]]:

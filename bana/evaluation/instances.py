@@ -1,5 +1,6 @@
 """Instance masks from label maps and boxes, in the form that COCO's evaluation reads."""
 
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -7,7 +8,7 @@ import torch
 from pycocotools import mask as coco_mask
 from torch import Tensor
 
-from bana.data.boxes import box_masks
+from bana.data.boxes import box_masks, pixels_of
 
 
 class Instances(NamedTuple):
@@ -15,6 +16,28 @@ class Instances(NamedTuple):
 
     masks: Tensor
     scores: Tensor
+
+
+class Part(NamedTuple):
+    """The mask of one box as far as the box goes.
+
+    Attributes:
+        mask: bool [h, w], of the pixels in the box.
+        left, top: column and row of its first pixel in the image.
+        size: (height, width) of the image.
+    """
+
+    mask: Tensor
+    left: int
+    top: int
+    size: tuple[int, int]
+
+    def whole(self) -> Tensor:
+        """The mask in the whole image, bool [H, W]."""
+        drawn = torch.zeros(self.size, dtype=torch.bool)
+        height, width = self.mask.shape
+        drawn[self.top : self.top + height, self.left : self.left + width] = self.mask
+        return drawn
 
 
 def box_instances(
@@ -61,6 +84,42 @@ def encode(mask: Tensor) -> dict[str, Any]:
     return {"size": list(mask.shape), "counts": made["counts"].decode("ascii")}
 
 
+def box_parts(labels: Tensor, boxes: Tensor, classes: Tensor) -> Iterator[Part]:
+    """The masks of `box_instances` one at a time and each in its box, since all may not fit memory.
+
+    Args:
+        labels, boxes, classes: as of `box_instances`, on the CPU.
+    """
+    for box, number in zip(boxes, classes.tolist(), strict=True):
+        rows, columns = pixels_of(box)
+        mask = labels[rows, columns] == number
+        yield Part(mask, columns.start, rows.start, (labels.shape[0], labels.shape[1]))
+
+
+def encode_part(part: Part) -> dict[str, Any]:
+    """As `encode`, of a mask that is known in its box alone, without one of the whole image."""
+    height, width = part.size
+    # One more pixel above and below, so that runs begin and end within a column.
+    down = np.pad(part.mask.numpy().T, ((0, 0), (1, 1))).astype(np.int8)
+    steps = np.diff(down, axis=1)
+    first = (part.left + np.arange(len(down))) * height + part.top  # of each column
+    begins, ends = (
+        (first[column] + row).tolist()
+        for column, row in (np.nonzero(steps == sign) for sign in (1, -1))
+    )
+    counts, at = [], 0
+    for begin, end in zip(begins, ends, strict=True):
+        if begin == at and counts:  # down to the bottom and on from the top
+            counts[-1] += end - begin
+        else:
+            counts += [begin - at, end - begin]
+        at = end
+    if at < height * width:
+        counts.append(height * width - at)
+    made = coco_mask.frPyObjects({"size": [height, width], "counts": counts}, height, width)
+    return {"size": [height, width], "counts": made["counts"].decode("ascii")}
+
+
 def decode(run_lengths: dict[str, Any]) -> Tensor:
     """The mask of `encode`, bool [H, W]."""
     (mask,) = coco_mask.decode([run_lengths]).transpose(2, 0, 1)
@@ -80,12 +139,29 @@ def coco_results(
         category_ids: of the K boxes' classes, in the ground truth's numbering.
     """
     return [
-        {
-            "image_id": image_id,
-            "category_id": category,
-            "segmentation": encode(mask),
-            "score": float(score),
-        }
+        _result(image_id, category, encode(mask), float(score))
         for mask, score, category in zip(*instances, category_ids, strict=True)
         if mask.any()
     ]
+
+
+def part_results(
+    parts: Iterable[Part], image_id: int, category_ids: list[int]
+) -> list[dict[str, Any]]:
+    """As `coco_results`, of masks that come one at a time; the score of each is 1."""
+    return [
+        _result(image_id, category, encode_part(part), 1.0)
+        for part, category in zip(parts, category_ids, strict=True)
+        if part.mask.any()
+    ]
+
+
+def _result(
+    image_id: int, category: int, segmentation: dict[str, Any], score: float
+) -> dict[str, Any]:
+    return {
+        "image_id": image_id,
+        "category_id": category,
+        "segmentation": segmentation,
+        "score": score,
+    }

@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,8 +21,9 @@ from torch import Tensor
 
 from bana.data.formats.common import CocoSource
 from bana.data.voc_files import whole_file, write_mask
-from bana.evaluation.instances import box_instances, encode
+from bana.evaluation.instances import Part, box_parts, encode_part
 from bana.evaluation.polygons import one_polygon, polygons
+from bana.files.unfinished import explained, unfinished
 
 DIGITS = 2
 """Of coordinates in pixels. Those of polygons are multiples of a half."""
@@ -56,12 +58,17 @@ class Masked(NamedTuple):
 
 
 class Instance(NamedTuple):
-    """The mask of one box: its place among the boxes, from 1, its class, and bool [H, W]."""
+    """A box with its mask, its class, and its place among the boxes, from 1."""
 
     place: int
     number: int
     box: Tensor
-    mask: Tensor
+    part: Part
+
+    @property
+    def corner(self) -> list[int]:
+        """Column and row of the mask's first pixel, to be added to what is found in it."""
+        return [self.part.left, self.part.top]
 
 
 def instances(image: Masked) -> Iterator[Instance]:
@@ -70,11 +77,9 @@ def instances(image: Masked) -> Iterator[Instance]:
     Boxes of one class that overlap share the pixels in both, see
     `bana.evaluation.instances.box_instances`.
     """
-    for k in range(len(image.boxes)):
-        box, number = image.boxes[k : k + 1], image.numbers[k : k + 1]
-        (mask,) = box_instances(image.label, box, number).masks
-        if mask.any():
-            yield Instance(k + 1, int(number), box[0], mask)
+    for k, part in enumerate(box_parts(image.label, image.boxes, image.numbers)):
+        if part.mask.any():
+            yield Instance(k + 1, int(image.numbers[k]), image.boxes[k], part)
 
 
 def _write_voc(folder: Path, image: Masked) -> None:
@@ -92,7 +97,7 @@ def _write_yolo(folder: Path, image: Masked) -> None:
     height, width = image.label.shape
     lines = []
     for each in instances(image):
-        corners = one_polygon(each.mask.numpy()) / [width, height]
+        corners = (one_polygon(each.part.mask.numpy()) + each.corner) / [width, height]
         numbers = " ".join(f"{value:.6g}" for value in corners.reshape(-1).tolist())
         lines.append(f"{each.number - 1} {numbers}\n")
     _write_text(folder / f"{image.name}.txt", "".join(lines))
@@ -112,14 +117,14 @@ def _write_labelme(folder: Path, image: Masked) -> None:
     shapes = [
         {
             "label": image.classes[each.number],
-            "points": polygon.tolist(),
+            "points": (polygon + each.corner).tolist(),
             "group_id": each.place,
             "description": "",
             "shape_type": "polygon",
             "flags": {},
         }
         for each in instances(image)
-        for polygon in polygons(each.mask.numpy())
+        for polygon in polygons(each.part.mask.numpy())
     ]
     held = {
         "version": "5.5.0",
@@ -144,12 +149,30 @@ def _way(folder: Path, file: Path) -> str:
 def _write_instances(folder: Path, image: Masked) -> None:
     """One PNG a box, 255 in its mask and 0 elsewhere: <place>-<class>.png."""
     own = folder / image.name
-    shutil.rmtree(own, ignore_errors=True)  # a box may have gone
-    own.mkdir(parents=True)
-    for each in instances(image):
-        kind = re.sub(r"[^\w-]+", "_", image.classes[each.number])
-        with whole_file(own / f"{each.place:03}-{kind}.png") as unfinished:
-            Image.fromarray(each.mask.numpy().astype(np.uint8) * 255).save(unfinished, format="PNG")
+    begun = unfinished(own)
+    with explained(own):
+        begun.mkdir(parents=True, exist_ok=True)
+        try:
+            for each in instances(image):
+                kind = re.sub(r"[^\w-]+", "_", image.classes[each.number])
+                picture = Image.fromarray(each.part.whole().numpy().astype(np.uint8) * 255)
+                picture.save(begun / f"{each.place:03}-{kind}.png", format="PNG")
+            _remove_instances(own)  # a box may have gone
+            if own.exists():  # it holds those of photographs in a subfolder of this name
+                for file in begun.iterdir():
+                    file.rename(own / file.name)
+            else:
+                begun.rename(own)
+        finally:
+            shutil.rmtree(begun, ignore_errors=True)
+
+
+def _remove_instances(own: Path) -> None:
+    """Remove a photograph's masks, and its folder unless other photographs have theirs below."""
+    for file in own.glob("*.png"):
+        file.unlink(missing_ok=True)
+    with suppress(OSError):
+        own.rmdir()
 
 
 def _write_coco(folder: Path, image: Masked) -> None:
@@ -158,15 +181,16 @@ def _write_coco(folder: Path, image: Masked) -> None:
     annotations = []
     for each in instances(image):
         x1, y1, x2, y2 = (round(value, DIGITS) for value in each.box.tolist())
+        outlines = [one + each.corner for one in polygons(each.part.mask.numpy())]
         annotations.append(
             {
                 "place": each.place,
                 "category_id": each.number,
                 "bbox": [x1, y1, round(x2 - x1, DIGITS), round(y2 - y1, DIGITS)],
-                "area": int(each.mask.sum()),
+                "area": int(each.part.mask.sum()),
                 "iscrowd": 0,
-                "rle": encode(each.mask),
-                "polygons": [one.reshape(-1).tolist() for one in polygons(each.mask.numpy())],
+                "rle": encode_part(each.part),
+                "polygons": [one.reshape(-1).tolist() for one in outlines],
             }
         )
     record = {"file_name": image.file_name, "width": width, "height": height}
@@ -191,11 +215,11 @@ def _finish_coco(
         images = partial(_source_entries, folder, names, source)
     for kind in ("rle", "polygons"):
         with (
-            whole_file(out / "coco" / f"instances-{kind}.json") as unfinished,
-            unfinished.open("w", encoding="utf-8", newline="\n") as file,
+            whole_file(out / "coco" / f"instances-{kind}.json") as begun,
+            begun.open("w", encoding="utf-8", newline="\n") as file,
         ):
-            begun = json.dumps({**head, "categories": categories}, ensure_ascii=False)
-            file.write(begun[:-1])
+            opening = json.dumps({**head, "categories": categories}, ensure_ascii=False)
+            file.write(opening[:-1])
             annotations = (each for _, many in images() for each in _of_kind(many, kind))
             for part, entries in (
                 ("images", (image for image, _ in images())),
@@ -254,8 +278,8 @@ def _held(folder: Path, name: str) -> dict[str, Any]:
 
 
 def _write_text(path: Path, text: str) -> None:
-    with whole_file(path) as unfinished:
-        unfinished.write_text(text, encoding="utf-8", newline="\n")
+    with whole_file(path) as begun:
+        begun.write_text(text, encoding="utf-8", newline="\n")
 
 
 class Writer(NamedTuple):
@@ -278,6 +302,14 @@ class Writer(NamedTuple):
     def path(self, out: Path, name: str) -> Path:
         """A photograph's own file, or folder."""
         return out / self.folder / f"{name}{self.ending}"
+
+    def remove(self, out: Path, name: str) -> None:
+        """Remove a photograph's own file, or folder."""
+        path = self.path(out, name)
+        if self.ending:
+            path.unlink(missing_ok=True)
+        else:
+            _remove_instances(path)
 
 
 WRITERS: dict[str, Writer] = {

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from bana.data.boxes import box_masks
+from bana.data.boxes import covered, pixels_of
 from bana.evaluation.verdicts import Estimate, class_areas, estimate, mean_iou, paired_difference
 from bana.losses import IGNORE, reliable_pixels
 
@@ -112,10 +112,12 @@ def filling_rates(boxes: Tensor, classes: Tensor, mask: Tensor) -> list[float]:
     Returns:
         One value a box; boxes without a pixel that counts have none.
     """
-    counted = box_masks(boxes, *mask.shape) & (mask != IGNORE)  # [K, H, W]
-    covered = counted & (mask == classes[:, None, None])
-    pixels, objects = (each.flatten(1).sum(1).tolist() for each in (counted, covered))
-    return [100 * some / all_ for some, all_ in zip(objects, pixels, strict=True) if all_]
+    rates = []
+    for box, number in zip(boxes, classes.tolist(), strict=True):
+        inside = mask[pixels_of(box)]
+        if pixels := int((inside != IGNORE).sum()):
+            rates.append(100 * int((inside == number).sum()) / pixels)
+    return rates
 
 
 def inside_counts(y_crf: Tensor, y_ret: Tensor, mask: Tensor, boxes: Tensor) -> Tensor:
@@ -127,7 +129,7 @@ def inside_counts(y_crf: Tensor, y_ret: Tensor, mask: Tensor, boxes: Tensor) -> 
     Returns:
         int64 [2, 2, 2]: S and ~S; background and object in the mask; wrong and right.
     """
-    counted = box_masks(boxes, *mask.shape).any(0) & (mask != IGNORE)
+    counted = covered(boxes, *mask.shape) & (mask != IGNORE)
     cases = 2 * (mask > 0).long() + (y_crf == mask).long()
     return torch.stack(
         [

@@ -22,7 +22,7 @@ from bana.crf.dense import CrfParameters
 from bana.data.voc import VocDataset, read_image, read_mask
 from bana.evaluation.average_precision import Ids, Truth, average_precision, ids_of
 from bana.evaluation.boundary import BoundaryScorer
-from bana.evaluation.instances import box_instances, coco_results
+from bana.evaluation.instances import box_parts, part_results
 from bana.evaluation.miou import Scorer
 from bana.evaluation.prediction import View, crf_workers, label_maps
 from bana.evaluation.verdicts import class_areas
@@ -147,9 +147,9 @@ def label_file_instances(data: VocDataset, folder: Path, ids: Ids) -> list[dict[
     results = []
     for name in tqdm(data.ids, desc="masks of boxes", unit="image", leave=False):
         boxes, classes = data.annotation(name)
-        instances = box_instances(read_mask(folder / f"{name}.png"), boxes, classes)
+        parts = box_parts(read_mask(folder / f"{name}.png"), boxes, classes)
         categories = [ids.categories[c] for c in classes.tolist()]
-        results += coco_results(instances, ids.images[name], categories)
+        results += part_results(parts, ids.images[name], categories)
     return results
 
 

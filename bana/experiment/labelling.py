@@ -20,11 +20,12 @@ from tqdm import tqdm
 
 from bana.baselines import filled_boxes, grabcut, refined_boxes
 from bana.crf.dense import CrfParameters
-from bana.data.boxes import box_masks
+from bana.data.boxes import covered
 from bana.data.transforms import eval_image
 from bana.data.voc import IGNORE, DataError, VocDataset, write_mask
 from bana.experiment.processes import begin, computing_with, packed, unpacked
 from bana.files.parallel import HELPERS
+from bana.files.unfinished import is_filled
 from bana.labels import PseudoLabels, UnaryOptions, pseudo_labels
 from bana.networks.classifier import BoxClassifier
 from bana.training.runs import RunError
@@ -191,7 +192,7 @@ def label_batches(data: VocDataset, size: int) -> list[list[int]]:
 
 def is_labelled(folder: Path, name: str) -> bool:
     """Whether the labels of an image are finished."""
-    return (folder / "Y_crf" / f"{name}.png").is_file()
+    return is_filled(folder / "Y_crf" / f"{name}.png")
 
 
 def labelled(data: VocDataset, folder: Path) -> VocDataset:
@@ -337,8 +338,8 @@ def _write_labels(job: LabelJob, item: dict, features: Tensor | None) -> None:
         kinds["Y_crf"] = _baseline(job.settings, image, boxes, item["labels"])
     if "crowds" in item:
         # Nobody counted the objects of a crowd: what no box claims there is no background either.
-        crowd = box_masks(item["crowds"].as_subclass(Tensor), *size).any(0)
-        unknown = crowd & ~box_masks(boxes, *size).any(0)
+        crowd = covered(item["crowds"].as_subclass(Tensor), *size)
+        unknown = crowd & ~covered(boxes, *size)
         kinds = {kind: label.masked_fill(unknown, IGNORE) for kind, label in kinds.items()}
     # Y_crf last: its file tells that the image is finished.
     for kind, label in kinds.items():

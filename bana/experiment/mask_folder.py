@@ -6,7 +6,8 @@ lie the label maps; what people came for lies in a folder a format.
 
 import csv
 import json
-import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,27 @@ from torch import Tensor
 
 from bana.data.voc_files import DataError, read_mask, whole_file, write_mask
 from bana.evaluation.mask_files import WRITERS
+from bana.files.alone import alone_in
 from bana.files.artefacts import read_json, write_json
+from bana.files.unfinished import is_filled, remove_abandoned, remove_unfinished
 
 RECORDS = "kept/records"
 MANIFEST = "masks.json"
 FAILURES = "failures.csv"
 KINDS = ("Y_crf", "Y_ret")
+
+
+@contextmanager
+def opened_folder(out: Path, about: dict[str, Any], images: Path) -> Iterator[None]:
+    """`open_folder`, with no other process in the folder and nothing left of one that was killed.
+
+    Arguments and errors as of `open_folder`.
+    """
+    _check_place(out, images)
+    with alone_in(out):
+        open_folder(out, about, images)
+        remove_unfinished(out, below=True)
+        yield
 
 
 def open_folder(out: Path, about: dict[str, Any], images: Path) -> None:
@@ -34,19 +50,26 @@ def open_folder(out: Path, about: dict[str, Any], images: Path) -> None:
         DataError: if there is something else in the folder, or it lies among the photographs, where
             masks would be taken for such.
     """
-    here, there = out.resolve(), images.resolve()
-    if here == there or there in here.parents:
-        raise DataError(f"--out {out}: lies in the folder of the photographs: name another folder")
+    _check_place(out, images)
     before = read_json(out / MANIFEST)
-    if not before and out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise DataError(f"--out {out}: holds something else than masks: name another folder")
+    if not before and out.exists():
+        remove_abandoned(out / MANIFEST)  # the folder's first file, of a run that was killed
+        if any(out.iterdir()):
+            raise DataError(f"--out {out}: holds something else than masks: name another folder")
     for part in ("images", "boxes"):
         if before and before.get(part) != about[part]:
             raise DataError(
                 f"--out {out}: holds masks of other {part}, {before.get(part)}: name another folder"
             )
-    out.mkdir(parents=True, exist_ok=True)
     write_json(out / MANIFEST, about)
+
+
+def _check_place(out: Path, images: Path) -> None:
+    here, there = out.resolve(), images.resolve()
+    if here == there or there in here.parents:
+        raise DataError(f"--out {out}: lies in the folder of the photographs: name another folder")
+    if out.exists() and not out.is_dir():
+        raise DataError(f"--out {out}: is no folder: name another one")
 
 
 def record_of(out: Path, name: str) -> dict[str, Any]:
@@ -55,8 +78,12 @@ def record_of(out: Path, name: str) -> dict[str, Any]:
     Returns:
         "file_name"; "boxes", [class number, x1, y1, x2, y2] of each; "areas", pixels of each box's
         mask; "differ", of each box 1 - IoU of its masks in Y_crf and in Y_ret; "written", formats.
+        Nothing of a photograph that is not finished, or whose record a power cut took.
     """
-    return read_json(_record_path(out, name))
+    try:
+        return read_json(_record_path(out, name))
+    except ValueError:
+        return {}
 
 
 def labels_of(out: Path, name: str) -> tuple[Tensor, Tensor]:
@@ -73,7 +100,7 @@ def keep_labels(out: Path, name: str, y_crf: Tensor, y_ret: Tensor) -> None:
 
 def has_labels(out: Path, name: str) -> bool:
     """Whether Y_crf and Y_ret of a photograph are there."""
-    return all(_label_path(out, kind, name).is_file() for kind in KINDS)
+    return all(is_filled(_label_path(out, kind, name)) for kind in KINDS)
 
 
 def _record_path(out: Path, name: str) -> Path:
@@ -86,8 +113,8 @@ def _label_path(out: Path, kind: str, name: str) -> Path:
 
 def keep_record(out: Path, name: str, record: dict[str, Any]) -> None:
     """Write the record of a photograph, which tells that it is finished."""
-    with whole_file(_record_path(out, name)) as unfinished:
-        unfinished.write_text(json.dumps(record), encoding="utf-8")
+    with whole_file(_record_path(out, name)) as begun:
+        begun.write_text(json.dumps(record), encoding="utf-8")
 
 
 def forget(out: Path, name: str) -> None:
@@ -96,11 +123,7 @@ def forget(out: Path, name: str) -> None:
     for kind in KINDS:
         _label_path(out, kind, name).unlink(missing_ok=True)
     for writer in WRITERS.values():
-        path = writer.path(out, name)
-        if writer.ending:
-            path.unlink(missing_ok=True)
-        else:
-            shutil.rmtree(path, ignore_errors=True)
+        writer.remove(out, name)
 
 
 def remove_strangers(out: Path, names: set[str]) -> None:
@@ -115,8 +138,8 @@ def remove_strangers(out: Path, names: set[str]) -> None:
 def write_failures(out: Path, failed: dict[str, str]) -> None:
     """Write failures.csv: the name and the reason of each photograph without masks."""
     with (
-        whole_file(out / FAILURES) as unfinished,
-        unfinished.open("w", encoding="utf-8", newline="") as file,
+        whole_file(out / FAILURES) as begun,
+        begun.open("w", encoding="utf-8", newline="") as file,
     ):
         rows = csv.writer(file)
         rows.writerow(["image", "reason"])

@@ -4,6 +4,7 @@ A photograph's record tells what its masks were made from: a changed photograph,
 other settings make them anew, and a killed run goes on where it was.
 """
 
+import errno
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from bana.data.boxes import box_masks, check_boxes
+from bana.data.boxes import check_boxes, covered, pixels_of
 from bana.data.class_names import common_name
 from bana.data.fingerprint import version_of
 from bana.data.formats.common import CocoSource, Folder, Read
@@ -35,6 +36,7 @@ from bana.experiment.mask_folder import (
 from bana.experiment.pretrained import SIDE, Pretrained, label_maps
 from bana.experiment.processes import computing_with, spread
 from bana.files.artefacts import content_hash
+from bana.files.unfinished import NotWritten
 
 ORIENTATION = 0x0112
 """Number of EXIF's entry of how a photograph is to be turned."""
@@ -175,6 +177,7 @@ def make_masks(
 
     Raises:
         bana.training.runs.RunError: if a process was ended from outside, as for want of memory.
+        bana.files.unfinished.NotWritten: if the disk is full or cannot be written.
     """
     key = key_of(make_masks, settings.side, model.about["hash"], model.unary, model.crf, classes)
     shared = _Shared(out, model, classes, settings, key)
@@ -233,6 +236,11 @@ def _mask_one(shared: _Shared, job: MaskJob) -> str:
             forget(shared.out, job.name)
             _make(shared, job)
         _write(shared, job)
+    except NotWritten as error:
+        # A full disk is no fault of the photograph: nothing is forgotten, and the run ends.
+        if error.number != errno.ENAMETOOLONG:
+            raise
+        return str(error)
     except (ValueError, OSError) as error:
         forget(shared.out, job.name)
         return str(error)
@@ -244,6 +252,7 @@ def _mask_one(shared: _Shared, job: MaskJob) -> str:
 
 def _make(shared: _Shared, job: MaskJob) -> None:
     """Make and keep Y_crf and Y_ret, and the record last, which tells that they are there."""
+    key = _key_of_job(shared, job)  # of the photograph as it is before it is read
     image, boxes, crowds = checked_photograph(job.photograph)
     numbers = torch.tensor(job.numbers)
     size = image.shape[1:]
@@ -251,11 +260,11 @@ def _make(shared: _Shared, job: MaskJob) -> None:
         image, boxes, numbers, shared.classes, shared.model, shared.settings.side
     )
     # Nobody counted the objects of a crowd: what no box claims there is no background either.
-    y_crf[_union(crowds, *size) & ~_union(boxes, *size)] = IGNORE
+    y_crf[covered(crowds, *size) & ~covered(boxes, *size)] = IGNORE
     areas, differ = compared(y_crf, y_ret, boxes, job.numbers)
     keep_labels(shared.out, job.name, y_crf, y_ret)
     record = {
-        "key": _key_of_job(shared, job),
+        "key": key,
         "file_name": job.file_name,
         "boxes": [[n, *box] for n, box in zip(job.numbers, boxes.tolist(), strict=True)],
         "areas": areas,
@@ -343,14 +352,6 @@ def _box_inside(box: Box, height: int, width: int) -> Tensor:
     return made
 
 
-def _union(boxes: Tensor, height: int, width: int) -> Tensor:
-    """Pixels in any of the boxes, bool [H, W], drawn one by one, since they may be many."""
-    covered = torch.zeros(height, width, dtype=torch.bool)
-    for box in boxes:
-        covered |= box_masks(box[None], height, width)[0]
-    return covered
-
-
 def compared(
     y_crf: Tensor, y_ret: Tensor, boxes: Tensor, numbers: Iterable[int]
 ) -> tuple[list[int], list[float]]:
@@ -360,8 +361,7 @@ def compared(
     """
     areas, differ = [], []
     for box, number in zip(boxes, numbers, strict=True):
-        inside = box_masks(box[None], *y_crf.shape)[0]
-        first, second = (inside & (label == number) for label in (y_crf, y_ret))
+        first, second = (label[pixels_of(box)] == number for label in (y_crf, y_ret))
         areas.append(int(first.sum()))
         common, either = int((first & second).sum()), int((first | second).sum())
         differ.append(round(1 - common / max(1, either), 4))

@@ -6,7 +6,6 @@ model card. `tools/pretrained.py` makes the three.
 """
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
 from bana.crf.dense import CrfParameters
-from bana.data.boxes import class_masks
+from bana.data.boxes import class_masks, pixels_of
 from bana.data.class_names import common_name
 from bana.experiment.transfer import transfer_weight
 from bana.files.artefacts import file_hash, write_json
@@ -319,8 +318,6 @@ def _labels_brought_back(
     large = F.resize(label[None], [height, width], InterpolationMode.NEAREST_EXACT)[0]
     kept = torch.zeros_like(large)
     for box, number in zip(boxes, numbers.tolist(), strict=True):
-        # The pixels whose centres lie in the box, see `bana.data.boxes`.
-        x1, y1, x2, y2 = (max(0, math.ceil(value - 0.5)) for value in box.tolist())
-        inside = (slice(y1, y2), slice(x1, x2))
+        inside = pixels_of(box)
         kept[inside] = torch.where(large[inside] == number, large[inside], kept[inside])
     return kept

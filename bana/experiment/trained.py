@@ -1,6 +1,7 @@
 """A network that is trained once and kept: backbone, crops and run folder around the loops."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,15 @@ from torch.utils.data import DataLoader
 from bana.data.transforms import Crops, collate, draw_order, training_transform
 from bana.data.voc import VocDataset
 from bana.experiment.keeping import described
-from bana.files.artefacts import load_checkpoint, remove_unfinished, save_checkpoint
+from bana.files.alone import alone_in
+from bana.files.artefacts import load_checkpoint, save_checkpoint
+from bana.files.unfinished import NotWritten
 from bana.networks import backbones
 from bana.networks.backbones import Backbone
 from bana.training.engine import Engine, leave_signals_to_the_main_process
-from bana.training.machine import Machine
+from bana.training.machine import Machine, is_first_process, processes_of
 from bana.training.optimisation import Optimisation
-from bana.training.runs import Run, RunError
+from bana.training.runs import Run, RunError, unwritable
 
 
 @dataclass(frozen=True)
@@ -74,12 +77,52 @@ def kept_training(
         RunError: if the run folder or the memory do not suffice.
     """
     path, key = files
-    kept = None if machine.restart else load_checkpoint(path, key)
-    if kept is not None:
-        return kept
     # The key is part of the folder's name, so that a training under changed settings neither
     # resumes from nor overwrites what was begun under others.
     run = Run(path.with_name(f"{path.stem}-{key[:8]}"), key)
+    kept = _finished(files, machine, run)
+    if kept is not None:
+        return kept
+    with _alone_in(run.folder) if is_first_process() else nullcontext():
+        if processes_of(machine) == (1, 1):
+            # Another command may have been waited for. Of several processes the others train now.
+            kept = _finished(files, machine, run)
+        return kept or _trained(files, machine, settings, model, train, extra, run)
+
+
+def _finished(files: tuple[Path, str], machine: Machine, run: Run) -> dict[str, Any] | None:
+    """What is kept of a finished training, None where it is to be done."""
+    kept = None if machine.restart else load_checkpoint(*files)
+    if kept is not None and any(run.folder.glob("checkpoint-*")):
+        # Killed before they were removed. They stay where somebody trains it anew at this moment,
+        # and on a disk that cannot be written.
+        with suppress(OSError), alone_in(run.folder, wait=False):
+            run.clear()
+    return kept
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """As `bana.files.alone.alone_in`, with the error of a run."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(alone_in(folder))
+        except OSError as error:
+            raise unwritable(folder, error) from error
+        yield
+
+
+def _trained(
+    files: tuple[Path, str],
+    machine: Machine,
+    settings: Any,
+    model: Any,
+    train: Callable[[Engine], Mapping[str, Any]],
+    extra: dict[Any, Any] | None,
+    run: Run,
+) -> dict[str, Any]:
+    """As `kept_training`, of what is not there yet, alone in the run folder."""
+    path, key = files
     hold = Engine(machine, run, extra)
     hold.prepare({"settings": described(settings), "training": path.stem}, model)
     hold.check_memory(model.backbone, settings.crops.crop, settings.optimisation.batch)
@@ -89,14 +132,12 @@ def kept_training(
     kept |= {"seconds": hold.seconds, "extra": hold.extra, **learned}
 
     def keep() -> None:
-        remove_unfinished(path.parent, path.name)
         try:
             save_checkpoint(path, key, kept)
-        except (OSError, RuntimeError) as error:
-            reason = str(error).splitlines()[0]
+        except NotWritten as error:
             raise RunError(
-                f"{path} could not be written ({reason}): free some disk and run the same command "
-                f"again, which goes on from the last checkpoint"
+                f"{path} could not be written ({error.reason}): free some disk and run the same "
+                f"command again, which goes on from the last checkpoint"
             ) from error
         run.clear()
 

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from bana.files.paths import repo_root
+from bana.files.unfinished import explained, remove_abandoned, unfinished
 
 COMMITTED = ("bana", "notebooks")
 
@@ -54,11 +55,21 @@ def file_hash(path: Path) -> str:
 
 
 def load_checkpoint(path: Path, key: str) -> dict | None:
-    """What `save_checkpoint` kept under that key, on the CPU; None if there is no such thing."""
+    """What `save_checkpoint` kept under that key, on the CPU; None if there is no such thing.
+
+    Raises:
+        ValueError: if the file is damaged, or holds anything but tensors and plain values.
+    """
     if not path.is_file():
         return None
-    kept = torch.load(path, map_location="cpu", weights_only=True)
-    return kept if kept.get("key") == key else None
+    try:
+        kept = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, MemoryError):
+        raise
+    # Of files that are no checkpoints, or would run code, torch raises whatever it stumbles over.
+    except Exception as error:
+        raise ValueError(f"{path} is damaged: remove it, and it is made anew") from error
+    return kept if isinstance(kept, dict) and kept.get("key") == key else None
 
 
 def weights_hash(state: dict[str, torch.Tensor]) -> str:
@@ -72,18 +83,42 @@ def weights_hash(state: dict[str, torch.Tensor]) -> str:
 
 def save_checkpoint(path: Path, key: str, kept: dict[str, Any]) -> None:
     """Keep tensors and plain values under a key."""
-    write_whole(path, lambda unfinished: torch.save({**kept, "key": key}, unfinished))
+    write_whole(path, lambda file: write_tensors(file, {**kept, "key": key}))
+
+
+def write_tensors(path: Path, kept: dict[str, Any]) -> None:
+    """Write tensors and plain values.
+
+    Raises:
+        OSError: if the disk is full, which torch tells in a way of its own.
+    """
+    try:
+        torch.save(kept, path)
+    except RuntimeError as error:
+        raise OSError(str(error).splitlines()[0]) from error
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file; empty where there is no file."""
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    """The object in a JSON file; empty where there is no file.
+
+    Raises:
+        ValueError: if the file holds something else.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        held = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        held = None
+    if not isinstance(held, dict):
+        raise ValueError(f"{path} is damaged: remove it, and it is made anew")
+    return held
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:
     """Write an object as JSON."""
     text = json.dumps(value, indent=1) + "\n"
-    write_whole(path, lambda unfinished: unfinished.write_text(text, encoding="utf-8"))
+    write_whole(path, lambda file: file.write_text(text, encoding="utf-8"))
 
 
 def kept_json(path: Path, key: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -98,6 +133,8 @@ def kept_json(path: Path, key: str, make: Callable[[], dict[str, Any]]) -> dict[
 def write_whole(path: Path, write: Callable[[Path], Any], hash_in_name: bool = False) -> Path:
     """Write a file that appears whole or not at all, and stays after a power cut.
 
+    What killed processes left of the same file goes.
+
     Args:
         path: where it goes; missing folders are made.
         write: called with the path of the unfinished file.
@@ -106,32 +143,25 @@ def write_whole(path: Path, write: Callable[[Path], Any], hash_in_name: bool = F
 
     Returns:
         The path of the file.
+
+    Raises:
+        bana.files.unfinished.NotWritten: if it cannot be written; what was there is as it was.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        write(unfinished)
-        with unfinished.open("rb+") as written:
-            os.fsync(written.fileno())
-        if hash_in_name:
-            path = path.with_name(f"{path.stem}-{file_hash(unfinished)}{path.suffix}")
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-    _sync_folder(path.parent)
+    begun = unfinished(path)
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        remove_abandoned(path)
+        try:
+            write(begun)
+            with begun.open("rb+") as written:
+                os.fsync(written.fileno())
+            if hash_in_name:
+                path = path.with_name(f"{path.stem}-{file_hash(begun)}{path.suffix}")
+            os.replace(begun, path)
+        finally:
+            begun.unlink(missing_ok=True)
+        _sync_folder(path.parent)
     return path
-
-
-def remove_unfinished(folder: Path, name: str) -> None:
-    """Remove what processes that were killed while writing left behind.
-
-    Args:
-        folder: where to look, not below it.
-        name: of the file that was to be written, or a pattern of names. No other process may be
-            writing it now.
-    """
-    for unfinished in folder.glob(f"{name}.*.tmp"):
-        unfinished.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -186,6 +186,15 @@ def _accelerator(asked: str) -> str:
     return asked
 
 
+def is_first_process() -> bool:
+    """Whether this is the first of a training's processes, or the only one.
+
+    By the variables of torchrun, SLURM and Lightning Fabric, before any of them is asked.
+    """
+    ranks = ("RANK", "LOCAL_RANK", "SLURM_PROCID")
+    return all(os.environ.get(name, "0") == "0" for name in ranks)
+
+
 def processes_of(machine: Machine) -> tuple[int, int]:
     """Processes a node, and nodes.
 

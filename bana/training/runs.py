@@ -27,17 +27,27 @@ import torch
 
 from bana.files.artefacts import (
     file_hash,
-    remove_unfinished,
     source_commit,
     write_json,
+    write_tensors,
     write_whole,
 )
+from bana.files.unfinished import NotWritten, remove_unfinished
 
 PACKAGES = ("torchvision", "lightning-fabric", "timm", "opencv-python-headless", "numpy")
 
 
 class RunError(ValueError):
     """A run cannot start or go on; the message says why and what to do."""
+
+
+def unwritable(folder: Path, error: OSError) -> RunError:
+    """What is to be raised where the folder of a run cannot be made or written."""
+    reason = error.reason if isinstance(error, NotWritten) else error.strerror
+    return RunError(
+        f"{folder} cannot be written ({reason}): make it writable, or set BANA_RUNS to a folder "
+        f"that is"
+    )
 
 
 class Interrupted(Exception):
@@ -85,15 +95,12 @@ class Run:
             RunError: if the folder cannot be written or the disk is too full.
         """
         try:
-            remove_unfinished(self.folder, "*")
+            remove_unfinished(self.folder)
             write_json(self.folder / "settings.json", dict(settings))
             write_json(self.folder / "environment.json", dict(environment))
             free = shutil.disk_usage(self.folder).free
         except OSError as error:
-            raise RunError(
-                f"{self.folder} cannot be written ({error.strerror}): make it writable, or set "
-                f"BANA_RUNS to a folder that is"
-            ) from error
+            raise unwritable(self.folder, error) from error
         needed = 3 * checkpoint_bytes
         if free < needed:
             raise RunError(
@@ -124,16 +131,14 @@ class Run:
         path = self.folder / f"checkpoint-{kept['iteration']:08d}.pt"
         whole = {**kept, "key": self.key}
         try:
-            written = write_whole(path, lambda unfinished: torch.save(whole, unfinished), True)
-        # torch turns some failures to write into a RuntimeError of its own, of several lines.
-        except (OSError, RuntimeError) as error:
-            reason = str(error).splitlines()[0]
+            written = write_whole(path, lambda file: write_tensors(file, whole), True)
+        except NotWritten as error:
             last = self._good[-1].name if self._good else "none yet"
             free = shutil.disk_usage(self.folder).free / 1e9
             raise RunError(
-                f"{path} could not be written ({reason}; {free:.2f} GB of disk are free); the last "
-                f"good checkpoint is still there ({last}): free some disk and run the same command "
-                f"again"
+                f"{path} could not be written ({error.reason}; {free:.2f} GB of disk are free); "
+                f"the last good checkpoint is still there ({last}): free some disk and run the "
+                f"same command again"
             ) from error
         self._good = [*self._good[-1:], written]
         for old in self.folder.glob("checkpoint-*"):
@@ -173,7 +178,7 @@ class Metrics:
         kept = _rows_until(path, done)
         text = io.StringIO(newline="")
         csv.writer(text, lineterminator="\n").writerows(kept)
-        write_whole(path, lambda unfinished: unfinished.write_text(text.getvalue(), newline="\n"))
+        write_whole(path, lambda file: file.write_text(text.getvalue(), newline="\n"))
         self._file = path.open("a", encoding="utf-8", newline="")
         self._writer = csv.writer(self._file, lineterminator="\n")
         self._empty = not kept

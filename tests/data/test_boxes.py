@@ -106,6 +106,14 @@ def test_the_only_pixel_of_an_image_can_be_a_box():
     bx.check_boxes(torch.tensor([[0.0, 0, 1, 1]]), 1, 1, "some.xml")
 
 
+@given(corners=st.lists(st.floats(-3, 13, width=32), min_size=4, max_size=4))
+def test_pixels_of_a_box_are_those_of_its_mask(corners):
+    box = torch.tensor(corners)
+    drawn = torch.zeros(HEIGHT, WIDTH, dtype=torch.bool)
+    drawn[bx.pixels_of(box)] = True
+    assert torch.equal(drawn, bx.box_masks(box[None], HEIGHT, WIDTH)[0])
+
+
 def test_five_thousand_boxes_need_no_mask_each():
     boxes = torch.rand(5000, 4) * 20
     boxes[:, 2:] += boxes[:, :2]

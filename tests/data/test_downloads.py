@@ -196,6 +196,51 @@ def test_install(server, tmp_path, ending):
         install(archive, tmp_path / "other", "top/out")
 
 
+def link(name: str, target: str) -> bytes:
+    memory = io.BytesIO()
+    with tarfile.open(fileobj=memory, mode="w") as made:
+        member = tarfile.TarInfo(name)
+        member.type, member.linkname = tarfile.SYMTYPE, target
+        made.addfile(member)
+    return memory.getvalue()
+
+
+def packed(name: str) -> bytes:
+    memory = io.BytesIO()
+    with zipfile.ZipFile(memory, "w") as made:
+        made.writestr(name, b"a")
+    return memory.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.tar", tar({"../../evil.txt": b"a"})),
+        ("a.tgz", tar({"a.txt": b"a", "../evil.txt": b"a"}, "w:gz")),
+        ("a.tar", link("etc", "../../..")),
+        ("a.tar", link("etc", "/etc")),
+        ("a.zip", packed("../evil.txt")),
+        ("a.zip", packed("/evil.txt")),
+    ],
+    ids=["tar", "tgz", "link", "absolute-link", "zip", "absolute-zip"],
+)
+def test_archives_that_lead_outside_are_refused(server, tmp_path, name: str, content: bytes):
+    archive, folder = server.offer(name, content), tmp_path / "deep" / "folder"
+    with pytest.raises(DataError, match="not unpacked") as caught:
+        install(archive, folder)
+    assert str(folder / name) in str(caught.value) and "\n" not in str(caught.value)
+    assert [path.name for path in tmp_path.rglob("*") if not path.is_dir()] == [name]
+    assert not list(tmp_path.rglob("evil.txt"))
+
+
+@pytest.mark.parametrize("name", ["a.tar", "a.tgz", "a.zip"])
+def test_a_damaged_archive_is_told(server, tmp_path, name: str):
+    whole = packed("a.txt") if name == "a.zip" else tar({"a": CONTENT}, "w:gz")
+    archive = server.offer(name, whole[: len(whole) // 2] if name != "a.tar" else b"no archive")
+    with pytest.raises(DataError, match=f"{name}: cannot be unpacked"):
+        install(archive, tmp_path)
+
+
 def test_interrupted_unpacking_begins_anew(server, tmp_path, monkeypatch):
     archive = server.offer("a.tar", tar({"a.txt": b"a", "b.txt": b"b"}))
 
@@ -205,7 +250,7 @@ def test_interrupted_unpacking_begins_anew(server, tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(downloads, "extract_archive", half)
+        patch.setattr(downloads, "_unpack", half)
         with pytest.raises(KeyboardInterrupt):
             install(archive, tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["a.tar"]

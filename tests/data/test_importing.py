@@ -2,6 +2,7 @@
 
 import json
 import os
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -542,3 +543,33 @@ def test_supercategories_and_photographs_without_mention_are_named(images):
     classes.write_text("cat\n")
     import_boxes("coco", path, images, images.parent / "other", classes=classes)
     assert VocDataset(images.parent / "other", "train").classes == ("background", "cat")
+
+
+def test_what_a_killed_import_left_goes_and_nothing_else(images) -> None:
+    text = "meadow.jpg,1,2,3,4,cat\n"
+    out = images.parent / "out"
+    by_csv(images, text)
+    folders = ("", "JPEGImages", "Annotations", "ImageSets/Segmentation")
+    left = [out / folder / ".meadow.jpg.77.tmp" for folder in folders]
+    own = [out / "notes.tmp", out / "JPEGImages" / ".hidden"]
+    for path in (*left, *own):
+        path.touch()
+    by_csv(images, text)
+    assert not any(path.exists() for path in left) and all(path.exists() for path in own)
+
+
+def test_two_imports_with_other_classes_at_once(images, monkeypatch) -> None:
+    """The second one was checked before the first had written its classes."""
+    out = images.parent / "out"
+    write = layout.alone_in
+
+    @contextmanager
+    def after_another(folder: Path):
+        with write(folder):
+            (out / "classes.txt").write_text("background\ncat\ndog\n")
+            yield
+
+    monkeypatch.setattr(layout, "alone_in", after_another)
+    with pytest.raises(DataError, match="the data set there has other classes"):
+        by_csv(images, "meadow.jpg,1,2,3,4,zebra\n")
+    assert [path.name for path in out.iterdir()] == ["classes.txt"]

@@ -4,9 +4,20 @@ import json
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pycocotools.coco import COCO
 
-from bana.evaluation.instances import box_instances, coco_results, decode, encode
+from bana.evaluation.instances import (
+    Part,
+    box_instances,
+    box_parts,
+    coco_results,
+    decode,
+    encode,
+    encode_part,
+    part_results,
+)
 
 
 def test_instances_are_the_pixels_of_the_class_inside_the_box() -> None:
@@ -77,3 +88,31 @@ def test_run_lengths_go_down_the_columns() -> None:
     assert made == {"size": [5, 9], "counts": by_hand["counts"].decode()}
     assert torch.equal(decode(made), mask)
     assert json.loads(json.dumps(made)) == made
+
+
+@given(
+    inner=st.integers(0, 2**12 - 1),
+    corner=st.tuples(st.integers(0, 3), st.integers(0, 4)),
+    size=st.tuples(st.integers(0, 3), st.integers(0, 4)),
+)
+@settings(max_examples=200, deadline=None)
+def test_run_lengths_of_a_part_are_those_of_the_whole_mask(inner, corner, size) -> None:
+    """Also where the part reaches a border, has no pixel, or is the whole image."""
+    bits = torch.tensor([inner >> bit & 1 for bit in range(12)], dtype=torch.bool)
+    mask = bits.view(3, 4)[: size[0], : size[1]]
+    top, left = min(corner[0], 3 - size[0]), min(corner[1], 4 - size[1])
+    part = Part(mask, left, top, (3, 4))
+    assert encode_part(part) == encode(part.whole())
+
+
+def test_parts_are_the_instances() -> None:
+    g = torch.Generator().manual_seed(0)
+    labels = torch.randint(0, 3, (20, 30), generator=g).byte()
+    corners = torch.rand(40, 2, generator=g) * 25
+    boxes = torch.cat([corners, corners + torch.rand(40, 2, generator=g) * 8], 1)
+    classes = torch.randint(1, 3, (40,), generator=g)
+    whole = box_instances(labels, boxes, classes)
+    parts = list(box_parts(labels, boxes, classes))
+    assert torch.equal(torch.stack([part.whole() for part in parts]), whole.masks)
+    ids = classes.tolist()
+    assert part_results(parts, 7, ids) == coco_results(whole, 7, ids)

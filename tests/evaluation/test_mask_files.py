@@ -65,7 +65,8 @@ def written(form: str, tmp_path: Path, names: tuple[str, ...] = ("sub dir/große
 def test_empty_masks_are_no_instances(tmp_path: Path) -> None:
     image = masked(tmp_path)
     assert [(each.place, each.number) for each in instances(image)] == [(1, 1), (2, 2)]
-    assert torch.equal(torch.stack([each.mask for each in instances(image)]), own_masks(image))
+    masks = torch.stack([each.part.whole() for each in instances(image)])
+    assert torch.equal(masks, own_masks(image))
 
 
 def test_voc(tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
 """A folder of masks: made once, made anew where anything changed, and the rest goes on."""
 
 import csv
+import errno
 import json
 import multiprocessing
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -21,9 +23,10 @@ from bana.data.formats.common import Folder
 from bana.data.formats.detection import read_boxes
 from bana.data.voc_files import DataError, read_image, read_mask
 from bana.experiment import masking
-from bana.experiment.mask_folder import labels_of, open_folder, record_of
+from bana.experiment.mask_folder import labels_of, open_folder, opened_folder, record_of
 from bana.experiment.masking import Made, MaskSettings, classes_of, make_masks, mask_jobs
 from bana.experiment.pretrained import Pretrained, load_pretrained, masks
+from bana.files.unfinished import NotWritten
 from bana.labels import UnaryOptions
 
 NAMES = ("a.jpg", "x/a.jpg", "y z/größe 1.png")
@@ -315,6 +318,148 @@ def test_a_box_too_small_for_the_classifier_has_an_empty_mask(
     assert held["areas"] == [0] and held["differ"] == [1]
 
 
+def test_a_full_disk_is_no_fault_of_the_photographs(
+    images: Path, shipped: Pretrained, monkeypatch
+) -> None:
+    """Formats are added and the disk is full at every write in turn: what was there stays."""
+    run(images, shipped, settings=MaskSettings(64, ("voc",)))
+    out = images.parent / "out"
+    before = files_of(out)
+    settings = MaskSettings(64, ("voc", "coco", "labelme", "instances"))
+    replace_, room = os.replace, [0]
+
+    def full(*words) -> None:
+        if not room[0]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        room[0] -= 1
+        replace_(*words)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", full)
+        for writes in range(30):
+            room[0] = writes
+            try:
+                run(images, shipped, settings=settings)
+                break
+            except NotWritten as error:
+                assert "No space left on device" in str(error)
+            now = files_of(out)
+            assert not [name for name in now if name.endswith(".tmp")]
+            for name in before.keys() - {"masks.json", "failures.csv"}:
+                assert name in now, "masks that were there are there"
+                assert name.startswith("kept/records") or now[name] == before[name]
+    assert writes > 4, "what one run had room for the next one finds"
+    broken = files_of(out)
+    out.rename(images.parent / "first")
+    run(images, shipped, settings=settings)
+    assert broken == files_of(out)
+
+
+def test_a_name_too_long_to_write_is_a_failure_of_its_photograph(
+    images: Path, shipped: Pretrained
+) -> None:
+    name = "n" * 245
+    write_photo(images / f"{name}.jpg")
+    made = run(images, shipped, [*ROWS, [f"{name}.jpg", 20, 10, 60, 50, "cat"]])
+    assert made.new == 3 and "File name too long" in made.failed[name]
+
+
+def test_masks_of_a_photograph_named_as_a_folder_leave_those_below_it_alone(
+    images: Path, shipped: Pretrained
+) -> None:
+    write_photo(images / "x.jpg", seed=5)
+    rows = [*ROWS, ["x.jpg", 20, 10, 60, 50, "cat"]]
+    run(images, shipped, rows)
+    out = images.parent / "out"
+    before = files_of(out)
+    assert {"instances/x/001-cat.png", "instances/x/a/001-zebra.png"} <= before.keys()
+    write_photo(images / "x.jpg", seed=6)
+    assert run(images, shipped, rows).new == 1
+    assert files_of(out).keys() == before.keys()
+
+
+def test_an_instances_folder_of_a_killed_run_is_made_anew(
+    images: Path, shipped: Pretrained, monkeypatch
+) -> None:
+    """The folder had been removed by hand, and the run that makes it again is killed within."""
+    run(images, shipped)
+    out = images.parent / "out"
+    before = files_of(out)
+    shutil.rmtree(out / "instances" / "x" / "a")
+    rename = Path.rename
+
+    def killed(path: Path, target: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "rename", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run(images, shipped)
+    assert not (out / "instances" / "x" / "a").exists()
+    monkeypatch.setattr(Path, "rename", rename)
+    run(images, shipped)
+    assert files_of(out) == before
+
+
+def test_what_a_power_cut_emptied_is_made_anew(images: Path, shipped: Pretrained) -> None:
+    run(images, shipped)
+    out = images.parent / "out"
+    before = files_of(out)
+    (out / "kept/records/a.json").write_bytes(b"")
+    (out / "kept/Y_crf/x/a.png").write_bytes(b"")
+    assert run(images, shipped).new == 2
+    assert files_of(out) == before
+
+
+@pytest.mark.parametrize("day", [-1, 1], ids=["past", "future"])
+def test_a_clock_that_was_turned_hides_no_change(
+    day: int, images: Path, shipped: Pretrained
+) -> None:
+    run(images, shipped)
+    path = write_photo(images / "a.jpg", seed=50)
+    when = time.time() + day * 86400
+    os.utime(path, (when, when))
+    assert run(images, shipped).new == 1
+
+
+def test_a_photograph_that_changes_while_it_is_read_is_made_anew(
+    images: Path, shipped: Pretrained, monkeypatch
+) -> None:
+    read = masking.read_image
+
+    def slow(path: Path) -> torch.Tensor:
+        image = read(path)
+        if path.name == "a.jpg" and path.parent == images:
+            write_photo(path, seed=77)
+        return image
+
+    monkeypatch.setattr(masking, "read_image", slow)
+    run(images, shipped)
+    monkeypatch.setattr(masking, "read_image", read)
+    assert run(images, shipped).new == 1
+
+
+def test_a_folder_whose_first_file_was_never_finished(images: Path, tmp_path: Path) -> None:
+    about = {"images": "i", "boxes": "b"}
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / f".masks.json.{2**22 + 1}.tmp").write_text("{")
+    with opened_folder(tmp_path / "out", about, images):
+        assert [path.name for path in (tmp_path / "out").iterdir()] == ["masks.json"]
+
+
+def test_a_refused_folder_is_not_made(images: Path, tmp_path: Path) -> None:
+    about = {"images": "i", "boxes": "b"}
+    inside = images / "masks"
+    with pytest.raises(DataError, match="lies in"), opened_folder(inside, about, images):
+        pass
+    assert not (images / "masks").exists()
+    write_text(tmp_path / "file", "")
+    with (
+        pytest.raises(DataError, match="is no folder"),
+        opened_folder(tmp_path / "file", about, images),
+    ):
+        pass
+
+
 def words(folder: Path, workers: int) -> list[str]:
     return [
         *("masks", str(folder / "im"), "--boxes", str(folder / "boxes.csv")),
@@ -355,7 +500,6 @@ def test_killed_and_resumed(tmp_path: Path) -> None:
     (tmp_path / "out").rename(tmp_path / "first")
     assert main(words(tmp_path, 1)) == 0
     unbroken = files_of(tmp_path / "out")
-    leftovers = {name for name in broken if name.endswith(".tmp")}
-    assert {name: broken[name] for name in broken.keys() - leftovers} == unbroken
+    assert broken == unbroken, "and nothing is left half-written"
     coco = json.loads(unbroken["coco/instances-rle.json"])
     assert len(coco["images"]) == len(names)

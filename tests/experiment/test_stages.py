@@ -586,3 +586,26 @@ def test_made_and_kept_scores_are_of_one_type(done: Path) -> None:
     (run_dir("tiny") / "label-scores-val.json").unlink()
     made, kept = (stages.label_scores(make_profile()) for _ in range(2))
     assert type(made["bap"]["per_class"]) is type(kept["bap"]["per_class"])
+
+
+def test_checkpoints_of_a_training_that_was_killed_at_its_end_go(done: Path, trained) -> None:
+    (folder,) = (done / "tiny").glob("classifier-bap-*")
+    left = folder / "checkpoint-00000002-0123456789abcdef.pt"
+    left.touch()
+    stages.classifier(make_profile())
+    assert not left.exists() and trained == []
+
+
+def test_a_finished_training_is_read_from_a_disk_that_cannot_be_written(
+    done: Path, trained, monkeypatch
+) -> None:
+    (folder,) = (done / "tiny").glob("classifier-bap-*")
+    (folder / "checkpoint-00000002-0123456789abcdef.pt").touch()
+
+    def refused(*arguments, **options) -> None:
+        raise PermissionError("Read-only file system")
+
+    for module, name in ((os, "replace"), (Path, "unlink"), (Path, "mkdir")):
+        monkeypatch.setattr(module, name, refused)
+    stages.classifier(make_profile())
+    assert trained == []

@@ -126,3 +126,35 @@ def test_failed_write_cleans_up(tmp_path: Path, monkeypatch) -> None:
     with pytest.raises(_Killed):
         save_checkpoint(tmp_path / "model.pt", "one", {"value": 1})
     assert not list(tmp_path.iterdir())
+
+
+class _Evil:
+    """What a file of unknown origin may hold: it runs a command when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return (Path.touch, (self.path,))
+
+
+@pytest.mark.parametrize("kind", ["evil", "half", "text", "empty"])
+def test_a_file_that_is_no_checkpoint_is_told_and_runs_nothing(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "model.pt"
+    save_checkpoint(path, "one", {"value": torch.zeros(100)})
+    if kind == "evil":
+        torch.save({"key": "one", "value": _Evil(tmp_path / "run")}, path)
+    else:
+        whole = path.read_bytes()
+        path.write_bytes({"half": whole[: len(whole) // 2], "text": b"text", "empty": b""}[kind])
+    with pytest.raises(ValueError, match=r"model\.pt is damaged: remove it") as caught:
+        load_checkpoint(path, "one")
+    assert "\n" not in str(caught.value) and not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", "\0"])
+def test_a_damaged_record_is_named(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "scores.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"scores\.json is damaged: remove it"):
+        read_json(path)

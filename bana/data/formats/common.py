@@ -12,7 +12,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
-from xml.etree import ElementTree
 
 from bana.data.layout import Box, Photograph, image_id
 from bana.data.voc_files import DataError
@@ -191,16 +190,6 @@ def load_json(path: Path) -> Any:
         raise DataError(f"{path}: no such file") from error
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: no JSON in UTF-8 ({error})") from error
-
-
-def load_xml(path: Path) -> ElementTree.Element:
-    """The root of an XML file. Raises DataError where there is none."""
-    try:
-        return ElementTree.parse(path).getroot()
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file") from error
-    except ElementTree.ParseError as error:
-        raise DataError(f"{path}: not well-formed XML ({error})") from error
 
 
 def one_line(value: object, where: str, what: str) -> str:

@@ -12,7 +12,6 @@ from bana.data.formats.common import (
     Folder,
     Read,
     around,
-    load_xml,
     number,
     one_line,
     told,
@@ -21,6 +20,7 @@ from bana.data.formats.common import (
 )
 from bana.data.layout import Box, Photograph
 from bana.data.voc_files import DataError
+from bana.data.xml_files import read_xml
 
 PASSED_OVER = ("polyline", "points", "tag", "skeleton", "cuboid")
 
@@ -35,7 +35,7 @@ def read_cvat(path: Path, images: Folder) -> Read:
     Raises:
         DataError: if the file is of a video, or things in it are wrong, all of which are told.
     """
-    root = load_xml(path)
+    root = read_xml(path)
     if root.tag != "annotations":
         raise DataError(f"{path}: not of CVAT but <{root.tag}>")
     if root.find("track") is not None:

@@ -5,11 +5,10 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from xml.etree import ElementTree
 
 from bana.data.checks import noted, refuse
 from bana.data.formats.coco import read_coco_boxes
-from bana.data.formats.common import Folder, Read, files_below, load_json, load_xml
+from bana.data.formats.common import Folder, Read, files_below, load_json
 from bana.data.formats.cvat import read_cvat
 from bana.data.formats.labelme import read_labelme
 from bana.data.formats.labelstudio import read_labelstudio
@@ -17,6 +16,7 @@ from bana.data.formats.yolo import LISTS, read_yolo
 from bana.data.importing import HEADER, ask_for_convention, read_csv, read_voc
 from bana.data.layout import Photograph
 from bana.data.voc_files import DataError, read_class_names
+from bana.data.xml_files import first_tag, read_xml
 
 FORMATS = ("voc", "coco", "yolo", "csv", "labelme", "labelstudio", "cvat")
 CONVENTIONS = ("half-open", "voc")
@@ -158,7 +158,7 @@ def _say_what_is_damaged(path: Path) -> None:
     if path.suffix.lower() == ".json" and path.is_file():
         load_json(path)
     elif path.suffix.lower() == ".xml" and path.is_file():
-        load_xml(path)
+        read_xml(path)
 
 
 def _some_of(path: Path) -> Iterator[Path]:
@@ -172,7 +172,7 @@ def _kind_of(file: Path) -> str | None:
     ending = file.suffix.lower()
     try:
         if ending == ".xml":
-            return _kind_of_xml(file)
+            return {"annotation": "voc", "annotations": "cvat"}.get(first_tag(file))
         text = file.read_text(encoding="utf-8-sig")
         if ending == ".json":
             return _kind_of_json(text)
@@ -182,14 +182,8 @@ def _kind_of(file: Path) -> str | None:
         if ending in (".yaml", ".yml"):
             return "yolo" if any(line.startswith("names:") for line in text.splitlines()) else None
         return "yolo" if file.name.lower() not in LISTS and _is_yolo(text) else None
-    except (OSError, ValueError, RecursionError, ElementTree.ParseError):
+    except (OSError, ValueError, RecursionError):
         return None
-
-
-def _kind_of_xml(file: Path) -> str | None:
-    for _, element in ElementTree.iterparse(file, events=("start",)):
-        return {"annotation": "voc", "annotations": "cvat"}.get(element.tag)
-    return None
 
 
 def _kind_of_json(text: str) -> str | None:

@@ -13,7 +13,6 @@ little more than the boxes (`bana.data.sample.scene`).
 """
 
 import json
-import os
 import shutil
 from functools import cache, partial
 from pathlib import Path
@@ -32,6 +31,7 @@ from bana.data.voc_files import (
     write_mask,
 )
 from bana.files.parallel import mapped
+from bana.files.unfinished import remove_abandoned, unfinished
 
 SAMPLE_CLASSES: tuple[str, ...] = ("background", *DRAW)
 MANIFEST = "manifest.json"
@@ -74,19 +74,19 @@ def make_sample(
         return root
     if root.exists() and _settings(root) is None and any(root.iterdir()):
         raise DataError(f"{root}: exists and is no sample; name another folder or remove it")
-    unfinished = root.with_name(f".{root.name}.{os.getpid()}.tmp")
-    shutil.rmtree(unfinished, ignore_errors=True)
+    remove_abandoned(root)
+    begun = unfinished(root)
     try:
-        _write_all(unfinished, seed, {"train": train, "val": val}, size)
-        (unfinished / MANIFEST).write_text(json.dumps(settings) + "\n", encoding="utf-8")
+        _write_all(begun, seed, {"train": train, "val": val}, size)
+        (begun / MANIFEST).write_text(json.dumps(settings) + "\n", encoding="utf-8")
         shutil.rmtree(root, ignore_errors=True)
-        unfinished.rename(root)
+        begun.rename(root)
     except OSError:
         # Another process may have finished the same sample in the meantime.
         if _settings(root) != settings:
             raise
     finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+        shutil.rmtree(begun, ignore_errors=True)
     return root
 
 

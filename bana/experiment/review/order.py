@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bana.data.boxes import box_masks
+from bana.data.boxes import covered
 from bana.data.class_names import common_name
 from bana.data.voc import VOC_CLASSES
 from bana.data.voc_files import IGNORE, DataError, read_class_names, read_mask, whole_file
@@ -100,7 +100,7 @@ def errors_of(
                 f"{path}: {tuple(mask.shape)}, but the photograph is {tuple(y_crf.shape)}"
             )
         boxes = torch.tensor([box[1:] for box in record_of(out, entry.name)["boxes"]])
-        counted = box_masks(boxes, *mask.shape).any(0) & (mask != IGNORE) & (y_crf != IGNORE)
+        counted = covered(boxes, *mask.shape) & (mask != IGNORE) & (y_crf != IGNORE)
         wrong = (renumbered[mask.long()] != y_crf) & counted
         errors[entry.name] = float(wrong.sum()) / max(1, int(counted.sum()))
     if not errors:

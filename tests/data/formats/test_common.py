@@ -10,7 +10,6 @@ from bana.data.formats.common import (
     Folder,
     around,
     load_json,
-    load_xml,
     number,
     one_line,
     path_of_url,
@@ -108,10 +107,6 @@ def test_files_that_are_damaged_are_named(tmp_path: Path) -> None:
         load_json(path)
     with pytest.raises(DataError, match=r"b\.json: no such file"):
         load_json(tmp_path / "b.json")
-    with pytest.raises(DataError, match=r"a\.json: not well-formed XML"):
-        load_xml(path)
-    with pytest.raises(DataError, match=r"b\.xml: no such file"):
-        load_xml(tmp_path / "b.xml")
     path.write_text('\ufeff{"a": 1}', encoding="utf-8")
     assert load_json(path) == {"a": 1}
 

@@ -256,3 +256,10 @@ def test_camouflage_moves_colours_in_degrees():
     assert np.allclose(_camouflaged(colour, shape, behind, 0.0), colour, atol=1e-6)
     nothing = np.zeros((0, 5, 3), np.float32)
     assert _camouflaged(nothing, nothing[..., 0] > 0, nothing, 0.5).shape == (0, 5, 3)
+
+
+def test_what_a_killed_drawing_left_goes(tmp_path: Path) -> None:
+    left = tmp_path / f".sample.{2**22 + 1}.tmp"
+    (left / "JPEGImages").mkdir(parents=True)
+    make.make_sample(tmp_path / "sample", 0, 1, 1)
+    assert [path.name for path in tmp_path.iterdir()] == ["sample"]
