@@ -15,6 +15,7 @@ from bana.commands.bench import add_bench_command
 from bana.commands.course import add_course_commands
 from bana.commands.data import add_data_commands, count
 from bana.commands.evaluate import add_evaluation_commands
+from bana.commands.gallery import add_gallery_commands
 from bana.commands.masks import add_masks_command
 from bana.commands.train import (
     add_changes,
@@ -47,9 +48,10 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _publish(arguments: argparse.Namespace) -> int:
+    from bana.course.gallery.page import publish_gallery
     from bana.course.runner import make_course, publish_course
 
-    changed = publish_course(make_course("sample"))
+    changed = [*publish_course(make_course("sample")), *publish_gallery("sample")]
     print("\n".join(changed) if changed else "nothing changed")
     return 0
 
@@ -124,7 +126,11 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--only", metavar="NN", help="this notebook alone, such as 03")
     run.add_argument("--force", action="store_true", help="execute what is up to date too")
 
-    command("publish", _publish, "write the sample run's outputs into the committed notebooks")
+    command(
+        "publish",
+        _publish,
+        "write the sample run's outputs into the notebooks, its figures into figures/",
+    )
     command("check", _check, "say whether the environment has what a run needs")
 
     add_course_commands(command)
@@ -137,6 +143,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_label_command(command, with_profile)
     add_evaluation_commands(command, with_profile, LOSSES, VARIANTS)
     add_bench_command(command, with_profile, LOSSES)
+    add_gallery_commands(command, with_profile)
     return parser
 
 
