@@ -36,6 +36,7 @@ def draw_per_class(data: Mapping[str, Any], size: Size) -> Figure:
         ax.set_xticks(range(len(values)), list(values), rotation=45, ha="right")
         ax.set(title=title, ylim=(0, 100), xlim=(-0.7, len(values) - 0.3), ylabel="IoU (%)")
         ax.grid(axis="x", visible=False)
+        ax.set_axisbelow(True)
         ax.legend(loc="upper right")
     return fig
 
@@ -59,12 +60,15 @@ def draw_filling(data: Mapping[str, Any], size: Size) -> Figure:
     """How full boxes are, and what labels are worth by that."""
     fig, axes = plt.subplots(1, 2, figsize=(size.width, min(size.height, 0.42 * size.width)))
     edges = data["edges"]
+    for ax in axes:
+        ax.set_axisbelow(True)
     axes[0].hist(data["rates"].numpy(), bins=range(0, 101, 10), color=OKABE_ITO["blue"])
     axes[0].axvline(float(data["rates"].mean()), color="0.3", ls="--", label="mean")
     axes[0].set(xlabel="pixels of its class in a box (%)", ylabel="boxes", xlim=(0, 100))
     axes[0].legend()
+    filled = [place for place, count in enumerate(data["boxes"]) if count]
     for number, (kind, estimates) in enumerate(data["iou"].items()):
-        there = [(place, made) for place, made in enumerate(estimates) if made]
+        there = [(filled.index(p), made) for p, made in enumerate(estimates) if made]
         x = [place + 0.09 * (number - 1.5) for place, _ in there]
         y = [made["value"] for _, made in there]
         below = [max(0.0, made["value"] - made["low"]) for _, made in there]
@@ -72,8 +76,7 @@ def draw_filling(data: Mapping[str, Any], size: Size) -> Figure:
         look = {"color": LABEL_COLOURS[kind], "marker": MARKERS[kind], "label": TITLES[kind]}
         axes[1].errorbar(x, y, [below, above], elinewidth=1, **look)
     names = [
-        f"{low:.0f}-{high:.0f}\n({count})"
-        for low, high, count in zip(edges, edges[1:], data["boxes"], strict=False)
+        f"{edges[place]:.0f}-{edges[place + 1]:.0f}\n({data['boxes'][place]})" for place in filled
     ]
     axes[1].set_xticks(range(len(names)), names)
     axes[1].set(xlabel="filling rate (%) (boxes)", ylabel="mean IoU of boxes (%)", ylim=(0, 100))

@@ -13,7 +13,6 @@ from bana.course.colours import OKABE_ITO, label_palette
 from bana.course.gallery import layout
 from bana.course.gallery.files import Size
 from bana.course.gallery.scenes import Told
-from bana.course.plotting import draw_boxes
 
 COLUMNS = 5
 
@@ -64,9 +63,9 @@ def _label(ax: Axes, mask: torch.Tensor, palette: Any, title: str) -> None:
 def _draw_stage_1(axes: Any, data: Mapping[str, Any]) -> None:
     """Image and boxes, features, certain background, attention, class of a pooled box."""
     image, names = data["image"], data["classes"]
-    blank = [""] * len(names)
+    palette = label_palette(len(names) - 1)
     _picture(axes[0], image, "image, boxes")
-    draw_boxes(axes[0], data["boxes"], data["labels"], blank)
+    layout.frames(axes[0], data["boxes"], data["labels"], palette)
     _picture(axes[1], data["colours"], "features $f$")
     _picture(axes[2], torch.where(data["outside"], image, image // 5), "background (1)")
     height, width = image.shape[1:]
@@ -75,12 +74,14 @@ def _draw_stage_1(axes: Any, data: Mapping[str, Any]) -> None:
         axes[2].axhline(height * k / data["grid"] - 0.5, color="w", lw=0.6)
     _map(axes[3], data["attention"], "$A$ (2, 3)")
     widest = data["widest"]
-    draw_boxes(axes[3], data["boxes"][[widest]], data["labels"][[widest]], blank)
+    layout.frames(axes[3], data["boxes"][[widest]], data["labels"][[widest]], palette)
     best = data["likeliest"].flip(0).tolist()
     axes[4].barh(range(len(best)), data["probabilities"].flip(0), color=OKABE_ITO["blue"])
     axes[4].set_yticks([])
-    for place, c in enumerate(best):
-        axes[4].text(0.03, place, names[c], va="center", color="black")
+    for place, (c, share) in enumerate(zip(best, data["probabilities"].flip(0), strict=True)):
+        beyond = float(share) + 0.03
+        text = {"x": 0.03, "color": "white"} if beyond > 0.5 else {"x": beyond, "color": "black"}
+        axes[4].text(y=place, s=names[c], va="center", **text)
     axes[4].set(title="class of $r_i$ (4)", xlim=(0, 1), xticks=(0, 1), box_aspect=height / width)
     axes[4].set_anchor("N")
     axes[4].grid(False)

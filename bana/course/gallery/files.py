@@ -95,6 +95,8 @@ def write_figure(fig: Figure, folder: Path, stem: str, size: Size, note: dict[st
         "svg": {"Date": None, "Creator": None, "Title": note["alt"]},
         "pdf": {"CreationDate": None, "Creator": None, "Producer": None, "Title": note["title"]},
     }
+    fig.draw_without_rendering()  # lays it out, once for all formats
+    fig.set_layout_engine("none")
     for ending in ENDINGS:
         _write_below_limit(fig, folder / f"{stem}.{ending}", size, metadata[ending])
     files = {f"{stem}.{ending}": file_hash(folder / f"{stem}.{ending}") for ending in ENDINGS}

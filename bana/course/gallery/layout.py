@@ -7,22 +7,28 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
+from matplotlib.patches import Patch, Rectangle
 from numpy.typing import NDArray
+from torch import Tensor
 
 from bana.course.colours import ArrayLike, as_plane, colour_mask, overlay, to_rgb
 from bana.course.gallery.files import Size
 from bana.data.voc import IGNORE
 
 RATIO_LIMITS = (0.4, 1.6)
-# Images with their outlines and boxes are pixels in SVG and PDF too: an outline has a corner at every
+# Images with outlines and boxes are pixels in SVG and PDF too: an outline has a corner at every
 # pixel of its mask. Letters, which lie above, stay letters.
 PIXELS_BELOW = 2.9
 LINE = 1.45  # height of a line of text over the height of its letters
 
 
 def tiles(
-    heights: Sequence[float], columns: int, size: Size, title_lines: int = 1, lines_below: int = 2
+    heights: Sequence[float],
+    columns: int,
+    size: Size,
+    title_lines: int = 1,
+    lines_below: int = 2,
+    each_titled: bool = False,
 ) -> tuple[Figure, NDArray[Any]]:
     """Axes for images in rows, as large as the size allows.
 
@@ -30,15 +36,17 @@ def tiles(
         heights: of each row's images, height over width.
         columns: how many.
         size: of the figure.
-        title_lines: lines of text above every row.
+        title_lines: lines of text above the first row.
         lines_below: lines for a legend below all rows.
+        each_titled: whether that text is above every row.
 
     Returns:
         The figure and its axes [rows, columns], without axis lines.
     """
     line = size.font * LINE / 72
     heights = [min(max(height, RATIO_LIMITS[0]), RATIO_LIMITS[1]) for height in heights]
-    text = len(heights) * (title_lines * line + 0.06) + lines_below * line
+    titled = len(heights) if each_titled else 1
+    text = 0.06 * len(heights) + (titled * title_lines + lines_below) * line
     width = min(size.width / columns, (size.height - text) / sum(heights))
     fig, axes = plt.subplots(
         len(heights),
@@ -49,6 +57,7 @@ def tiles(
     )
     fig.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0.0, hspace=0.0)
     for ax in axes.flat:
+        ax.set(xticks=[], yticks=[])  # which would be laid out, though nobody sees them
         ax.set_axis_off()
         ax.set_anchor("N")
         ax.set_rasterization_zorder(PIXELS_BELOW)
@@ -82,13 +91,23 @@ def label(
     ax.set_title(title)
 
 
-def contour(ax: Axes, mask: ArrayLike) -> None:
-    """The outline of what a mask calls object, white in a dark rim."""
+def contour(ax: Axes, mask: ArrayLike, width: float = 0.7) -> None:
+    """The outline of what a mask calls object, white in a dark rim; width in points."""
     plane = as_plane(mask, "mask")
     objects = ((plane > 0) & (plane != IGNORE)).astype(float)
     if 0 < objects.mean() < 1:
-        for width, colour in ((1.6, "black"), (0.8, "white")):
-            ax.contour(objects, levels=[0.5], colors=colour, linewidths=width)
+        for points, colour in ((2 * width, "black"), (width, "white")):
+            ax.contour(objects, levels=[0.5], colors=colour, linewidths=points)
+
+
+def frames(ax: Axes, boxes: Tensor, classes: Tensor, palette: NDArray[np.uint8]) -> None:
+    """Boxes in the colours of their classes, without names; pixels, half-open."""
+    for box, c in zip(boxes.tolist(), classes.tolist(), strict=True):
+        x1, y1, x2, y2 = (value - 0.5 for value in box)
+        for width, colour in ((2.2, "white"), (1.2, tuple(palette[c] / 255))):
+            frame = Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False)
+            frame.set(edgecolor=colour, linewidth=width)
+            ax.add_patch(frame)
 
 
 def unit_map(ax: Axes, values: ArrayLike, title: str = "") -> None:

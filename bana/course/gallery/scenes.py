@@ -8,17 +8,18 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from bana.course.colours import OKABE_ITO, label_palette
+from bana.course.colours import label_palette
 from bana.course.gallery import layout
 from bana.course.gallery.files import Size
-from bana.course.plotting import draw_boxes
 
 ERRORS: dict[str, str] = {
-    "error in ~S": OKABE_ITO["yellow"],
-    "error in S": OKABE_ITO["vermillion"],
-    "right, in ~S": OKABE_ITO["sky blue"],
+    "error in ~S": "#FFFFFF",
+    "error in S": "#FF00C8",
+    "right, in ~S": "#00E5FF",
 }
-"""What disagreement finds, what it misses, and what it doubts in vain."""
+"""What disagreement finds, what it misses, and what it doubts in vain: no colours of classes."""
+
+ERROR = ERRORS["error in S"]
 
 QUARTILES = {0.25: "lower quartile", 0.5: "median", 0.75: "upper quartile"}
 TITLES = {
@@ -73,11 +74,11 @@ def draw_teaser(data: Mapping[str, Any], size: Size) -> Figure:
     scenes, names = data["scenes"], data["classes"]
     palette = label_palette(len(names) - 1)
     heights = [layout.ratio_of(each["image"]) for each in scenes for _ in range(2)]
-    fig, axes = layout.tiles(heights, 5, size)
+    fig, axes = layout.tiles(heights, 5, size, each_titled=True)
     for number, each in enumerate(scenes):
         row = [*axes[2 * number], *axes[2 * number + 1]]
         layout.photo(row[0], each["image"], "image, boxes")
-        draw_boxes(row[0], each["boxes"], each["labels"], [""] * len(names), palette)
+        layout.frames(row[0], each["boxes"], each["labels"], palette)
         for ax, (kind, title) in zip(row[1:7], TITLES.items(), strict=True):
             layout.label(ax, each["image"], each["kinds"][kind], palette, title, each["mask"])
             layout.inside(ax, f"{each['iou'][kind]:.0f} %")
@@ -154,10 +155,11 @@ def draw_attention(data: Mapping[str, Any], size: Size) -> Figure:
     """Attention and activation maps of the classifiers trained with GAP and with BAP."""
     scenes, names = data["scenes"], data["classes"]
     palette = label_palette(len(names) - 1)
-    fig, axes = layout.tiles([layout.ratio_of(each["image"]) for each in scenes], 5, size)
+    heights = [layout.ratio_of(each["image"]) for each in scenes]
+    fig, axes = layout.tiles(heights, 5, size, lines_below=4)
     for row, each in zip(axes, scenes, strict=True):
         layout.photo(row[0], each["image"])
-        draw_boxes(row[0], each["boxes"], each["labels"], [""] * len(names), palette)
+        layout.frames(row[0], each["boxes"], each["labels"], palette)
         places = [(key, pooling) for key in ("attention", "cam") for pooling in ("gap", "bap")]
         for ax, (key, pooling) in zip(row[1:], places, strict=True):
             layout.unit_map(ax, each["maps"][pooling][key])
@@ -185,13 +187,13 @@ def draw_confidence(data: Mapping[str, Any], size: Size) -> Figure:
     scenes, iterations = data["scenes"], data["iterations"]
     palette = label_palette(len(data["classes"]) - 1)
     heights = [layout.ratio_of(each["image"]) for each in scenes]
-    fig, axes = layout.tiles(heights, 2 + len(iterations), size)
+    fig, axes = layout.tiles(heights, 2 + len(iterations), size, lines_below=4)
     for row, each in zip(axes, scenes, strict=True):
         layout.photo(row[0], each["image"])
         layout.label(row[1], each["image"], each["y_crf"], palette)
         for ax, iteration in zip(row[2:], iterations, strict=True):
             layout.unit_map(ax, each["sigma"][iteration])
-            layout.contour(ax, each["unreliable"].to(torch.uint8))
+            layout.contour(ax, each["unreliable"].to(torch.uint8), 0.4)
     add_titles(axes[0], ("image", "$Y_{crf}$", *(rf"$\sigma$, iteration {i}" for i in iterations)))
     add_scale(fig, axes, "confidence")
     return fig
@@ -218,16 +220,15 @@ def draw_failures(data: Mapping[str, Any], size: Size) -> Figure:
     fig, axes = layout.tiles(heights, 5, size)
     for row, each in zip(axes, causes, strict=True):
         layout.photo(row[0], each["image"])
-        draw_boxes(row[0], each["boxes"], each["labels"], [""] * len(names), palette)
+        layout.frames(row[0], each["boxes"], each["labels"], palette)
         layout.label(row[1], each["image"], each["y_crf"], palette, outline=each["mask"])
         layout.inside(row[1], f"{each['iou']:.0f} %")
-        colours = {"wrong": OKABE_ITO["vermillion"]}
-        layout.regions(row[2], each["image"], {"wrong": each["wrong"]}, colours)
+        layout.regions(row[2], each["image"], {"wrong": each["wrong"]}, {"wrong": ERROR})
         layout.label(row[3], each["image"], each["mask"], palette)
         row[4].text(0.0, 0.9, _cause_text(each), transform=row[4].transAxes, va="top")
     add_titles(axes[0], ("image, boxes", "BAP, $Y_{crf}$", "errors", "mask by hand", ""))
     patches = layout.class_patches(layout.classes_in(causes), names, palette)
-    layout.legend(fig, [*patches, Patch(facecolor=OKABE_ITO["vermillion"], label="error")])
+    layout.legend(fig, [*patches, Patch(facecolor=ERROR, label="error")])
     return fig
 
 
@@ -264,14 +265,15 @@ def draw_grid_size(data: Mapping[str, Any], size: Size) -> Figure:
     scenes, grids = data["scenes"], list(data["means"])
     palette = label_palette(len(data["classes"]) - 1)
     heights = [layout.ratio_of(each["image"]) for each in scenes]
-    fig, axes = layout.tiles(heights, 1 + len(grids), size)
+    fig, axes = layout.tiles(heights, 1 + len(grids), size, title_lines=2, lines_below=4)
     for row, each in zip(axes, scenes, strict=True):
         layout.photo(row[0], each["image"])
-        draw_boxes(row[0], each["boxes"], each["labels"], [""] * len(data["classes"]), palette)
+        layout.frames(row[0], each["boxes"], each["labels"], palette)
         for ax, grid in zip(row[1:], grids, strict=True):
             layout.unit_map(ax, each["grids"][grid])
             layout.contour(ax, each["mask"])
-            layout.inside(ax, f"{each['queries'][grid]} queries")
+            queries = each["queries"][grid]
+            layout.inside(ax, "1 query" if queries == 1 else f"{queries} queries")
         layout.beside(row[0], QUARTILES[each["quantile"]])
     titles = [f"N = {grid}\n{_apart(data['means'][grid])}" for grid in grids]
     add_titles(axes[0], ("image", *titles))

@@ -16,7 +16,7 @@ def draw_photographs(data: Mapping[str, Any], size: Size) -> Figure:
     """Every photograph in a row: box, control, attention, both labels, where they differ."""
     shots = data["shots"]
     heights = [min(1.0, layout.ratio_of(shot["image"])) for shot in shots]
-    fig, axes = layout.tiles(heights, 6, size, title_lines=0, lines_below=5)
+    fig, axes = layout.tiles(heights, 6, size, lines_below=4)
     for row, shot in zip(axes, shots, strict=True):
         image, y_crf = shot["image"], shot["y_crf"]
         numbers = range(1, 1 + len(shot["classes"]))

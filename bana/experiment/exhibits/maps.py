@@ -66,7 +66,8 @@ def grid_attention(
 ) -> dict[int, tuple[Tensor, int]]:
     """A by the number of rows of the background grid, [H, W] at the image's size, and its queries.
 
-    A is not set to 1 outside the boxes by hand (Eq. 3 does that), nor cut off at a threshold.
+    As the pooling sees it: computed at the cells of the feature map, then enlarged, and not cut off
+    at a threshold.
     """
     image, places = (item[key].as_subclass(Tensor) for key in ("image", "boxes"))
     seen, stride = eval_image(item, profile.image_scale), model.backbone.stride

@@ -101,9 +101,7 @@ class Sources:
                 split: {"images": len(each), "fingerprint": self._hash("data", split)}
                 for split, each in data.items()
             },
-            "labels": {
-                f"{kind}, {split}": self._hash("labels", split, kind) for split, kind in wanted
-            },
+            "labels": {"-".join(place): self._hash("labels", *place) for place in wanted},
             "weights": {"-".join(place): self._hash(*place) for place in weights},
             "files": {path.name: file_hash(path) for path in needs.files},
         }
