@@ -10,7 +10,7 @@ from torchvision.ops import box_iou
 from bana.data.boxes import box_masks
 from bana.evaluation.regime import plain
 from bana.evaluation.verdicts import class_areas, estimate, mean_iou
-from bana.experiment.exhibits.maps import attention_and_cam
+from bana.experiment.exhibits.maps import grid_attention
 from bana.experiment.exhibits.scenes import image_iou, scene
 from bana.experiment.exhibits.sources import Materials, Needs
 from bana.losses import IGNORE
@@ -94,7 +94,7 @@ def failures(materials: Materials) -> dict[str, Any]:
         item = scene(materials, name)
         if not len(item["boxes"]):
             continue
-        attention, _ = attention_and_cam(model, item, materials.profile)
+        attention, _ = grid_attention(model, item, materials.profile, (1,))[1]
         for key, cause in CAUSES.items():
             much[key][name] = cause.measure(item, attention)
         areas.append(class_areas(materials.label(name), item["mask"], n_classes))

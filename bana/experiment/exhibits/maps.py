@@ -62,7 +62,7 @@ def attention(materials: Materials) -> dict[str, Any]:
 
 
 def grid_attention(
-    model: BoxClassifier, item: dict[str, Any], profile: Profile
+    model: BoxClassifier, item: dict[str, Any], profile: Profile, grids: tuple[int, ...] = GRIDS
 ) -> dict[int, tuple[Tensor, int]]:
     """A by the number of rows of the background grid, [H, W] at the image's size, and its queries.
 
@@ -78,7 +78,7 @@ def grid_attention(
         f = model.backbone(seen[None])
         enlarge = bilinear(f.shape[2:], image.shape[1:], stride / profile.image_scale)
         inside = corners.box_masks(places, *image.shape[1:]).any(0)
-        for grid in GRIDS:
+        for grid in grids:
             queries, valid = bap.background_queries(f, outside, grid)
             a = enlarge.enlarge(bap.background_attention(f, queries, valid))[0, 0]
             made[grid] = torch.where(inside, a, 1.0), int(valid.sum())
