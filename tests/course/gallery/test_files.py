@@ -94,11 +94,12 @@ def test_a_note_without_something_required_is_refused(key, value, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_large_figure_is_saved_at_a_lower_resolution(tmp_path):
+def test_a_large_figure_is_saved_at_a_lower_resolution(tmp_path, monkeypatch):
     noise = np.random.default_rng(0).integers(0, 256, (700, 900, 3), dtype=np.uint8)
-    fig, ax = plt.subplots(figsize=(6, 4))
+    monkeypatch.setattr(files, "MAX_BYTES", 200_000)
+    fig, ax = plt.subplots(figsize=(3, 2))
     ax.imshow(noise, interpolation="nearest")
-    size = Size(6.0, 4.0, 8.0, 200)
+    size = Size(3.0, 2.0, 8.0, 200)
     write_figure(fig, tmp_path, "line", size, NOTE)
     assert all(path.stat().st_size < files.MAX_BYTES for path in tmp_path.iterdir())
 
