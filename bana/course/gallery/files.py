@@ -35,7 +35,7 @@ class Size(NamedTuple):
 
 
 SIZES: dict[str, Size] = {
-    "paper": Size(6.9, 8.8, 8.0, 200),
+    "paper": Size(6.9, 8.8, 8.0, 150),
     "slide": Size(12.8, 7.2, 16.0, 100),
 }
 """Two columns of a conference paper, and a slide of 16:9."""
@@ -123,7 +123,7 @@ def _write_below_limit(
     fig: Figure, path: Path, size: Size, metadata: dict[str, str | None]
 ) -> None:
     """Save at the highest of the resolutions that keeps the file small enough for git."""
-    dpis = [size.dpi, *(dpi for dpi in (150, 110, 80, 60, 40) if dpi < size.dpi)]
+    dpis = [size.dpi, *(dpi for dpi in (110, 80, 60, 40) if dpi < size.dpi)]
     for dpi in dpis:
         with matplotlib.rc_context({"svg.hashsalt": "bana", "pdf.compression": 9}):
             fig.savefig(path, dpi=dpi, metadata=metadata)
