@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE
 unexport MPLBACKEND
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: run test notebooks site constraints install clean
+.PHONY: run test figures notebooks site constraints install clean
 
 run: $(STAMP)
 	$(BIN)/bana run --profile sample
@@ -22,8 +22,13 @@ test: $(STAMP)
 	$(BIN)/python tools/smoke.py
 	$(BIN)/python -m pytest build/smoke --nbval-lax
 
-# Runs what is stale, then writes the executed notebooks back with their outputs.
-notebooks: run
+# Every figure and table of the sample's run; what is up to date is left alone.
+figures: $(STAMP)
+	$(BIN)/bana figure --all --profile sample
+	$(BIN)/bana table --all --profile sample > /dev/null
+
+# Runs what is stale, then writes outputs into the notebooks, and figures into figures/.
+notebooks: run figures
 	$(BIN)/bana publish
 
 # The course and its documents as pages, in build/site; nothing is executed.

@@ -2,7 +2,6 @@
 
 import importlib
 import os
-import tempfile
 from pathlib import Path
 from types import ModuleType
 
@@ -37,13 +36,8 @@ hypothesis.settings.load_profile("patient")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # Kernels started by the tests inherit these two, nbval's among them.
+    # Kernels started by the tests inherit it.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    if "BANA_FIGURES" not in os.environ:
-        folder = tempfile.TemporaryDirectory(prefix="bana-figures-")
-        os.environ["BANA_FIGURES"] = folder.name
-        config.add_cleanup(folder.cleanup)
-        config.add_cleanup(lambda: os.environ.pop("BANA_FIGURES", None))
 
 
 @pytest.fixture(autouse=True)

@@ -32,7 +32,7 @@ COPIED = (
     "docs/*.md",
     "docs/*.png",
     "notebooks/*.ipynb",
-    "figures/*",
+    *(f"figures/*.{ending}" for ending in ("png", "svg", "pdf", "json", "csv", "tex")),
     "results/*.json",
     "bana/pretrained/*.md",
     "bana/pretrained/*.json",
@@ -56,15 +56,6 @@ MINUTES = re.compile(r"\*\*Minutes:?\*\*:?\s+read (\d+), exercises (\d+)")
 EXERCISE = re.compile(
     r"^### (Exercise \d\d-\d\. .+)\n\n\*Minutes: (\d+)\. Difficulty: (\d) of 3\.\*", re.MULTILINE
 )
-FIGURES = {
-    "attention_and_cam": "Attention and activation maps of GAP and BAP",
-    "confidence": "Confidence over training",
-    "overview": "The whole method",
-    "per_class": "Class by class",
-    "photographs": "Five photographs",
-    "teaser": "Labels of every kind",
-    "y_crf_and_y_ret": "$Y_{crf}$ and $Y_{ret}$",
-}
 SECTION = re.compile(r"^(Args|Returns|Raises|Yields|Attributes):$")
 
 
@@ -243,23 +234,10 @@ def anchor(heading: str) -> str:
 
 
 def gallery_page() -> str:
-    """Every kept figure with its text, what it was made with, and the file to print."""
-    made = [
-        "# Gallery",
-        "Figures of the course as `bana run` writes them, all from one run of one profile. The "
-        "vector files are for print.",
-    ]
-    for path in sorted((REPO / "figures").glob("*.json")):
-        about = json.loads(path.read_text(encoding="utf-8"))
-        name = path.stem
-        made += [
-            f"## {FIGURES.get(name, name)}",
-            f"![{about['alt']}](figures/{name}.png)",
-            f"<details><summary>In words</summary>\n\n{about['alt']}\n\n</details>",
-            f"Made by `{about['command']}`, profile `{about['profile']}`, commit "
-            f"{about['commit']}. [SVG](figures/{name}.svg), [its note](figures/{name}.json)",
-        ]
-    return "\n\n".join(made) + "\n"
+    """The published gallery, at the top of the site."""
+    from bana.course.gallery import page
+
+    return page.gallery_page(REPO / "figures", "figures/")
 
 
 def api_pages() -> dict[str, str]:

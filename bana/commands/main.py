@@ -15,6 +15,7 @@ from bana.commands.bench import add_bench_command
 from bana.commands.course import add_course_commands
 from bana.commands.data import add_data_commands, count
 from bana.commands.evaluate import add_evaluation_commands
+from bana.commands.gallery import add_gallery_commands
 from bana.commands.masks import add_masks_command
 from bana.commands.train import (
     add_changes,
@@ -48,9 +49,10 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _publish(arguments: argparse.Namespace) -> int:
+    from bana.course.gallery.page import publish_gallery
     from bana.course.runner import make_course, publish_course
 
-    changed = publish_course(make_course("sample"))
+    changed = [*publish_course(make_course("sample")), *publish_gallery("sample")]
     print("\n".join(changed) if changed else "nothing changed")
     return 0
 
@@ -131,7 +133,11 @@ def _parser() -> argparse.ArgumentParser:
         help="notebooks executed at a time (default: 2 where there are two cores and Linux)",
     )
 
-    command("publish", _publish, "write the sample run's outputs into the committed notebooks")
+    command(
+        "publish",
+        _publish,
+        "write the sample run's outputs into the notebooks, its figures into figures/",
+    )
     command("check", _check, "say whether the environment has what a run needs")
 
     add_course_commands(command)
@@ -144,6 +150,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_label_command(command, with_profile)
     add_evaluation_commands(command, with_profile, LOSSES, VARIANTS)
     add_bench_command(command, with_profile, LOSSES)
+    add_gallery_commands(command, with_profile)
     return parser
 
 

@@ -4,7 +4,7 @@ None of them is a photograph of PASCAL VOC, and none has a mask: what is made of
 looked at, not scored.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import skimage.data
@@ -12,6 +12,13 @@ import torch
 from matplotlib import cbook
 from PIL import Image
 from torch import Tensor
+
+from bana.baselines import refined_boxes
+from bana.experiment.exhibits.sources import Materials, Needs
+from bana.experiment.pretrained import FOLDER, load_pretrained, masks
+
+WEIGHTS = "voc-mini"
+MASKED = Needs(images=False, files=(FOLDER / f"{WEIGHTS}.safetensors",))
 
 
 class Photograph(NamedTuple):
@@ -70,6 +77,28 @@ def photographs() -> list[Photograph]:
             "CC0",
         ),
     ]
+
+
+def masked_photographs(_: Materials) -> dict[str, Any]:
+    """The photographs with what is made of them by the weights that come along.
+
+    Returns:
+        "shots": a list of {"name", "image", "boxes", "classes", "source", "licence"} as of
+        `Photograph`, with "control" uint8 [H, W], the filled box after a CRF, "attention" [H, W],
+        "y_crf" and "y_ret" uint8 [H, W].
+    """
+    model = load_pretrained(WEIGHTS)
+    one = torch.ones(1, dtype=torch.long)  # each has a single box; any class will do
+    made = []
+    for shot in photographs():
+        labels = masks(shot.image, shot.boxes, shot.classes, model)
+        control = refined_boxes(shot.image, shot.boxes, one, model.crf)
+        made.append(
+            shot._asdict()
+            | {"classes": list(shot.classes), "control": control, "attention": labels.attention}
+            | {"y_crf": labels.y_crf, "y_ret": labels.y_ret}
+        )
+    return {"shots": made}
 
 
 def _sample_of_matplotlib(name: str) -> np.ndarray:

@@ -1,8 +1,8 @@
 """Where things lie: every path of the project is made here, absolute and on every system.
 
-Two environment variables move what a run writes: `BANA_RUNS` the folder of all runs,
-`BANA_FIGURES` the folder of the figures (the tests set it, so that testing never touches
-the committed figures). `BANA_WEIGHTS` names a folder of weights, see `bana.networks.backbones`.
+What a run writes lies in the folder of all runs, which `BANA_RUNS` moves; the clone itself is
+written to by commands that publish, record or are given a place. `BANA_WEIGHTS` names a folder of
+weights, see `bana.networks.backbones`.
 """
 
 import os
@@ -58,23 +58,23 @@ def run_dir(profile_name: str) -> Path:
 
 
 def figures_dir(profile_name: str) -> Path:
-    """Folder of a profile's figures: `figures/` of the clone for `sample`, which is committed.
+    """Folder of the figures and tables of a profile's run, inside the run's own folder.
 
     Args:
         profile_name: name of a profile.
 
     Returns:
-        An absolute path, inside the run's own folder for every profile but `sample`;
-        below `BANA_FIGURES` where that is set.
+        An absolute path; the folder need not exist yet.
 
     Raises:
         ValueError: the name is empty or is not a plain folder name.
     """
-    run = run_dir(profile_name)
-    elsewhere = _from_environment("BANA_FIGURES")
-    if elsewhere is not None:
-        return elsewhere / profile_name
-    return repo_root() / "figures" if profile_name == "sample" else run / "figures"
+    return run_dir(profile_name) / "figures"
+
+
+def gallery_dir() -> Path:
+    """Folder of the published figures, `figures/` of the clone; `bana publish` alone writes it."""
+    return repo_root() / "figures"
 
 
 def weights_dir() -> Path | None:

@@ -12,8 +12,12 @@ from bana.commands import main as commands
 from bana.commands.course import EDITIONS
 from bana.commands.main import main
 from bana.course import editions, environment, slides, widget
+from bana.course.gallery import making
+from bana.course.gallery.items import FIGURES
+from bana.course.gallery.making import Made
 from bana.experiment import benching, recording, regime, stages
 from bana.experiment.bench import TASKS
+from bana.experiment.exhibits.table_items import TABLES
 from bana.experiment.labelling import Crew
 from bana.experiment.profiles import get_profile
 from bana.experiment.recipes import RECIPES
@@ -22,6 +26,8 @@ from bana.networks.heads import KINDS
 from bana.training.machine import PRECISIONS, Machine
 from bana.training.runs import Interrupted
 from bana.training.segmentation import LOSSES
+
+ENDINGS = ("md", "csv", "tex", "json")  # of a table's files
 
 
 def test_help_needs_no_torch():
@@ -306,6 +312,53 @@ def test_regime_prints_the_card_and_writes_its_record(sigma, monkeypatch, tmp_pa
     assert ("AUC (chance: 50) 57.0 [50.5, 63.5]" in told) == sigma
 
 
+def test_figure_makes_what_is_asked_and_says_what_it_did(monkeypatch, tmp_path, capsys):
+    asked = []
+
+    def make(gallery, name, size):
+        asked.append((gallery.sources.profile.name, gallery.folder, name, size))
+        return Made(tmp_path / f"{name}.png", name == "teaser", name != "filling")
+
+    monkeypatch.setattr(making.Gallery, "make", make)
+    words = ["figure", "--profile", "smoke", "--size", "slide", "--out", str(tmp_path)]
+    assert main([*words, "teaser", "overview", "filling"]) == 0
+    names = ("teaser", "overview", "filling")
+    assert asked == [("smoke", tmp_path, name, "slide") for name in names]
+    told = capsys.readouterr().out.splitlines()
+    assert [line.split(": ")[1] for line in told] == ["computed and drawn", "drawn", "up to date"]
+    asked.clear()
+    assert main([*words, "--all"]) == 0
+    assert [name for _, _, name, _ in asked] == list(FIGURES)
+
+
+@pytest.mark.parametrize(("command", "there"), [("figure", FIGURES), ("table", TABLES)])
+def test_figures_and_tables_are_listed_and_others_refused(command, there, capsys):
+    assert main([command, "--list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == list(there)
+    for words, told in (
+        ([], "name some, or give --all; there are "),
+        (["labels", "--all"], "not names and --all"),
+        (["tease"], f"unknown {command} 'tease': use one of {next(iter(there))}, "),
+    ):
+        assert main([command, *words]) == 2
+        assert told in capsys.readouterr().err
+
+
+def test_table_takes_records_where_no_profile_is_named(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("BANA_RUNS", str(tmp_path / "runs"))
+    assert main(["table", "labels", "regime"]) == 0
+    told = capsys.readouterr().out
+    assert "Table 1. Labels made from boxes" in told and "| BAP, Y_crf |" in told
+    files = {path.name for path in (tmp_path / "runs" / "tables").iterdir()}
+    assert files == {f"table-{n}.{e}" for n in ("labels", "regime") for e in ENDINGS}
+    note = json.loads((tmp_path / "runs" / "tables" / "table-labels.json").read_text())
+    assert note["command"] == "bana table labels" and note["profiles"] == ["voc-mini", "sample"]
+    assert set(note["records"]) >= {"sample.json", "regime-sample.json"} and note["commit"]
+    assert main(["table", "labels", "--data", str(tmp_path)]) == 2
+    assert "--data is of a profile's run: name its --profile too" in capsys.readouterr().err
+
+
 WITH_DATA = [
     ["run"],
     ["train", "classifier"],
@@ -317,6 +370,8 @@ WITH_DATA = [
     ["export", "--out", "o"],
     ["bench", "losses"],
     ["bench", "noise"],
+    ["figure", "--all"],
+    ["table", "--all"],
 ]
 
 
@@ -370,7 +425,7 @@ def test_other_options_that_would_be_ignored(capsys):
         assert "'0' is no number from 1 up" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["evaluate", "regime", "predict", "export"])
+@pytest.mark.parametrize("command", ["evaluate", "regime", "predict", "export", "figure", "table"])
 def test_help_of_a_command_needs_no_torch(command):
     code = (
         "import sys, contextlib, bana.commands.main\n"

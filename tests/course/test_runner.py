@@ -10,6 +10,7 @@ import pytest
 from bana.course import notebook_io, runner
 from bana.course.notebook_io import NotebookError
 from bana.files import sources
+from bana.files.paths import figures_dir
 
 PARAMETERS = 'profile = "sample"'
 
@@ -26,7 +27,6 @@ def write(path: Path, *sources: str) -> None:
 @pytest.fixture
 def course(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> runner.Course:
     monkeypatch.setenv("BANA_RUNS", str(tmp_path / "runs"))
-    monkeypatch.setenv("BANA_FIGURES", str(tmp_path / "figures"))
     source = tmp_path / "notebooks"
     source.mkdir()
     write(source / "00_first.ipynb", "print(profile)")
@@ -131,7 +131,7 @@ def test_data_makes_stale(course, monkeypatch, tmp_path):
 
 def test_lost_outputs_and_figures_are_made_again(course, monkeypatch, tmp_path):
     ran: list[str] = []
-    figure = tmp_path / "figures" / "smoke" / "teaser.png"
+    figure = figures_dir("smoke") / "teaser.png"
 
     def execute(source: str, target: str, **_: object) -> None:
         ran.append(Path(source).stem[:2])

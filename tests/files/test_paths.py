@@ -9,15 +9,13 @@ REPO = paths.repo_root()
 
 def test_paths_do_not_depend_on_the_working_folder(tmp_path, monkeypatch):
     monkeypatch.delenv("BANA_RUNS", raising=False)
-    monkeypatch.delenv("BANA_FIGURES", raising=False)
     monkeypatch.chdir(tmp_path)
     assert paths.run_dir("smoke") == REPO / "runs" / "smoke"
-    assert paths.figures_dir("sample") == REPO / "figures"
+    assert paths.gallery_dir() == REPO / "figures"
     assert paths.figures_dir("smoke") == REPO / "runs" / "smoke" / "figures"
     monkeypatch.setenv("BANA_RUNS", "elsewhere")
     assert paths.run_dir("smoke") == tmp_path / "elsewhere" / "smoke"
-    monkeypatch.setenv("BANA_FIGURES", "drawn")
-    assert paths.figures_dir("sample") == tmp_path / "drawn" / "sample"
+    assert paths.figures_dir("smoke") == tmp_path / "elsewhere" / "smoke" / "figures"
 
 
 @pytest.mark.parametrize("name", ["", "..", "a/b", "."])

@@ -12,6 +12,7 @@ from PIL import Image
 from skimage.color import deltaE_ciede2000, rgb2lab
 
 from bana.course import colours
+from bana.course.gallery import charts, scenes
 from bana.course.notebook_io import find_notebooks, read_notebook
 from bana.course.plotting import STYLE
 
@@ -72,6 +73,8 @@ PALETTES = {
     | {"background": PALETTE[0], "ignore": PALETTE[255]},
     "lines": named(list(colours.LINES)),
     "losses": named(list(colours.LOSS_COLOURS.values())),
+    "errors": named(list(scenes.ERRORS.values())),
+    "kinds of labels": named(list(charts.LABEL_COLOURS.values())),
 }
 
 

@@ -1,0 +1,106 @@
+"""The commands `bana figure` and `bana table`: what the paper shows, from a run or from records.
+
+Imports are inside the commands, so that `bana --help` answers at once.
+"""
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from bana.commands.train import chosen_profile
+from bana.files.paths import figures_dir, runs_root
+
+SIZES = ("paper", "slide")
+
+
+def add_gallery_commands(
+    command: Callable[..., argparse.ArgumentParser],
+    with_profile: Callable[[argparse.ArgumentParser], argparse.ArgumentParser],
+) -> None:
+    """Add `bana figure` and `bana table`; arguments as of `add_train_command`."""
+    text = "draw figures of the paper from a profile's run, with a note of their origin"
+    figure = _with_names(with_profile(command("figure", _figure, text)))
+    figure.add_argument("--size", choices=SIZES, default="paper", help="(default: paper)")
+    text = "write tables of the paper, from records in results/ or from a profile's run"
+    table = _with_names(command("table", _table, text))
+    table.add_argument(
+        "--profile", help="of this profile's run (default: of the records in results/)"
+    )
+    table.add_argument("--data", type=Path, metavar="FOLDER", help="photographs, with --profile")
+
+
+def _with_names(made: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    made.add_argument("names", nargs="*", metavar="NAME", help="see --list")
+    made.add_argument("--all", action="store_true", help="every one")
+    made.add_argument("--list", action="store_true", help="say which there are, and make none")
+    made.add_argument(
+        "--out", type=Path, metavar="FOLDER", help="where to (default: in the folder of runs)"
+    )
+    return made
+
+
+def _names(arguments: argparse.Namespace, there: Sequence[str]) -> list[str]:
+    """The names that are asked for.
+
+    Raises:
+        ValueError: none, or both names and --all.
+    """
+    if arguments.all == bool(arguments.names):
+        what = "not names and --all" if arguments.all else "name some, or give --all"
+        raise ValueError(f"{arguments.command}: {what}; there are {', '.join(there)}")
+    return list(there) if arguments.all else arguments.names
+
+
+def _figure(arguments: argparse.Namespace) -> int:
+    import matplotlib
+
+    matplotlib.use("agg")
+    from bana.course.gallery.items import FIGURES
+    from bana.course.gallery.making import Gallery, figure_item
+
+    if arguments.list:
+        _tell({name: (item.item, item.title) for name, item in FIGURES.items()})
+        return 0
+    names = _names(arguments, list(FIGURES))
+    for name in names:
+        figure_item(name)
+    gallery = Gallery(chosen_profile(arguments), arguments.data, arguments.out)
+    for name in names:
+        made = gallery.make(name, arguments.size)
+        done = ("computed and drawn" if made.computed else "drawn") if made.drawn else "up to date"
+        print(f"{name}: {done}: {made.path}", flush=True)
+    return 0
+
+
+def _tell(items: dict[str, tuple[str, str]]) -> None:
+    width = max(map(len, items))
+    for name, (item, title) in items.items():
+        print(f"{name:<{width}}  {title} ({item})")
+
+
+def _table(arguments: argparse.Namespace) -> int:
+    from bana.course.gallery.table_files import write_table
+    from bana.experiment.exhibits.measured import from_records, from_run
+    from bana.experiment.exhibits.table_items import TABLES, about_tables
+
+    if arguments.list:
+        width = max(map(len, TABLES))
+        print("\n".join(f"{name:<{width}}  {line}" for name, line in about_tables().items()))
+        return 0
+    names = _names(arguments, list(TABLES))
+    if unknown := sorted(set(names) - TABLES.keys()):
+        raise ValueError(f"unknown table {unknown[0]!r}: use one of {', '.join(TABLES)}")
+    if arguments.profile is None and arguments.data is not None:
+        raise ValueError("--data is of a profile's run: name its --profile too")
+    if arguments.profile is None:
+        measured, folder = from_records(), runs_root() / "tables"
+    else:
+        profile = chosen_profile(arguments)
+        measured, folder = from_run(profile, arguments.data), figures_dir(profile.name)
+    given = f" --profile {arguments.profile}" if arguments.profile else ""
+    for name in names:
+        table = TABLES[name](measured)
+        command = f"bana table {name}{given}"
+        path = write_table(table, arguments.out or folder, name, measured, command)
+        print(f"{table.item}. {table.title}\n\n{table.markdown()}\n{name}: {path}\n")
+    return 0

@@ -1,0 +1,35 @@
+"""Cells of the paper's tables: a number of ours, or one that was published, with its source."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from bana.experiment.exhibits.measured import Measured
+from bana.experiment.exhibits.table import Cell, Source
+
+VOC = "PASCAL VOC 2012"
+COCO = "COCO"
+PAPER = "CVPR 2021 paper"
+REPLICATION = "ReScience C replication"
+
+
+def quoted(value: float | None, data: str, table: str, source: str = PAPER) -> Cell:
+    """A published number."""
+    return Cell(
+        value,
+        Source(data, f"{source}, {table}"),
+        why="" if value is not None else "the source has no such row",
+    )
+
+
+def ours(made: Measured, part: str, value: float | None, why: str, **more: Any) -> Cell:
+    """A number of ours; blank for a reason where there is none."""
+    origin = made.origins.get(part, made.origins["record"])
+    return Cell(value, Source(made.data, origin), why="" if value is not None else why, **more)
+
+
+def estimated(made: Measured, part: str, estimate: Mapping[str, float] | None, why: str) -> Cell:
+    """A number of ours with its interval, {"value", "low", "high"}; blank for a reason."""
+    if estimate is None:
+        return ours(made, part, None, why)
+    ends = {"low": estimate["low"], "high": estimate["high"]}
+    return ours(made, part, estimate["value"], why, **ends)

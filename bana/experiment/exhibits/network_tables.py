@@ -1,0 +1,197 @@
+"""Tables of networks: losses, labels to learn from, classes; ours, the paper's and its peers'."""
+
+from collections.abc import Mapping, Sequence
+
+from bana.experiment import published
+from bana.experiment.exhibits.cells import PAPER, REPLICATION, VOC, ours, quoted
+from bana.experiment.exhibits.measured import Measured
+from bana.experiment.exhibits.table import Cell, Column, Row, Source, Table
+
+GPU_PROFILES = ("paper-vgg", "paper-resnet")
+LOSSES = {
+    "crf": "cross-entropy on Y_crf",
+    "ret": "cross-entropy on Y_ret",
+    "ignore": "ignore ~S",
+    "entropy": "entropy regularisation",
+    "bootstrap": "bootstrapping",
+    "nal": "noise-aware loss",
+    "truth": "true masks: the ceiling",
+}
+
+QUOTED = {
+    "paper, V1, val": (published.SEGMENTATION_V1, "Tables 4 and 5", PAPER),
+    "paper, V1, test": (published.TEST_V1, "Tables 4 and 5", PAPER),
+    "replication, V1, val": (published.SEGMENTATION_V1_REPLICATION, "Table 4", REPLICATION),
+    "paper, V2, val": (published.SEGMENTATION_V2, "Tables 4 and 5", PAPER),
+    "paper, V2, test": (published.TEST_V2, "Tables 4 and 5", PAPER),
+    "replication, V2, val": (published.SEGMENTATION_V2_REPLICATION, "Table 4", REPLICATION),
+}
+"""The published columns of Tables 4 and 5: their numbers, where they are printed, by whom."""
+
+PEERS = Column("peers as the paper quotes them, val, mIoU %", VOC)
+
+
+def losses_table(measured: Sequence[Measured]) -> Table:
+    """Table 3: what is done with unreliable pixels, in networks and in heads of many seeds."""
+    columns = [column for made in measured for column in _network_columns(made, heads=True)]
+    columns += [Column(f"paper, V1, {when}, mIoU %", VOC) for when in ("before", "after")]
+    columns += [Column(f"replication, V1, {when}, mIoU %", VOC) for when in ("before", "after")]
+    rows = []
+    for loss, name in LOSSES.items():
+        cells = [cell for made in measured for cell in _network_cells(made, loss, heads=True)]
+        sources = ((published.LOSSES, PAPER), (published.LOSSES_REPLICATION, REPLICATION))
+        for scores, source in sources:
+            for value in scores.get(loss, (None, None)):
+                cells.append(quoted(value, VOC, "Table 3", source))
+        rows.append(Row(name, tuple(cells)))
+    caption = (
+        "What is done with the pixels where Y_crf and Y_ret differ. Networks at a single scale, "
+        "without and with CRF, one training each; heads are small classifiers on frozen "
+        'features, mean and standard deviation over seeds. The paper\'s "after" is multi-scale '
+        "testing and CRF together."
+    )
+    return Table(
+        "Table 3", "What to do with unreliable pixels", caption, "loss", tuple(columns), tuple(rows)
+    )
+
+
+def networks_table(measured: Sequence[Measured]) -> Table:
+    """Tables 4 and 5: which labels to learn from, the paper's networks and its peers."""
+    columns = [column for made in measured for column in _network_columns(made, heads=False)]
+    columns += [Column("mIoU %", f"{VOC}, profile {name}") for name in GPU_PROFILES]
+    columns += [Column(f"{name}, mIoU %", VOC) for name in QUOTED]
+    columns.append(PEERS)
+    rows = []
+    for loss, name in (("crf", "Y_crf"), ("ret", "Y_ret"), ("nal", "both, noise-aware loss")):
+        cells = [cell for made in measured for cell in _network_cells(made, loss, heads=False)]
+        cells += [_needs_gpu(profile) for profile in GPU_PROFILES]
+        rows.append(
+            Row(name, (*cells, *_published({n: v[0].get(loss) for n, v in QUOTED.items()})))
+        )
+    rows += [_semi_supervised(measured), _ceiling(measured), *_peers(measured)]
+    caption = (
+        "What networks learn from: Y_crf, Y_ret, or both by the noise-aware loss; V1 is "
+        "DeepLab-V1 (VGG-16), V2 DeepLab-V2 (ResNet-101), ours is the profile's. Peers are "
+        "quoted as the paper quotes them. Ours is at a single scale, without and with CRF."
+    )
+    return Table(
+        "Tables 4 and 5",
+        "Which labels to learn from, and peers",
+        caption,
+        "learned from",
+        tuple(columns),
+        tuple(rows),
+    )
+
+
+def _published(values: Mapping[str, float | None], peer: float | None = None) -> list[Cell]:
+    """Cells of the published columns, and of the peers'."""
+    cells = [
+        quoted(values.get(name), VOC, table, source) for name, (_, table, source) in QUOTED.items()
+    ]
+    return [*cells, quoted(peer, VOC, "Tables 4 and 5")]
+
+
+def _semi_supervised(measured: Sequence[Measured]) -> Row:
+    values = {
+        "paper, V1, val": published.SEMI_SUPERVISED_V1_VAL,
+        "paper, V1, test": published.TEST_V1["nal with 1,464 masks"],
+    }
+    cells = _all_blank(measured, "not trained here: `bana train segmentation --strong SPLIT`")
+    return Row("both, and 1,464 masks", (*cells, *_published(values)))
+
+
+def _ceiling(measured: Sequence[Measured]) -> Row:
+    cells = [cell for made in measured for cell in _network_cells(made, "truth", heads=False)]
+    cells += [_needs_gpu(profile) for profile in GPU_PROFILES]
+    return Row(LOSSES["truth"], (*cells, *_published({})))
+
+
+def _peers(measured: Sequence[Measured]) -> list[Row]:
+    cells = _all_blank(measured, "another method, not trained here")
+    return [
+        Row(peer, (*cells, *_published({}, value))) for peer, value in published.PEERS_VAL.items()
+    ]
+
+
+def _all_blank(measured: Sequence[Measured], why: str) -> list[Cell]:
+    """Blank cells of all columns that are ours."""
+    cells = [
+        ours(made, "record", None, why)
+        for made in measured
+        for _ in _network_columns(made, heads=False)
+    ]
+    for name in GPU_PROFILES:
+        cells.append(Cell(None, Source(f"{VOC}, profile {name}", "not measured"), why=why))
+    return cells
+
+
+def _needs_gpu(name: str) -> Cell:
+    why = f"not run, it needs a GPU: `bana evaluate --profile {name} --data FOLDER`"
+    return Cell(None, Source(f"{VOC}, profile {name}", "not measured"), why=why)
+
+
+def _modes(made: Measured) -> list[str]:
+    return list(next(iter(made.record["segmentation_val"].values())))
+
+
+def _network_columns(made: Measured, heads: bool) -> list[Column]:
+    columns = [Column(f"network, {mode}, mIoU %", made.data) for mode in _modes(made)]
+    if heads and made.bench:
+        columns += [Column(f"heads, {kind}, mIoU %", made.data) for kind in made.bench["benches"]]
+    return columns
+
+
+def _network_cells(made: Measured, loss: str, heads: bool) -> list[Cell]:
+    scores = made.record["segmentation_val"].get(loss, {})
+    why = "not trained: `bana train segmentation --loss LOSS --profile PROFILE`, then `evaluate`"
+    spread = (made.record.get("spread") or {}).get("segmentation_val", {}).get(loss, {})
+    cells = [
+        ours(
+            made,
+            "record",
+            scores.get(mode, {}).get("miou"),
+            why,
+            spread=spread.get(mode, {}).get("miou"),
+        )
+        for mode in _modes(made)
+    ]
+    if heads and made.bench:
+        for bench in made.bench["benches"].values():
+            row = bench["miou"].get(loss, {})
+            why_not = "not in this bench"
+            cells.append(ours(made, "bench", row.get("mean"), why_not, spread=row.get("spread")))
+    return cells
+
+
+def per_class_table(measured: Sequence[Measured]) -> Table:
+    """The supplement's table: IoU of every class of the noise-aware network."""
+    columns, scores = [], []
+    for made in measured:
+        mode = _modes(made)[-1]
+        columns.append(Column(f"network, {mode}, IoU %", made.data))
+        row = made.record["segmentation_val"].get("nal", {}).get(mode, {}).get("per_class", [])
+        scores.append(dict(zip(made.record["data"]["classes"], row, strict=False)))
+    columns.append(Column("paper, V1, multi-scale and CRF, IoU %", VOC))
+    names = dict.fromkeys([name for each in scores for name in each] + list(published.PER_CLASS_V1))
+    rows = []
+    for name in names:
+        why = "no such class, or it occurs nowhere"
+        cells = [
+            ours(made, "record", each.get(name), why)
+            for made, each in zip(measured, scores, strict=True)
+        ]
+        cells.append(quoted(published.PER_CLASS_V1.get(name), VOC, "supplement"))
+        rows.append(Row(name, tuple(cells)))
+    caption = (
+        "IoU of every class of the network trained with the noise-aware loss. Columns are of "
+        "different data sets and networks."
+    )
+    return Table(
+        "supplement: class by class",
+        "Class by class",
+        caption,
+        "class",
+        tuple(columns),
+        tuple(rows),
+    )

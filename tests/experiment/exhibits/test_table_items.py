@@ -1,0 +1,148 @@
+"""The paper's tables from records: every cell has its source, and nothing is made up."""
+
+import json
+
+import pytest
+
+from bana.data.voc_files import DataError
+from bana.experiment import published
+from bana.experiment.exhibits import measured
+from bana.experiment.exhibits.label_tables import LABELS
+from bana.experiment.exhibits.measured import Measured, from_records
+from bana.experiment.exhibits.table_items import TABLES, about_tables
+from bana.files.paths import results_dir
+
+CLASSES = ["background", "cup", "bird"]
+
+
+def estimate(value):
+    return {"value": value, "low": value - 2, "high": value + 2}
+
+
+def made(name="tiny", instances=True, bench=True) -> Measured:
+    label = {"miou": 60.0, "coverage": 100.0}
+    network = {"miou": 40.0, "per_class": [80.0, None, 30.0]}
+    record = {
+        "data": {"images": {"train": 4, "val": 3}, "classes": CLASSES},
+        "labels_val": {kind: label for kind in LABELS if kind != "wssl"},
+        "instances_val": {"bap": {"ap": 9.0, "ap50": 20.0, "ap75": None}} if instances else {},
+        "segmentation_val": {
+            loss: {"single": network, "single-crf": network | {"miou": 41.0}}
+            for loss in ("crf", "nal", "truth")
+        },
+    }
+    card = {
+        "filling": {"mean": 55.0},
+        "miou": {"bap": estimate(60.5)},
+        "differences": [{"first": "bap", "second": "gap", "mean": 3.0, "low": 1.0, "high": 5.0}],
+        "inside": {"all": {key: estimate(30.0) for key in ALL_INSIDE}},
+    }
+    heads = {"benches": {"object, linear": {"miou": {"nal": {"mean": 74.0, "spread": 0.5}}}}}
+    origins = {"record": f"results/{name}.json", "card": "the card", "bench": "the bench"}
+    return Measured(name, record, card, heads if bench else None, origins, {f"{name}.json": "0"})
+
+
+ALL_INSIDE = ("accuracy_reliable", "accuracy_unreliable", "precision", "error_rate", "recall")
+ALL_INSIDE += ("unreliable_share",)
+
+
+def cells(table, row, column):
+    places = [i for i, c in enumerate(table.columns) if column in c.heading()]
+    (found,) = [r for r in table.rows if r.name == row]
+    return [found.cells[i] for i in places]
+
+
+@pytest.mark.parametrize("name", TABLES)
+@pytest.mark.parametrize("several", [False, True], ids=["one", "two"])
+def test_every_table_is_made_of_any_measurements(name, several):
+    of = [made(), made("other", instances=False, bench=False)][: 1 + several]
+    table = TABLES[name](of)
+    assert table.item and table.title and table.caption.endswith(".")
+    assert len({c.heading() for c in table.columns}) == len(table.columns)
+    assert table.markdown().count("\n|") >= len(table.rows)
+    assert table.origins()
+
+
+def test_labels_stand_beside_the_published_ones_with_intervals():
+    table = TABLES["labels"]([made()])
+    assert [row.name for row in table.rows] == [name for name, _ in LABELS.values()]
+    (ours,) = cells(table, "BAP, Y_crf", "mIoU %; tiny")
+    assert (ours.value, ours.low, ours.source.origin) == (60.5, 58.5, "the card")
+    (paper,) = cells(table, "BAP, Y_crf", "paper, val")
+    assert paper.value == published.LABELS["bap"].val and "Table 1" in paper.source.origin
+    (wssl,) = cells(table, "WSSL", "mIoU %; tiny")
+    assert wssl.value is None and "own code" in wssl.why
+    (control,) = cells(table, "box filled, CRF (control)", "paper, val")
+    assert control.value is None
+
+
+def test_losses_have_networks_heads_and_both_publications():
+    table = TABLES["losses"]([made()])
+    nal = {
+        column.title: cell for column, cell in zip(table.columns, table.rows[5].cells, strict=True)
+    }
+    assert table.rows[5].name == "noise-aware loss"
+    assert nal["network, single-crf, mIoU %"].value == 41.0
+    assert nal["heads, object, linear, mIoU %"].text() == "74.0 ± 0.5"
+    assert nal["paper, V1, after, mIoU %"].value == published.LOSSES["nal"].after
+    assert nal["replication, V1, before, mIoU %"].value == 61.4
+    (ignored,) = cells(table, "ignore ~S", "network, single, ")
+    assert "bana train segmentation" in ignored.why
+
+
+def test_what_needs_a_gpu_is_blank_and_names_its_command():
+    table = TABLES["networks"]([made()])
+    for profile in ("paper-vgg", "paper-resnet"):
+        (blank,) = cells(table, "both, noise-aware loss", f"profile {profile}")
+        assert blank.value is None and f"bana evaluate --profile {profile}" in blank.why
+    (peer,) = cells(table, "Box2Seg", "peers")
+    assert peer.value == published.PEERS_VAL["Box2Seg"]
+    (masks,) = cells(table, "both, and 1,464 masks", "paper, V1, val")
+    assert masks.value == published.SEMI_SUPERVISED_V1_VAL
+
+
+def test_precision_says_of_every_row_what_it_is_of():
+    table = TABLES["precision"]([made(), made("other", instances=False)])
+    told = {row.heading(): row for row in table.rows}
+    assert "BAP, Y_crf; tiny, 3 val images" in told
+    assert told["BAP, Y_crf; tiny, 3 val images"].cells[2].why == "no object of that size"
+    assert "single objects" in told["all labels; other, 3 val images"].cells[0].why
+    assert told["paper: COCO to COCO, Y_crf; COCO"].cells[0].value == 17.2
+
+
+def test_a_class_that_a_data_set_lacks_has_no_number():
+    table = TABLES["per_class"]([made()])
+    (ours, theirs) = next(row for row in table.rows if row.name == "bird").cells
+    assert (ours.value, theirs.value) == (30.0, published.PER_CLASS_V1["bird"])
+    (cup,) = cells(table, "cup", "network")
+    assert cup.value is None
+
+
+def test_a_table_says_what_it_is_in_a_line():
+    assert about_tables().keys() == TABLES.keys()
+    assert all(line.endswith(".") for line in about_tables().values())
+
+
+def test_the_committed_records_fill_every_table():
+    of = from_records()
+    assert {each.name for each in of} == {"voc-mini", "sample"}
+    for name, make in TABLES.items():
+        table = make(of)
+        for row in table.rows:
+            for cell in row.cells:
+                origin = cell.source.origin
+                if cell.value is not None and origin.startswith("results/"):
+                    assert (results_dir() / origin.split(",")[0].removeprefix("results/")).is_file()
+        assert name in TABLES
+
+
+def test_without_any_record_there_is_no_table(tmp_path, monkeypatch):
+    monkeypatch.setattr(measured, "results_dir", lambda: tmp_path)
+    with pytest.raises(DataError, match="no record of voc-mini, sample"):
+        from_records()
+    record = {"commit": "abc", "data": {"images": {"val": 3}}}
+    (tmp_path / "sample.json").write_text(json.dumps(record))
+    (found,) = from_records()
+    assert (found.data, found.card) == ("sample, 3 val images", None)
+    assert found.origins == {"record": "results/sample.json, commit abc"}
+    assert found.files.keys() == {"sample.json"}
