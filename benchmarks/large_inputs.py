@@ -42,8 +42,7 @@ LARGE = (
     Large("classes", 500, 375, 254, 254),
     Large("pixels", 8000, 6000, 3, 2, ("masks",)),
     Large("pixels-and-boxes", 8000, 6000, 5000, 2, ("masks",)),
-    Large("half-the-pixels", 2000, 1500, 3, 2, ("label",)),
-    Large("pixels-to-label", 4000, 3000, 3, 2, ("label",)),
+    Large("twice-the-side", 1000, 750, 3, 2, ("label",)),
 )
 
 

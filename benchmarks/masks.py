@@ -140,6 +140,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a few photographs")
     parser.add_argument("--data", type=Path, help="photographs in VOC layout, with train and val")
+    parser.add_argument("--splits", nargs="+", default=("val", "train"), metavar="SPLIT")
     parser.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS, metavar="PART")
     parser.add_argument("--busy", action="store_true", help="note that other work is going on")
     parser.add_argument("--out", type=Path, help="JSON file to write")
@@ -152,19 +153,20 @@ def main() -> None:
         if "large" in options.parts:
             record["large"] = {**about, "rows": large_part(work, options.quick)}
         if options.data:
-            val, train = (read_split(options.data, split) for split in ("val", "train"))
+            splits = {split: read_split(options.data, split) for split in options.splits}
             if "workers" in options.parts:
-                some = val[: 10 if options.quick else PART]
+                some = splits["val"][: 10 if options.quick else PART]
                 record["workers"] = about | {
                     str(n): folder_part(options.data, some, n, work / f"of-{n}") for n in (1, 2)
                 }
             if "folder" in options.parts:
-                names = val[:12] if options.quick else sorted({*val, *train})
+                names = sorted(name for some in splits.values() for name in some)
+                names = splits["val"][:12] if options.quick else names
                 out, truth = work / "all", options.data / "SegmentationClass"
                 record["folder"] = about | folder_part(options.data, names, 2, out)
                 record["review"] = {
                     split: curve_of(out, [name for name in some if name in names], truth)
-                    for split, some in (("val", val[:CURVE]), ("train", train[:CURVE]))
+                    for split, some in ((each, splits[each][:CURVE]) for each in splits)
                     if set(some) & set(names)
                 }
     write_record(record, options.out)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-_NAME = re.compile(r"\..*\.(\d+)\.tmp")
+_NAME = re.compile(r"\..*\.(\d{1,9})\.tmp")
 
 
 class NotWritten(OSError):

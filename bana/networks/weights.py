@@ -3,7 +3,6 @@
 They are looked for in this order. `WEIGHT_FILES` says how the files in a folder are called.
 """
 
-import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -63,7 +62,10 @@ def load_state(path: Path) -> dict[str, Tensor]:
         raise FileNotFoundError(f"weights {path} do not exist")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError) as error:
+    except (OSError, MemoryError):
+        raise
+    # Of files that are no weights, or would run code, torch raises whatever it stumbles over.
+    except Exception as error:
         raise ValueError(f"weights {path} are damaged or not a plain state dict") from error
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise ValueError(f"weights {path} are not a state dict of tensors")
