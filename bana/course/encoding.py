@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-JPEG_QUALITY = 75
+JPEG_QUALITY = 60
 MEAN_ERROR, LARGE_ERROR = 1.0, 24.0  # levels of 255 that a palette may change: all pixels, one of
 RARE = 0.1  # ... so many percent of them
 
