@@ -300,8 +300,8 @@ def _conclusion(found: Mapping[str, float] | None) -> str:
             NOT_TOLD_APART: "the training is not told apart from none by the boxes found again",
         }[verdict(Difference(**found))]
     return (
-        f"{said} (docs/masks.md); the masks are those of the trained classifier: without --train the same command "
-        f"makes them with the one that comes along"
+        f"{said} (docs/masks.md); the masks are those of the trained classifier: without --train "
+        f"the same command makes them with the one that comes along"
     )
 
 
