@@ -291,17 +291,17 @@ def told(report: Mapping[str, Any]) -> list[str]:
 
 
 def _conclusion(found: Mapping[str, float] | None) -> str:
-    """What the measure says that goes with mIoU, and whose masks there are."""
-    said = "nothing here says whether the training makes masks better, as no box can be enlarged"
+    """What the better of the measures says, and whose masks there are."""
+    said = "no box can be enlarged, so that nothing here says whether the training helps masks"
     if found:
         said = {
-            "higher": "by the boxes found again the training makes masks better",
-            "lower": "by the boxes found again the training makes masks worse",
-            NOT_TOLD_APART: "by the boxes found again trained is not told apart from untrained",
+            "higher": "boxes are found better after the training, a sign and no proof",
+            "lower": "boxes are found worse after the training: it may have made masks worse",
+            NOT_TOLD_APART: "the training is not told apart from none by the boxes found again",
         }[verdict(Difference(**found))]
     return (
-        f"{said}; the masks are those of the trained classifier: without --train the same command "
-        f"makes them with the one that comes along"
+        f"{said} (docs/masks.md); the masks are those of the trained classifier: without --train "
+        f"the same command makes them with the one that comes along"
     )
 
 

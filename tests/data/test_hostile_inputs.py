@@ -17,7 +17,7 @@ from PIL import Image
 
 from bana.commands.main import main
 from bana.data.checks import DataError
-from bana.data.coco_file import checked_segmentation, read_instances
+from bana.data.coco_file import PARTS, checked_segmentation, read_instances
 from bana.data.importing import import_boxes, read_csv, read_voc
 from bana.data.lists import read_split
 from bana.data.verify import verify
@@ -143,7 +143,8 @@ def test_fuzzed_json_is_read_as_it_stands_or_refused(tmp_path, file):
     except DataError as error:
         assert str(path) in str(error)
         return
-    for part in made:
+    assert made["head"] == {key: value for key, value in file.items() if key not in PARTS}
+    for part in PARTS:
         assert len(made[part]) == len(file[part])
         for entry, raw in zip(made[part], file[part], strict=True):
             for key, value in entry.items():

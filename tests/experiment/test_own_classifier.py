@@ -241,9 +241,9 @@ UP, DOWN, SAME = (50, 60, 2, 18), (60, 50, -18, -2), (50, 51, -3, 5)
 @pytest.mark.parametrize(
     ("found", "agreement", "conclusion"),
     [
-        (UP, DOWN, "by the boxes found again the training makes masks better"),
-        (DOWN, UP, "by the boxes found again the training makes masks worse"),
-        (SAME, UP, "by the boxes found again trained is not told apart from untrained"),
+        (UP, DOWN, "boxes are found better after the training, a sign and no proof"),
+        (DOWN, UP, "boxes are found worse after the training: it may have made masks worse"),
+        (SAME, UP, "the training is not told apart from none by the boxes found again"),
     ],
     ids=["higher", "lower", "neither"],
 )
@@ -263,4 +263,4 @@ def test_what_is_told(found: tuple, agreement: tuple, conclusion: str) -> None:
 def test_without_a_box_to_enlarge_nothing_is_concluded() -> None:
     report = report_of(row(*UP), row(*UP))
     report["measures"]["found"] = report["measures"]["named"]
-    assert told(report)[-1].startswith("nothing here says whether the training makes masks better")
+    assert told(report)[-1].startswith("no box can be enlarged")

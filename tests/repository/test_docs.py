@@ -1,6 +1,7 @@
 """Documents follow the code and the records: architecture, ledger of divergences, what it costs."""
 
 import copy
+import json
 import re
 from pkgutil import resolve_name
 from types import ModuleType
@@ -9,6 +10,7 @@ import pytest
 from load_tool import load_tool
 from PIL import Image
 
+from bana.evaluation.verdicts import Difference, interval
 from bana.files.paths import repo_root
 
 REPO = repo_root()
@@ -97,3 +99,20 @@ def test_an_import_is_needless_where_another_brings_it() -> None:
     tool = load_tool("architecture")
     found = {"a": {"b", "d"}, "b": {"c"}, "c": {"d"}, "d": set()}
     assert tool.needless(found) == {("a", "d")}
+
+
+def test_what_training_on_ones_own_boxes_brought_is_what_the_record_says() -> None:
+    text = (REPO / "docs" / "masks.md").read_text(encoding="utf-8")
+    record = json.loads((REPO / "results" / "masks-train.json").read_text(encoding="utf-8"))
+    for name, part in (("held out", "held_out"), ("of validation", "of_val")):
+        scored = record["parts"][part]
+        gain = interval(Difference(*[scored["trained_less_before"][k] for k in Difference._fields]))
+        before, after = (scored["miou"][kind] for kind in ("before", "trained"))
+        row = f"| {scored['photographs']} {name} | {before:.1f} | {after:.1f} | {gain} |"
+        assert row in text, row
+    orders = json.loads((REPO / "results" / "mask-free-voc-mini.json").read_text("utf-8"))["order"]
+    found, agreement = orders["found"], orders["agreement"]
+    told = "mIoU tells {told_apart_by_miou} apart; *found* puts {same_order} of them"
+    assert told.format(**found) in " ".join(text.split())
+    counts = [agreement[key] for key in ("same_order", "other_order", "not_told_apart")]
+    assert "*agreement* {}, {} and {}".format(*counts) in text
