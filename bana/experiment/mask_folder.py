@@ -52,10 +52,10 @@ def open_folder(out: Path, about: dict[str, Any], images: Path) -> None:
     """
     _check_place(out, images)
     before = read_json(out / MANIFEST)
-    if not before and out.exists():
-        # A run that was killed may have left the folder's first file unfinished.
-        if any(not path.name.startswith(f".{MANIFEST}.") for path in out.iterdir()):
-            raise DataError(f"--out {out}: holds something else than masks: name another folder")
+    # A run that was killed may have left the folder's first file unfinished.
+    there = out.iterdir() if out.exists() and not before else ()
+    if any(not path.name.startswith(f".{MANIFEST}.") for path in there):
+        raise DataError(f"--out {out}: holds something else than masks: name another folder")
     for part in ("images", "boxes"):
         if before and before.get(part) != about[part]:
             raise DataError(
