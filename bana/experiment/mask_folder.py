@@ -17,7 +17,7 @@ from bana.data.voc_files import DataError, read_mask, whole_file, write_mask
 from bana.evaluation.mask_files import WRITERS
 from bana.files.alone import alone_in
 from bana.files.artefacts import read_json, write_json
-from bana.files.unfinished import is_filled, remove_abandoned, remove_unfinished
+from bana.files.unfinished import is_filled, remove_unfinished
 
 RECORDS = "kept/records"
 MANIFEST = "masks.json"
@@ -52,10 +52,10 @@ def open_folder(out: Path, about: dict[str, Any], images: Path) -> None:
     """
     _check_place(out, images)
     before = read_json(out / MANIFEST)
-    if not before and out.exists():
-        remove_abandoned(out / MANIFEST)  # the folder's first file, of a run that was killed
-        if any(out.iterdir()):
-            raise DataError(f"--out {out}: holds something else than masks: name another folder")
+    # A run that was killed may have left the folder's first file unfinished.
+    there = out.iterdir() if out.exists() and not before else ()
+    if any(not path.name.startswith(f".{MANIFEST}.") for path in there):
+        raise DataError(f"--out {out}: holds something else than masks: name another folder")
     for part in ("images", "boxes"):
         if before and before.get(part) != about[part]:
             raise DataError(

@@ -19,7 +19,7 @@ RECORD = json.loads((REPO / "results" / "faults.json").read_text(encoding="utf-8
 TABLES = ("moments", "steps", "disks", "two", "network")
 
 
-def tests_of(path: str) -> set[str]:
+def functions_in(path: str) -> set[str]:
     tree = ast.parse((REPO / path).read_bytes())
     return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
 
@@ -32,7 +32,7 @@ def test_every_promise_is_held(row: list[str]) -> None:
     for name in named:
         path, _, test = name.partition("::")
         assert (REPO / path).is_file(), path
-        assert not test or test in tests_of(path), name
+        assert not test or test in functions_in(path), name
 
 
 def test_there_are_promises_and_what_is_none() -> None:
@@ -43,16 +43,15 @@ def test_there_are_promises_and_what_is_none() -> None:
 @pytest.mark.parametrize("job", RECORD["jobs"])
 def test_the_record_has_no_loss(job: str) -> None:
     row = RECORD["jobs"][job]
-    assert set(row) == set(TABLES)
+    assert set(row) == {*TABLES, "commit"}
     assert {table: row[table]["losses"] for table in TABLES} == {table: [] for table in TABLES}
-    assert row["moments"]["kills"] >= 50 and row["steps"]["kills"] == row["steps"]["steps"] > 10
+    assert row["moments"]["kills"] >= 50 and row["steps"]["kills"] >= 20
     assert sum(row["moments"]["kills_by_fifths_of_the_files"]) == row["moments"]["kills"]
 
 
-def test_the_record_is_of_every_command_that_writes_for_long() -> None:
-    words = {name.split(",")[0] for name in RECORD["jobs"]}
-    wanted = {"masks", "label", "train classifier", "train segmentation", "data import", "export"}
-    assert wanted <= words
+def test_the_page_says_which_commands_the_record_is_of() -> None:
+    told = re.search(r"It holds: (.+?)\. They were", TEXT, re.S)
+    assert told and " ".join(told[1].split()).split("; ") == list(RECORD["jobs"])
 
 
 def test_numbers_of_the_page_are_the_records() -> None:
