@@ -45,7 +45,7 @@ BOXES = {
     "crf": (6.9, 8.5, "dense CRF"),
     "files": (9.0, 11.8, "paths, kept results"),
 }
-HEIGHT, STOREY, GAP = 0.78, 1.5, 0.17
+HEIGHT, STOREY, GAP = 0.78, 1.5, 0.11
 PAPER, ROOM, STRONG, PALE = "#F7D08A", "#CFE3F1", "#30363D", "#A9B4BF"
 Imports = dict[str, set[str]]
 

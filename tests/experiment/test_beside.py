@@ -49,8 +49,9 @@ def test_two_processes_train_what_one_thread_trains(
     with computing_with(1):
         alone = stages.classifier(both, "gap")
     for name, value in alone.state_dict().items():
-        assert torch.equal(value, made["gap"].state_dict()[name]), name
-    assert not torch.equal(made["bap"].weight, made["gap"].weight)
+        # Not to the last bit: a library may cut its work otherwise in a process of another kind.
+        torch.testing.assert_close(made["gap"].state_dict()[name], value, rtol=1e-3, atol=1e-5)
+    assert (made["bap"].weight - made["gap"].weight).abs().max() > 5e-5
 
 
 def test_only_what_is_missing_is_trained(profile: Profile, started: list[list[str]]) -> None:

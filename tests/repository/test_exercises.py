@@ -52,7 +52,8 @@ def written(path: Path, bank: int = 0) -> dict[str, Exercise]:
 
 def tried(name: str, source: str, path: Path) -> bool:
     """Whether an exercise takes the answer that a cell defines and checks."""
-    imports = next(c.source for c in code_cells(read_notebook(path)) if "\nimport" in c.source)
+    sources = [cell.source for cell in code_cells(read_notebook(path))]
+    imports = next(text for text in sources if re.search("^(import|from) ", text, re.MULTILINE))
     names: dict = {}
     exec(imports, names)
     assert f'\n_ = check("{name}", ' in source

@@ -19,7 +19,7 @@ SOURCES = sorted(
     path for folder in ("bana", "benchmarks", "tools") for path in (REPO / folder).rglob("*.py")
 )
 # A process reads there what the one that started it has just sent, and no file.
-OWN_BYTES = {("bana/experiment/processes.py", "_start")}
+OWN_BYTES = {("bana/experiment/processes.py", "unpacked")}
 RUNS_CODE = {
     "pickle.load",
     "pickle.loads",
