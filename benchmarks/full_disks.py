@@ -124,8 +124,7 @@ def _on_a_full_disk(job: Job, root: Path, base: Base, places: list[Path]) -> tup
 
 def _not_left_whole(root: Path, base: Base) -> list[str]:
     """Old files that a failed command should have left, and new ones that it should not."""
-    early, late = contents(base.folder), base.expected
-    now = contents(root, lambda name, path: not name.endswith("metrics.csv"))
+    early, late, now = contents(base.folder), base.expected, contents(root)
     lost = [
         f"an old file is gone or other: {name}"
         for name, held in early.items()
