@@ -136,7 +136,7 @@ def _not_left_whole(root: Path, base: Base) -> list[str]:
 
 def _forms(told: set[str], root: Path) -> list[str]:
     """Lines without what differs between files: one of each kind."""
-    return sorted({line[line.find(" c") :].replace(str(root), "")[:160] for line in told})[:12]
+    return sorted({line[max(0, line.find(" c")) :].replace(str(root), "") for line in told})[:12]
 
 
 def two_at_once(job: Job, root: Path, base: Base, times: int, seed: int) -> dict[str, Any]:
