@@ -85,15 +85,15 @@ def test_parts_of_one_work_are_there_together_and_nobody_else(tmp_path: Path) ->
     with another(tmp_path, "together") as first, another(tmp_path, "together") as second:
         assert is_in(first) and is_in(second)
         with pytest.raises(BlockingIOError), alone_in(tmp_path, wait=False):
-        pass
+            pass
         with alone_in(tmp_path, together=True, wait=False):
-        pass
+            pass
 
 
 def test_a_process_does_not_wait_for_itself(tmp_path: Path) -> None:
     with alone_in(tmp_path):
         with alone_in(tmp_path):
-        pass
+            pass
         with another(tmp_path) as other:
             assert waits(other), "still held after the inner block"
     assert not alone._held
