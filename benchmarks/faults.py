@@ -2,7 +2,7 @@
 
 Run `python benchmarks/faults.py --out results/faults.json`. It needs Linux, and root for the rows
 that mount small disks. `--only NAME` takes the jobs and rows whose names begin so, `--quick` a few
-kills of each. Jobs that are in the record already and are not taken stay in it.
+kills of each. What is in the record already and is not taken stays in it.
 """
 
 import argparse
@@ -44,7 +44,7 @@ def main() -> None:
                 row = row_of(job, work, options.tables, options.quick, options.seed)
                 lost = {table: each["losses"] for table, each in row.items() if each["losses"]}
                 print(f"{job.name}: {lost or 'no losses'}", flush=True)
-                rows[job.name] = {"commit": source_commit(), **row}
+                rows[job.name] = rows.get(job.name, {}) | row
     record = {
         "benchmark": "commands killed, on full disks, two at once, without a network",
         **environment(),
@@ -67,7 +67,7 @@ def row_of(
         "two": partial(two_at_once, job, root, base, twice, seed),
         "network": partial(without_network, job, root, base),
     }
-    return {table: make[table]() for table in tables}
+    return {table: {"commit": source_commit(), **make[table]()} for table in tables}
 
 
 if __name__ == "__main__":

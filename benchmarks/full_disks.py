@@ -124,8 +124,7 @@ def _on_a_full_disk(job: Job, root: Path, base: Base, places: list[Path]) -> tup
 
 def _not_left_whole(root: Path, base: Base) -> list[str]:
     """Old files that a failed command should have left, and new ones that it should not."""
-    early, late = contents(base.folder), base.expected
-    now = contents(root, lambda name, path: not name.endswith("metrics.csv"))
+    early, late, now = contents(base.folder), base.expected, contents(root)
     lost = [
         f"an old file is gone or other: {name}"
         for name, held in early.items()
@@ -137,7 +136,7 @@ def _not_left_whole(root: Path, base: Base) -> list[str]:
 
 def _forms(told: set[str], root: Path) -> list[str]:
     """Lines without what differs between files: one of each kind."""
-    return sorted({line[line.find(" c") :].replace(str(root), "")[:160] for line in told})[:12]
+    return sorted({line[max(0, line.find(" c")) :].replace(str(root), "") for line in told})[:12]
 
 
 def two_at_once(job: Job, root: Path, base: Base, times: int, seed: int) -> dict[str, Any]:

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from bana.files.unfinished import explained
+
 try:
     import fcntl
 except ImportError:  # Windows
@@ -29,10 +31,11 @@ def alone_in(folder: Path, together: bool = False, wait: bool = True) -> Iterato
         wait: for the other process.
 
     Raises:
-        OSError: if the folder cannot be made or opened.
+        bana.files.unfinished.NotWritten: if the folder cannot be made.
         BlockingIOError: if another process works there and is not to be waited for.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    with explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     if fcntl is None:
         yield
         return

@@ -1,6 +1,7 @@
 """One process at a time in a folder: the second one waits, whatever becomes of the first."""
 
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -8,12 +9,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import IO
 
 import pytest
 
 from bana.files import alone
 from bana.files.alone import alone_in
 from bana.files.paths import repo_root
+from bana.files.unfinished import NotWritten
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="Windows knows no such lock")
 HOLD = """
@@ -44,12 +47,18 @@ def another(folder: Path, *words: str) -> Iterator[subprocess.Popen]:
         process.communicate()
 
 
+def line_of(stream: IO[str]) -> str:
+    """The next line; nothing where none comes."""
+    ready, _, _ = select.select([stream], [], [], 60)
+    return stream.readline() if ready else ""
+
+
 def is_in(process: subprocess.Popen) -> bool:
-    return process.stdout.readline() == "in\n"
+    return line_of(process.stdout) == "in\n"
 
 
 def waits(process: subprocess.Popen) -> bool:
-    return "another process works here; waiting for it" in process.stderr.readline()
+    return "another process works here; waiting for it" in line_of(process.stderr)
 
 
 def test_the_second_waits_until_the_first_leaves(tmp_path: Path) -> None:
@@ -116,6 +125,13 @@ def test_a_disk_without_locks_is_no_error(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(alone, "fcntl", None)
     with alone_in(tmp_path / "a"):
         assert (tmp_path / "a").is_dir()
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    deep = tmp_path / "file" / "deep"
+    with pytest.raises(NotWritten, match="deep cannot be written"), alone_in(deep):
+        pass
 
 
 def test_an_error_inside_leaves_the_folder(tmp_path: Path) -> None:
