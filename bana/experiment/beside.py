@@ -1,8 +1,7 @@
 """Networks that are trained beside one another, on a CPU, by processes of one thread each.
 
 The layers of the light backbone are too small to be shared well between threads; what is won is
-measured by `benchmarks/beside.py` (results/beside.json). On a GPU networks are trained one after
-the other.
+measured by `benchmarks/beside.py`. On a GPU networks are trained one after the other.
 """
 
 from collections.abc import Callable, Hashable, Sequence
