@@ -164,20 +164,11 @@ def train_on_boxes(
     train, held = parted(usable, get_profile(PROFILE).seed)
     settings = own_settings(len(train), side, iterations)
     model = _trained(folder, train, classes, start, settings, machine, int(processes > 1))
-    counts = Counter(number for job in train for number in job.numbers)
-    boxed = {number for job in usable for number in job.numbers}
     report = {
-        "photographs": len(train),
-        "boxes": counts.total(),
+        **_learned_from(train, held, classes),
         "iterations": settings.optimisation.iterations,
         "started_from": start.about["hash"],
-        "held_out": [job.name for job in held],
         "left_out": {name: one.reason for name, one in seen.items() if one.reason},
-        "few": {
-            name: counts[number]
-            for number, name in enumerate(classes)
-            if number in boxed and counts[number] < LEAST_BOXES
-        },
     }
     about = {"backbone": start.about["backbone"], "training": report | described(settings)}
     save_pretrained(NAME, model, classes, start.unary, start.crf, about, out / "classifier")
@@ -190,6 +181,25 @@ def train_on_boxes(
     )
     write_json(out / REPORT, report)
     return own, report
+
+
+def _learned_from(
+    train: Sequence[MaskJob], held: Sequence[MaskJob], classes: Sequence[str]
+) -> dict[str, Any]:
+    """The report's account of photographs and boxes."""
+    counts = Counter(number for job in train for number in job.numbers)
+    boxed = {number for job in (*train, *held) for number in job.numbers}
+    few = {
+        name: counts[number]
+        for number, name in enumerate(classes)
+        if number in boxed and counts[number] < LEAST_BOXES
+    }
+    return {
+        "photographs": len(train),
+        "boxes": counts.total(),
+        "held_out": [job.name for job in held],
+        "few": few,
+    }
 
 
 def _trained(

@@ -4,9 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import matplotlib.pyplot as plt
+import numpy as np
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from numpy.typing import NDArray
 
 from bana.course.colours import label_palette
 from bana.course.gallery import layout
@@ -48,6 +51,12 @@ def rule(data: Mapping[str, Any]) -> str:
     )
 
 
+def _boxed(ax: Axes, each: Mapping[str, Any], palette: NDArray[np.uint8], title: str = "") -> None:
+    """A scene's image with its boxes, each in the colour of its class."""
+    layout.photo(ax, each["image"], title)
+    layout.frames(ax, each["boxes"], each["labels"], palette)
+
+
 def _ids(data: Mapping[str, Any]) -> str:
     return ", ".join(
         f"{each['id']} ({QUARTILES[each['quantile']]}, {each['score']:.0f} %)"
@@ -77,8 +86,7 @@ def draw_teaser(data: Mapping[str, Any], size: Size) -> Figure:
     fig, axes = layout.tiles(heights, 5, size, each_titled=True)
     for number, each in enumerate(scenes):
         row = [*axes[2 * number], *axes[2 * number + 1]]
-        layout.photo(row[0], each["image"], "image, boxes")
-        layout.frames(row[0], each["boxes"], each["labels"], palette)
+        _boxed(row[0], each, palette, "image, boxes")
         for ax, (kind, title) in zip(row[1:7], TITLES.items(), strict=True):
             layout.label(ax, each["image"], each["kinds"][kind], palette, title, each["mask"])
             layout.inside(ax, f"{each['iou'][kind]:.0f} %")
@@ -158,8 +166,7 @@ def draw_attention(data: Mapping[str, Any], size: Size) -> Figure:
     heights = [layout.ratio_of(each["image"]) for each in scenes]
     fig, axes = layout.tiles(heights, 5, size, lines_below=4)
     for row, each in zip(axes, scenes, strict=True):
-        layout.photo(row[0], each["image"])
-        layout.frames(row[0], each["boxes"], each["labels"], palette)
+        _boxed(row[0], each, palette)
         places = [(key, pooling) for key in ("attention", "cam") for pooling in ("gap", "bap")]
         for ax, (key, pooling) in zip(row[1:], places, strict=True):
             layout.unit_map(ax, each["maps"][pooling][key])
@@ -219,8 +226,7 @@ def draw_failures(data: Mapping[str, Any], size: Size) -> Figure:
     heights = [layout.ratio_of(each["image"]) for each in causes]
     fig, axes = layout.tiles(heights, 5, size)
     for row, each in zip(axes, causes, strict=True):
-        layout.photo(row[0], each["image"])
-        layout.frames(row[0], each["boxes"], each["labels"], palette)
+        _boxed(row[0], each, palette)
         layout.label(row[1], each["image"], each["y_crf"], palette, outline=each["mask"])
         layout.inside(row[1], f"{each['iou']:.0f} %")
         layout.regions(row[2], each["image"], {"wrong": each["wrong"]}, {"wrong": ERROR})
@@ -267,8 +273,7 @@ def draw_grid_size(data: Mapping[str, Any], size: Size) -> Figure:
     heights = [layout.ratio_of(each["image"]) for each in scenes]
     fig, axes = layout.tiles(heights, 1 + len(grids), size, title_lines=2, lines_below=4)
     for row, each in zip(axes, scenes, strict=True):
-        layout.photo(row[0], each["image"])
-        layout.frames(row[0], each["boxes"], each["labels"], palette)
+        _boxed(row[0], each, palette)
         for ax, grid in zip(row[1:], grids, strict=True):
             layout.unit_map(ax, each["grids"][grid])
             layout.contour(ax, each["mask"])
