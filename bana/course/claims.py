@@ -18,9 +18,9 @@ import operator
 import re
 from collections.abc import Callable, Iterator, Mapping
 from numbers import Real
+from typing import Any
 
 from IPython.display import display
-from nbformat import NotebookNode
 
 from bana.evaluation.verdicts import Difference
 
@@ -101,13 +101,13 @@ def _plain(name: str, value: object) -> float | None:
     return int(single) if whole else float(single) if math.isfinite(single) else None
 
 
-def noted(cell: NotebookNode) -> Iterator[tuple[str, float | None]]:
+def noted(cell: Mapping[str, Any]) -> Iterator[tuple[str, float | None]]:
     """Names and numbers that a cell's output holds; None is "no number"."""
     for output in cell.get("outputs", []):
         yield from output.get("data", {}).get(MEASURED, {}).items()
 
 
-def check_claims(notebook: NotebookNode) -> list[str]:
+def check_claims(notebook: Mapping[str, Any]) -> list[str]:
     """What is wrong with the conclusions of a notebook and what they rest on.
 
     In a paragraph that begins with `OPENING`, every claim must be found once and be true by the
@@ -116,22 +116,23 @@ def check_claims(notebook: NotebookNode) -> list[str]:
     `COMPARING` part of a claim that is a comparison.
 
     Args:
-        notebook: with the outputs of its run.
+        notebook: as nbformat reads it, with the outputs of its run. (Every notebook imports this
+            module; nbformat itself takes seconds to import.)
 
     Returns:
         One line a fault, with the number of the cell from 0; empty when all is well.
     """
     known: dict[str, float | None] = {}
     faults = []
-    for number, cell in enumerate(notebook.cells):
+    for number, cell in enumerate(notebook["cells"]):
         where = f"cell [{number}]"
         for name, value in noted(cell):
             if name in known:
                 faults.append(f"{where}: {name!r} is noted for the second time")
             known[name] = value
-        claims = cell.metadata.get("claims")
-        if cell.cell_type == "markdown" and cell.source.startswith(OPENING):
-            faults += [f"{where}: {fault}" for fault in _check_text(cell.source, claims, known)]
+        claims = cell["metadata"].get("claims")
+        if cell["cell_type"] == "markdown" and cell["source"].startswith(OPENING):
+            faults += [f"{where}: {fault}" for fault in _check_text(cell["source"], claims, known)]
         elif claims is not None:
             faults.append(f"{where}: has claims and does not begin with {OPENING}")
     return faults

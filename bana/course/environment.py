@@ -3,6 +3,7 @@
 import os
 import platform
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -35,8 +36,8 @@ class Answer:
 
 def _python() -> Answer:
     found = platform.python_version()
-    ok = (3, 11) <= tuple(map(int, platform.python_version_tuple()[:2])) < (3, 14)
-    return Answer("Python", found, "" if ok else "make the environment with Python 3.11 to 3.13")
+    ok = (3, 11, 4) <= sys.version_info[:3] < (3, 14)  # what tar files are unpacked by is of 3.11.4
+    return Answer("Python", found, "" if ok else "make the environment with Python 3.11.4 to 3.13")
 
 
 def _torch() -> Answer:

@@ -23,7 +23,7 @@ def leading_directions(
 
     Args:
         model: the trained box classifier.
-        data: images to look at, evenly spaced ones where there are more than ``images``.
+        data: images to look at, at most ``images`` of them, evenly spaced.
         count: K, directions at most.
         image_scale: the constant enlargement that the classifier was trained with.
 
@@ -31,7 +31,7 @@ def leading_directions(
         float32 [K, D] with rows of length 1, and the share of the features' squared length that
         lies in them, in [0, 1].
     """
-    step = max(1, len(data) // images)
+    step = -(-len(data) // images)
     square = torch.zeros(model.weight.shape[1], model.weight.shape[1], dtype=torch.float64)
     for number in tqdm(range(0, len(data), step), desc="directions", unit="image", leave=False):
         cells = _features(model, data[number], image_scale).flatten(1)

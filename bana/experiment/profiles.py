@@ -95,18 +95,18 @@ SAMPLE_TEST_CRF = replace(DEEPLAB_V1_CRF, bilateral_xy=54)
 SAMPLE = Profile(
     name="sample",
     data="sample",
-    image_scale=1.5,
-    crop=193,
+    image_scale=1.25,
+    crop=161,
     frozen_stages=3,
-    loader_workers=1,
+    train_limit=160,
     unary=LIGHT_UNARY,
     label_crf=SAMPLE_CRF,
     test_crf=SAMPLE_TEST_CRF,
     losses=("crf", "nal", "truth"),
     from_classifier=True,
-    train_workers=2,
-    classifier=Optimisation(iterations=110, batch=8, learning_rate=2e-3),
-    segmentation=Optimisation(iterations=100, batch=8, learning_rate=1e-3),
+    train_workers=3,
+    classifier=Optimisation(iterations=90, batch=8, learning_rate=2e-3),
+    segmentation=Optimisation(iterations=70, batch=8, learning_rate=1e-3),
 )
 
 PAPER_VGG = Profile(
@@ -137,7 +137,6 @@ PROFILES = {
             segmentation=Optimisation(iterations=2, batch=2, learning_rate=2e-3),
             train_limit=4,
             val_limit=3,
-            loader_workers=0,
             train_workers=1,
         ),
         SAMPLE,
