@@ -106,7 +106,7 @@ SAMPLE = Profile(
     from_classifier=True,
     train_workers=3,
     classifier=Optimisation(iterations=90, batch=8, learning_rate=2e-3),
-    segmentation=Optimisation(iterations=70, batch=8, learning_rate=1e-3),
+    segmentation=Optimisation(iterations=100, batch=8, learning_rate=1e-3),
 )
 
 PAPER_VGG = Profile(
