@@ -196,9 +196,11 @@ def _not_shown(
             f"ahead, so there was no room to show it."
         )
     if rest:
+        many = f"{len(rest)} true masks gain up to"
+        where = many if len(rest) > 1 else "one, true masks gain"
         text += (
-            f" In {'the other ' if len(rest) < len(rooms) else ''}{len(rest)} true masks gain up "
-            f"to {max(rest):.1f} points, and NAL does not fill that room."
+            f" In {'the other ' if len(rest) < len(rooms) else ''}{where} {max(rest):.1f} points, "
+            f"and NAL does not fill that room."
         )
     return f"{text} {_both(maps)}".strip()
 
