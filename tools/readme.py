@@ -211,7 +211,9 @@ def _both(maps: Mapping[str, dict[str, Any]]) -> str:
     told = [f"{points} on `{name}`" for name, points in made.items() if points != "-"]
     if not told:
         return ""
-    return f"Where both labels spill alike, NAL brings {', '.join(told)}."
+    return (
+        f"Where both labels spill alike by {_furthest(maps)} pixels, NAL brings {', '.join(told)}."
+    )
 
 
 def _measured_pairs(
@@ -279,18 +281,24 @@ def _trust(benches: Mapping[str, dict[str, Any]], again: Mapping[str, list[dict[
 
 def _again(benches: Mapping[str, dict[str, Any]], again: Mapping[str, list[dict[str, Any]]]) -> str:
     """Verdicts that another training of the classifier moves: intervals do not cover it."""
-    paragraphs = []
-    for (name, kind), pairs in _retrained(benches, again).items():
-        moved = _moved(pairs)
-        told = "; ".join(f"{pair} {', '.join(map(interval, m))}" for pair, m in moved.items())
+    found, paragraphs = _retrained(benches, again), []
+    for name in dict.fromkeys(name for name, _ in found):
+        kinds = {kind: pairs for (owner, kind), pairs in found.items() if owner == name}
+        told = []
+        for kind, pairs in kinds.items():
+            moved = _moved(pairs)
+            apart = "; ".join(f"{pair} {', '.join(map(interval, m))}" for pair, m in moved.items())
+            task = kind.removesuffix(", linear")
+            told.append(
+                f"{len(moved)} of {len(pairs)} verdicts of {task}{f' ({apart})' if apart else ''}"
+            )
         records = ", ".join(
             f"[{number}](../results/bench-{name}-again-{number}.json)"
             for number in range(1, len(again[name]) + 1)
         )
-        trainings = len(next(iter(pairs.values())))
+        trainings = len(next(iter(next(iter(kinds.values())).values())))
         paragraphs.append(
-            f"{ONE_CLASSIFIER}. {trainings} {DISAGREE} {len(moved)} of {len(pairs)} verdicts "
-            f"(`{name}`, {kind.removesuffix(', linear')}{': ' + told if told else ''}). "
+            f"{ONE_CLASSIFIER}. On `{name}`, {trainings} {DISAGREE} {' and '.join(told)}. "
             f"{CAUTION} (records of the others: {records})."
         )
     return "\n\n".join(paragraphs)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import matplotlib.pyplot as plt
+import numpy as np
 from matplotlib.figure import Figure
 
 from bana.course.colours import OKABE_ITO
@@ -86,14 +87,15 @@ def draw_filling(data: Mapping[str, Any], size: Size) -> Figure:
 
 def tell_filling(data: Mapping[str, Any]) -> Told:
     """Filling rates in words."""
-    told = []
+    told, boxes = [], np.histogram(data["rates"], data["edges"])[0]
     for kind, estimates in data["iou"].items():
         there = [(place, made) for place, made in enumerate(estimates) if made]
         ends = [there[0], there[-1]] if there else []
         told.append(
             f"{kind} "
             + " and ".join(
-                f"{made['value']:.0f} % at {data['edges'][p]:.0f} to {data['edges'][p + 1]:.0f} %"
+                f"{made['value']:.0f} % at {data['edges'][p]:.0f} to {data['edges'][p + 1]:.0f} % "
+                f"({boxes[p]})"
                 for p, made in ends
             )
         )
@@ -104,5 +106,6 @@ def tell_filling(data: Mapping[str, Any]) -> Told:
         "boxes gain with the rate by construction.",
         f"Left, a histogram of the filling rates of {len(data['rates'])} boxes, mean "
         f"{float(data['rates'].mean()):.0f} %. Right, mean IoU of boxes by filling rate, one "
-        f"line a kind of label; in the emptiest and the fullest boxes: {'; '.join(told)}.",
+        f"line a kind of label; in the emptiest and the fullest groups (of so many boxes): "
+        f"{'; '.join(told)}.",
     )

@@ -242,7 +242,7 @@ def _cause_text(each: Mapping[str, Any]) -> str:
     cost = each["cost"]
     lines = [each["text"], each["told"]]
     if cost:
-        lines.append("such images, mIoU:\n{value:+.0f} [{low:+.0f}, {high:+.0f}]".format(**cost))
+        lines.append("such images, mIoU:\n{value:+.1f} [{low:+.1f}, {high:+.1f}]".format(**cost))
     return "\n".join(lines)
 
 
