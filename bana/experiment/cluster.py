@@ -183,6 +183,8 @@ def _executor(folder: Path, options: JobOptions, name: str, nodes: int, processe
         slurm_constraint=options.constraint,
         slurm_array_parallelism=options.at_once,
         slurm_additional_parameters={"requeue": True},
+        # srun does not take it over from sbatch, since SLURM 22.05.
+        slurm_srun_args=[f"--cpus-per-task={options.cpus}"] if options.cpus else None,
     )
     return executor
 

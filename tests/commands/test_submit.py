@@ -3,8 +3,11 @@
 import argparse
 import json
 import os
+import re
+import shlex
 import shutil
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from unittest import mock
 
@@ -15,11 +18,12 @@ from tiny import be_quick, make_profile
 from training_jobs import METHODS, job_profile, know_jobs, result, same
 
 from bana.commands import submit
-from bana.commands.main import main
-from bana.commands.submit import Command, gpus_of
+from bana.commands.main import _parser, main
+from bana.commands.submit import Command, gpus_of, options_of
 from bana.experiment import cluster, profiles, stages
-from bana.experiment.cluster import Ended
+from bana.experiment.cluster import Ended, JobOptions
 from bana.experiment.labelling import Crew
+from bana.files.paths import repo_root
 from bana.training.machine import Machine, processes_of
 
 FORKED = pytest.mark.skipif(
@@ -227,6 +231,28 @@ def test_the_processes_of_a_job_know_one_another() -> None:
         assert processes_of(Machine()) == (2, 2)
         names = ("RANK", "LOCAL_RANK", "GROUP_RANK", "WORLD_SIZE")
         assert [os.environ[name] for name in names] == ["3", "1", "1", "4"]
+
+
+PAGE = (repo_root() / "docs" / "scaling.md").read_text(encoding="utf-8")
+SHELL = PAGE.split("## Many machines")[1].split("```")[1].replace("\\\n", " ")
+WRITTEN = [line for line in SHELL.splitlines() if line.startswith("bana ")]
+
+
+@pytest.mark.parametrize("line", WRITTEN, ids=[f"{n}" for n in range(len(WRITTEN))])
+def test_the_commands_of_the_page_are_understood(line: str) -> None:
+    arguments = _parser().parse_args(shlex.split(line)[1:])
+    options_of(arguments)
+    profile = profiles.get_profile(arguments.profile)
+    if arguments.command == "train":
+        training = getattr(profile, arguments.model)
+        assert training.batch % ((arguments.nodes or 1) * arguments.devices) == 0
+
+
+def test_the_page_has_the_options_that_there_are() -> None:
+    rows = [line for line in PAGE.splitlines() if line.startswith("| `")]
+    named = [name for row in rows for name in re.findall("`([a-z_]+)`", row.split("|")[1])]
+    assert sorted(named) == sorted(field.name for field in fields(JobOptions))
+    assert f"| {cluster.SLURM_MINUTES} |" in PAGE
 
 
 @pytest.fixture

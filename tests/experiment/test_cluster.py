@@ -1,6 +1,5 @@
 """Jobs of submitit: how many at a time, what became of each, and what SLURM is asked for."""
 
-import fcntl
 import importlib.util
 import os
 import re
@@ -16,6 +15,7 @@ from processes import watched
 from bana.experiment import cluster
 from bana.experiment.cluster import Ended, JobOptions, job_options, last_line, run_jobs
 
+fcntl = pytest.importorskip("fcntl", reason="neither SLURM nor submitit knows Windows")
 HELPERS = Path(__file__).parents[1] / "helpers"
 WAYS = ("well", "killed", "preempted", "broken", "refusing")
 LOCAL = JobOptions(cluster="local", at_once=2)
@@ -201,6 +201,8 @@ def test_slurm_gets_one_array_with_the_options(slurm: Path, tmp_path: Path, path
     wanted |= {"signal": "USR2@90"}
     assert asked.items() >= wanted.items()
     assert "#SBATCH --requeue\n" in script
+    (run,) = (line for line in script.splitlines() if line.startswith("srun "))
+    assert "--cpus-per-task=4" in run
 
 
 def test_slurm_that_refuses_is_heard(slurm: Path, tmp_path: Path) -> None:
