@@ -84,14 +84,17 @@ class Command:
 
     def __call__(self) -> int:
         """Run the command; see the class."""
+        from submitit import JobEnvironment
+
         _join_the_others()
         with _told_of_preemption() as requeue:
             code = run(self.arguments)
             if code != STOPPED:
                 return code
             requeue()
-        # Without a result: SLURM knows whether the job is to begin again.
-        raise SystemExit(code)
+        # Without a result: SLURM knows whether the job is to begin again. The first of several
+        # processes may still be writing, and SLURM would end it for the exit code of another.
+        raise SystemExit(0 if JobEnvironment().global_rank else code)
 
     def checkpoint(self) -> Any:
         """What is to be done after a preemption: the same, which goes on where it stood."""
@@ -122,9 +125,8 @@ def _told_of_preemption() -> "Iterator[Callable[[], None]]":
             stop(signal.SIGTERM, frame)
 
     def requeue() -> None:
-        for each in asked:
-            answer(each, None)
-            raise SystemExit(0)  # the first of several processes is who requeues them all
+        if asked:
+            answer(asked[0], None)  # ends the first of several processes, and requeues them all
 
     if not callable(answer):  # submitit's debug executor answers nothing
         yield requeue

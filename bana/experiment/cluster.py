@@ -148,12 +148,10 @@ def _alone_in(folder: Path) -> Iterator[None]:
 
 def _next_attempt(folder: Path) -> Path:
     """A folder of its own: submitit names files by process, whose numbers come again."""
-    for number in count(1):
-        attempt = folder / f"attempt-{number}"
-        if not attempt.exists():
-            attempt.mkdir()
-            return attempt
-    raise AssertionError
+    attempts = (folder / f"attempt-{number}" for number in count(1))
+    attempt = next(path for path in attempts if not path.exists())
+    attempt.mkdir()
+    return attempt
 
 
 def _executor(folder: Path, options: JobOptions, name: str, nodes: int, processes: int) -> Any:
@@ -174,7 +172,7 @@ def _executor(folder: Path, options: JobOptions, name: str, nodes: int, processe
         tasks_per_node=processes,
         timeout_min=options.minutes or (SLURM_MINUTES if slurm else LOCAL_MINUTES),
         cpus_per_task=options.cpus,
-        gpus_per_node=options.gpus,
+        gpus_per_node=options.gpus or None,
         mem_gb=options.memory,
         stderr_to_stdout=True,
         slurm_partition=options.partition,
@@ -183,10 +181,16 @@ def _executor(folder: Path, options: JobOptions, name: str, nodes: int, processe
         slurm_constraint=options.constraint,
         slurm_array_parallelism=options.at_once,
         slurm_additional_parameters={"requeue": True},
-        # srun does not take it over from sbatch, since SLURM 22.05.
-        slurm_srun_args=[f"--cpus-per-task={options.cpus}"] if options.cpus else None,
+        slurm_srun_args=_srun_arguments(options),
     )
     return executor
+
+
+def _srun_arguments(options: JobOptions) -> list[str]:
+    # The others would wait for a process of theirs that is no more. Since SLURM 22.05 srun does not
+    # take the cores over from sbatch.
+    cores = [f"--cpus-per-task={options.cpus}"] if options.cpus else []
+    return ["--kill-on-bad-exit=1", *cores]
 
 
 def _at_once(cluster: str, options: JobOptions, jobs: int, processes: int) -> int:

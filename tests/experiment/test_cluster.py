@@ -202,7 +202,7 @@ def test_slurm_gets_one_array_with_the_options(slurm: Path, tmp_path: Path, path
     assert asked.items() >= wanted.items()
     assert "#SBATCH --requeue\n" in script
     (run,) = (line for line in script.splitlines() if line.startswith("srun "))
-    assert "--cpus-per-task=4" in run
+    assert "--cpus-per-task=4" in run and "--kill-on-bad-exit=1" in run
 
 
 def test_slurm_that_refuses_is_heard(slurm: Path, tmp_path: Path) -> None:
