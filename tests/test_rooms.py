@@ -32,6 +32,8 @@ TESTED_ELSEWHERE = {
     "commands/course": ("commands/test_main.py", "commands are tested by their words"),
     "commands/evaluate": ("commands/test_main.py", "commands are tested by their words"),
     "commands/gallery": ("commands/test_main.py", "commands are tested by their words"),
+    "commands/label": ("commands/test_main.py", "commands are tested by their words"),
+    "commands/running": ("commands/test_main.py", "every command runs by it"),
     "commands/train": ("commands/test_main.py", "commands are tested by their words"),
     "course/environment": ("commands/test_main.py", "what `bana check` prints"),
     "course/colours": ("course/test_plotting.py", "colours are seen in figures"),

@@ -4,27 +4,19 @@ Imports are inside the commands, so that `bana --help` answers at once.
 """
 
 import argparse
-import atexit
-import importlib
-import multiprocessing
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from bana.commands.bench import add_bench_command
 from bana.commands.course import add_course_commands
-from bana.commands.data import add_data_commands, count
+from bana.commands.data import add_data_commands
 from bana.commands.evaluate import add_evaluation_commands
 from bana.commands.gallery import add_gallery_commands
+from bana.commands.label import add_label_command
 from bana.commands.masks import add_masks_command
-from bana.commands.train import (
-    add_changes,
-    add_train_command,
-    chosen_profile,
-    tell_of_unused_folder,
-)
+from bana.commands.running import run
+from bana.commands.train import add_train_command, tell_of_unused_folder
 
-SPLITS = ("train", "val")
 VARIANTS = ("bap", "bap-no-u0", "gap", "boxes", "boxes-crf", "grabcut")
 LOSSES = ("nal", "nal-detached", "nal-per-class", "crf", "ret", "ignore", "entropy", "bootstrap")
 LOSSES += ("generalised", "symmetric", "truth")
@@ -65,36 +57,6 @@ def _check(arguments: argparse.Namespace) -> int:
     return 1 if any(answer.remedy for answer in answers) else 0
 
 
-def _label(arguments: argparse.Namespace) -> int:
-    from bana.experiment import stages
-    from bana.experiment.label_folders import manifest_path
-    from bana.experiment.labelling import Crew
-    from bana.files.artefacts import read_json
-
-    profile = chosen_profile(arguments)
-    crew = Crew(
-        arguments.workers or profile.label_workers,
-        tuple(arguments.devices.split(",")),
-        arguments.batch,
-    )
-    folder = stages.labels(
-        profile, arguments.split, arguments.variant, arguments.data, crew, arguments.shard
-    )
-    print(folder)
-    failures = read_json(manifest_path(folder, arguments.shard))["failures"]
-    for reason in failures.values():
-        print(f"bana: {reason}", file=sys.stderr)
-    return 1 if failures else 0
-
-
-def _shard(text: str) -> tuple[int, int]:
-    """K/N as two numbers."""
-    part, _, parts = text.partition("/")
-    if not (part.isdigit() and parts.isdigit()):
-        raise argparse.ArgumentTypeError(f"{text!r} is not K/N, such as 1/4")
-    return int(part), int(parts)
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="bana",
@@ -123,10 +85,10 @@ def _parser() -> argparse.ArgumentParser:
         )
         return made
 
-    run = with_profile(command("run", _run, "execute the notebooks that are stale, in order"))
-    run.add_argument("--only", metavar="NN", help="this notebook alone, such as 03")
-    run.add_argument("--force", action="store_true", help="execute what is up to date too")
-    run.add_argument(
+    course = with_profile(command("run", _run, "execute the notebooks that are stale, in order"))
+    course.add_argument("--only", metavar="NN", help="this notebook alone, such as 03")
+    course.add_argument("--force", action="store_true", help="execute what is up to date too")
+    course.add_argument(
         "--beside",
         metavar="N",
         type=int,
@@ -147,46 +109,11 @@ def _parser() -> argparse.ArgumentParser:
 
     add_train_command(command, with_profile, LOSSES)
 
-    _add_label_command(command, with_profile)
+    add_label_command(command, with_profile, VARIANTS)
     add_evaluation_commands(command, with_profile, LOSSES, VARIANTS)
     add_bench_command(command, with_profile, LOSSES)
     add_gallery_commands(command, with_profile)
     return parser
-
-
-def _add_label_command(
-    command: Callable[..., argparse.ArgumentParser],
-    with_profile: Callable[[argparse.ArgumentParser], argparse.ArgumentParser],
-) -> None:
-    """Add `bana label`; arguments as of `bana.commands.train.add_train_command`."""
-    label = add_changes(with_profile(command("label", _label, "make the pseudo labels of a split")))
-    label.add_argument("--split", choices=SPLITS, default="train", help="(default: train)")
-    label.add_argument(
-        "--variant", choices=VARIANTS, default="bap", help="how they are made (default: bap)"
-    )
-    label.add_argument(
-        "--workers", type=count, metavar="N", help="processes (default: what the profile says)"
-    )
-    label.add_argument(
-        "--devices",
-        default="cpu",
-        metavar="LIST",
-        help="dealt out to the processes, such as cuda:0,cuda:1 (default: cpu)",
-    )
-    label.add_argument(
-        "--batch",
-        type=count,
-        default=1,
-        metavar="N",
-        help="images of one size in a process at once (default: 1; on a GPU try 8)",
-    )
-    label.add_argument(
-        "--shard",
-        type=_shard,
-        default=(1, 1),
-        metavar="K/N",
-        help="only the K-th of N parts, for N machines that share the folder of runs",
-    )
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -199,36 +126,4 @@ def main(arguments: list[str] | None = None) -> int:
         0 when all went well, 1 when a notebook failed or the check found something to do, 2 for
         wrong input, which is told in one line, 143 or 130 when a training was asked to stop.
     """
-    parsed = _parser().parse_args(arguments)
-    importlib.import_module("multiprocessing.util")  # whose own farewell must come after ours
-    atexit.register(_end_workers)
-    try:
-        return parsed.action(parsed)
-    except Exception as error:
-        code = _exit_code(error)
-        if parsed.debug or code is None:
-            raise
-        print(f"bana: {error}", file=sys.stderr)
-        return code
-
-
-def _exit_code(error: Exception) -> int | None:
-    """What a command ends with after an error that one line tells; None after a fault of ours.
-
-    `bana.training.runs.Interrupted` brings its code; to import it here would be to import torch.
-    """
-    if isinstance(error, ValueError | OSError | FloatingPointError):
-        return 2
-    return getattr(error, "exit_code", None)
-
-
-def _end_workers() -> None:
-    """End the workers of loaders that an error has left behind.
-
-    They leave SIGTERM to this process, see
-    `bana.training.engine.leave_signals_to_the_main_process`, and Python would send them no other
-    signal before it waits for them.
-    """
-    for process in multiprocessing.active_children():
-        if process.daemon:
-            process.kill()
+    return run(_parser().parse_args(arguments))

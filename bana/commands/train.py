@@ -8,10 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bana.commands.submit import Command, add_job_option, gpus_of, options_of, tell_of_failures
 from bana.files.paths import run_dir
 
 if TYPE_CHECKING:  # imports torch, which `bana --help` does without
     from bana.experiment.profiles import Profile
+    from bana.training.machine import Machine
 
 POOLINGS = ("bap", "gap")
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
@@ -108,6 +110,13 @@ def _add_machine(made: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--tensorboard", action="store_true", help="write the metrics for TensorBoard too"
     )
+    group.add_argument(
+        "--submit",
+        action="store_true",
+        help="as a SLURM job of --nodes with --devices each, requeued after a preemption, or as "
+        "a process of its own where there is no SLURM; waits for it",
+    )
+    add_job_option(group)
 
 
 def chosen_profile(arguments: argparse.Namespace) -> "Profile":
@@ -163,6 +172,9 @@ def _train(arguments: argparse.Namespace) -> int:
     machine = Machine(
         **{name: value for name in MACHINE if (value := getattr(arguments, name)) is not None}
     )
+    if arguments.submit:
+        return _submit(arguments, profile, machine)
+    options_of(arguments)
     try:
         if arguments.model == "classifier":
             stages.classifier(profile, arguments.pooling, arguments.data, machine)
@@ -174,4 +186,27 @@ def _train(arguments: argparse.Namespace) -> int:
         return stopped.exit_code
     if engine.finish():
         print(run_dir(profile.name))
+    return 0
+
+
+def _submit(arguments: argparse.Namespace, profile: "Profile", machine: "Machine") -> int:
+    from bana.experiment.cluster import run_jobs
+
+    if machine.restart:
+        raise ValueError("--restart with --submit would begin anew after every preemption")
+    processes = machine.devices or 1
+    kind = machine.accelerator
+    gpus = processes if kind in ("auto", "cuda") else gpus_of([kind])
+    workers = machine.loader_workers
+    workers = profile.loader_workers if workers is None else workers
+    options = options_of(arguments, cpus=workers + 1, gpus=gpus)
+    learned = arguments.pooling if arguments.model == "classifier" else arguments.loss
+    name = f"{arguments.model}-{learned}"
+    job = {name: Command.of(arguments, submit=False, job=[])}
+    folder = run_dir(profile.name) / "jobs" / f"train-{name}"
+    ended = run_jobs(job, folder, options, machine.nodes or 1, processes)
+    if tell_of_failures(ended):
+        code = ended[name].code
+        return 1 if code is None else code
+    print(run_dir(profile.name))
     return 0

@@ -1,0 +1,50 @@
+"""One command from its words to its exit code: errors of one line, and no process left behind."""
+
+import argparse
+import atexit
+import importlib
+import multiprocessing
+import sys
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run a command that has been read.
+
+    Args:
+        arguments: with its "action" and "debug".
+
+    Returns:
+        Its exit code, see `bana.commands.main.main`.
+    """
+    importlib.import_module("multiprocessing.util")  # whose own farewell must come after ours
+    atexit.register(_end_workers)
+    try:
+        return arguments.action(arguments)
+    except Exception as error:
+        code = _exit_code(error)
+        if arguments.debug or code is None:
+            raise
+        print(f"bana: {error}", file=sys.stderr)
+        return code
+
+
+def _exit_code(error: Exception) -> int | None:
+    """What a command ends with after an error that one line tells; None after a fault of ours.
+
+    `bana.training.runs.Interrupted` brings its code; to import it here would be to import torch.
+    """
+    if isinstance(error, ValueError | OSError | FloatingPointError):
+        return 2
+    return getattr(error, "exit_code", None)
+
+
+def _end_workers() -> None:
+    """End the workers of loaders that an error has left behind.
+
+    They leave SIGTERM to this process, see
+    `bana.training.engine.leave_signals_to_the_main_process`, and Python would send them no other
+    signal before it waits for them.
+    """
+    for process in multiprocessing.active_children():
+        if process.daemon:
+            process.kill()
