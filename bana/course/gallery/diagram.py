@@ -142,5 +142,5 @@ def tell_overview(data: Mapping[str, Any]) -> Told:
         "features, grid of certain background, attention, class probabilities of a pooled box. "
         "Stage 2, right to left: activation map, unary, label from the CRF, similarity to the "
         "class prototype, label from it. Stage 3: agreement of both labels, confidence, "
-        "confidence on unreliable pixels, prediction, and the mask drawn by hand.",
+        "confidence on unreliable pixels, prediction, and the true mask.",
     )

@@ -96,7 +96,7 @@ def draw_teaser(data: Mapping[str, Any], size: Size) -> Figure:
         layout.regions(row[8], each["image"], _error_regions(each), ERRORS)
         row[8].set_title("~S and errors")
         layout.inside(row[8], f"found: {each['shares']['recall']:.0f} %")
-        layout.label(row[9], each["image"], each["mask"], palette, "mask by hand", each["mask"])
+        layout.label(row[9], each["image"], each["mask"], palette, "true mask", each["mask"])
         layout.beside(axes[2 * number][0], QUARTILES[each["quantile"]])
     shown = layout.class_patches(layout.classes_in(scenes), names, palette)
     layout.legend(fig, [*shown, *_error_patches()])
@@ -114,7 +114,7 @@ def tell_teaser(data: Mapping[str, Any]) -> Told:
     return Told(
         "Labels of every kind on three scenes, with the pixels that are unreliable because Y_crf "
         "and Y_ret differ (~S), and how these lie to the errors of Y_crf. The number on a tile is "
-        "the mIoU of the label on that image; white outlines are those of the mask by hand. "
+        "the mIoU of the label on that image; white outlines are those of the true mask. "
         + rule(data),
         f"Three scenes, {_ids(data)}, in two rows of tiles each: image with boxes, filled box, "
         f"filled box with a CRF, GrabCut, GAP, BAP's Y_crf and Y_ret, unreliable pixels in white, "
@@ -127,7 +127,7 @@ def draw_both_labels(data: Mapping[str, Any], size: Size) -> Figure:
     scenes, names = data["scenes"], data["classes"]
     palette = label_palette(len(names) - 1)
     fig, axes = layout.tiles([layout.ratio_of(each["image"]) for each in scenes], 6, size)
-    titles = ("image", "$Y_{crf}$", "$Y_{ret}$", "differ: ~S", "$Y_{crf}$ wrong", "mask by hand")
+    titles = ("image", "$Y_{crf}$", "$Y_{ret}$", "differ: ~S", "$Y_{crf}$ wrong", "true mask")
     for row, each in zip(axes, scenes, strict=True):
         layout.photo(row[0], each["image"])
         for ax, kind in zip(row[1:3], ("bap", "bap-ret"), strict=True):
@@ -232,7 +232,7 @@ def draw_failures(data: Mapping[str, Any], size: Size) -> Figure:
         layout.regions(row[2], each["image"], {"wrong": each["wrong"]}, {"wrong": ERROR})
         layout.label(row[3], each["image"], each["mask"], palette)
         row[4].text(0.0, 0.9, _cause_text(each), transform=row[4].transAxes, va="top")
-    add_titles(axes[0], ("image, boxes", "BAP, $Y_{crf}$", "errors", "mask by hand", ""))
+    add_titles(axes[0], ("image, boxes", "BAP, $Y_{crf}$", "errors", "true mask", ""))
     patches = layout.class_patches(layout.classes_in(causes), names, palette)
     layout.legend(fig, [*patches, Patch(facecolor=ERROR, label="error")])
     return fig
