@@ -142,13 +142,13 @@ def test_the_readme_says_what_could_not_be_shown_and_why():
     bench = {"sample": {"seeds": [0], "benches": {"object, linear": {"differences": made}}}}
     text = tool.extract({"sample": record}, {}, bench, {})
     assert "not ahead in 1 of 1 comparisons" in text
-    assert "In 1 true masks gain up to 3.0 points" in text and "not even" not in text
+    assert "In one, true masks gain 3.0 points" in text and "not even" not in text
     made = _apart(nal_crf=(0.5, -0.5, 1.5), truth_crf=(4.0, -1.0, 9.0))
     record["differences"] = {"segmentation_val": made}
     text = tool.extract({"sample": record}, {}, bench, {"sample": {"map": [_map("both", 2, -3)]}})
     assert "not ahead in 2 of 2 comparisons" in text
     assert "reason in 1 of these: not even true masks are ahead" in text
-    assert "In the other 1 true masks gain up to 3.0 points" in text
+    assert "In the other one, true masks gain 3.0 points" in text
     assert text.endswith("NAL brings -3.0 [-4.0, -2.0] on `sample`.")
     ahead = _apart(nal_crf=(0.5, 0.25, 1.5), truth_crf=(4.0, 1.0, 9.0))
     record["differences"] = {"segmentation_val": ahead}
@@ -164,10 +164,8 @@ def test_verdicts_that_a_second_training_moves_are_named():
     )
     benches = {"sample": first}
     text = tool.section(records, {}, benches, {}, {"sample": [second, first]})
-    told = (
-        "disagree about 1 of 3 verdicts (`sample`, object: nal - crf +0.5 [+0.2, +0.8], +0.5 [-0."
-    )
-    assert f"3 trainings of it, which differ in rounding alone, {told}" in text
+    told = "disagree about 1 of 3 verdicts of object (nal - crf +0.5 [+0.2, +0.8], +0.5 [-0."
+    assert f"On `sample`, 3 trainings of it, which differ in rounding alone, {told}" in text
     assert "[2](../results/bench-sample-again-2.json)" in text
     assert "How far to trust" not in tool.section(records, {}, benches)
     text = tool.extract(records, {}, benches, {}, {"sample": [second, first]})
