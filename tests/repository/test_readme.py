@@ -171,7 +171,7 @@ def test_verdicts_that_a_second_training_moves_are_named():
     text = tool.extract(records, {}, benches, {}, {"sample": [second, first]})
     assert "Trained again, it changed 1 of 3 verdicts about losses." in text
     same = {"sample": [first]}
-    assert "about 0 of 3 verdicts (`sample`, object)" in tool.section(
+    assert "about 0 of 3 verdicts of object. " in tool.section(
         records, {}, benches, {}, same
     )
 
