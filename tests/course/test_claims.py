@@ -1,6 +1,8 @@
 """Conclusions and what they rest on: every kind of fault is told, and what is sound is not."""
 
 import math
+import subprocess
+import sys
 
 import nbconvert
 import nbformat
@@ -187,3 +189,9 @@ def test_publication_keeps_the_claims_of_edited_text(executed):
     published = notebook_io.with_outputs(source, executed, "00")
     assert published.cells[1].metadata.claims == {"86 %": "bap"}
     assert check_claims(published) == []
+
+
+def test_notebooks_do_not_pay_for_nbformat():
+    """It takes seconds to import, and every notebook imports this module."""
+    code = "import sys, bana.course.claims; sys.exit('nbformat' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
