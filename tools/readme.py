@@ -10,77 +10,27 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from bana.evaluation.verdicts import NOT_TOLD_APART, Difference, interval, stated, verdict
-from bana.experiment.published import ORDERINGS
+from result_tables import (
+    LABELS,
+    LOSSES,
+    PROFILES,
+    card_difference,
+    head_rooms,
+    measured_pairs,
+    moved_verdicts,
+    retrained,
+    section,
+    speed,
+    table_of,
+    value_at,
+)
+
+from bana.evaluation.verdicts import NOT_TOLD_APART, Difference, interval, verdict
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
 RESULTS = ROOT / "docs" / "results.md"
 BEGIN, END = "<!-- {}: written by tools/readme.py -->", "<!-- end of {} -->"
-PROFILES = {
-    "voc-mini": "photographs: a stratified part of VOC 2012's segmentation *val* set, cut into",
-    "sample": "drawn scenes, cut into",
-}
-LABELS = {
-    "boxes": "boxes filled",
-    "boxes-crf": "boxes filled, CRF",
-    "grabcut": "GrabCut",
-    "gap": "GAP, Y_crf",
-    "bap-no-u0": "BAP, Y_crf without u_0",
-    "bap": "BAP, Y_crf",
-    "bap-ret": "BAP, Y_ret",
-    "agreement-dropped": "where both agree, other pixels left out",
-    "agreement-wrong": "where both agree, other pixels counted wrong",
-}
-LOSSES = {
-    "crf": "cross-entropy on Y_crf",
-    "ret": "cross-entropy on Y_ret",
-    "ignore": "cross-entropy where both agree, the rest ignored",
-    "nal": "noise-aware loss",
-    "nal-detached": "noise-aware loss, sigma held constant",
-    "truth": "cross-entropy on true masks: the ceiling",
-}
-BENCH = LOSSES | {
-    "truth": "true masks",
-    "entropy": "entropy regularisation",
-    "bootstrap": "bootstrapping",
-    "generalised": "generalised cross-entropy",
-    "symmetric": "symmetric cross-entropy",
-    "nal-per-class": "noise-aware loss, ~S class by class",
-}
-SPILLS = {"Y_crf": "Y_crf alone", "both": "both labels"}
-INSIDE = {
-    "within boxes: Y_crf right where Y_ret agrees (S)": "accuracy_reliable",
-    "within boxes: Y_crf right where it does not (~S)": "accuracy_unreliable",
-    "within boxes: share of ~S, recall of errors by chance": "unreliable_share",
-    "within boxes: errors that lie in ~S, recall": "recall",
-    "within boxes: error rate, precision by chance": "error_rate",
-    "within boxes: ~S that is an error, precision": "precision",
-}
-
-
-def section(
-    records: dict[str, dict[str, Any]],
-    regimes: Mapping[str, dict[str, Any]] | None = None,
-    benches: Mapping[str, dict[str, Any]] | None = None,
-    maps: Mapping[str, dict[str, Any]] | None = None,
-    again: Mapping[str, list[dict[str, Any]]] | None = None,
-) -> str:
-    """The results section, in Markdown, of records, cards, benches and maps by profile."""
-    names = [name for name in PROFILES if name in records]
-    parts = [_intro(name, records[name]) for name in names]
-    shown = {name: records[name] for name in names}
-    parts += [_labels(shown), _orderings(shown, "labels_val", LABELS)]
-    parts.append(_regime({name: r for name in PROFILES if (r := (regimes or {}).get(name))}))
-    parts += [_networks(shown, "single"), _networks(shown, "multi")]
-    parts.append(_orderings(shown, "segmentation_val", LOSSES))
-    parts.append(_bench({name: r for name in PROFILES if (r := (benches or {}).get(name))}))
-    parts.append(_noise({name: r for name in PROFILES if (r := (maps or {}).get(name))}))
-    parts.append(_again(benches or {}, again or {}))
-    parts.append(_head_room(shown, benches or {}))
-    return "\n\n".join(part for part in parts if part)
-
-
 SHORT = ("boxes", "boxes-crf", "gap", "bap")
 """The kinds of labels that the README shows."""
 
@@ -95,10 +45,10 @@ def extract(
     """The results as the README tells them: one table, and what it could not show and why."""
     shown = {name: records[name] for name in PROFILES if name in records}
     rows = [[LABELS[key], *(_label(n, key, shown, regimes) for n in shown)] for key in SHORT]
-    crf = [_value(r, "segmentation_val", "crf", "single", "miou") for r in shown.values()]
+    crf = [value_at(r, "segmentation_val", "crf", "single", "miou") for r in shown.values()]
     rows.append([f"network, {LOSSES['crf']}", *crf])
     rows += _questions(shown, regimes, benches, maps)
-    table = _table(["mIoU in %, differences in points", *(f"`{name}`" for name in shown)], rows)
+    table = table_of(["mIoU in %, differences in points", *(f"`{name}`" for name in shown)], rows)
     text = f"{_not_shown(shown, benches, maps)} {_trust(benches, again or {})}".strip()
     return f"{table}\n\n{text}".strip()
 
@@ -113,7 +63,7 @@ def _label(
     found = regimes[name]["regime"]["miou"].get(kind) if name in regimes else None
     if found:
         return f"{found['value']:.1f}"
-    return _value(records[name], "labels_val", kind, "miou")
+    return value_at(records[name], "labels_val", kind, "miou")
 
 
 def _questions(
@@ -149,14 +99,9 @@ def _of_networks(record: dict[str, Any], pair: str) -> str:
 
 
 def _of_card(card: dict[str, Any] | None, pair: tuple[str, str]) -> str:
-    return _difference(card["regime"], pair).removesuffix(f", {NOT_TOLD_APART}") if card else "-"
-
-
-def _agreement(card: dict[str, Any] | None) -> str:
-    if card is None:
-        return "-"
-    inside = card["regime"]["inside"]["all"]
-    return " / ".join(_estimate(inside[f"accuracy_{part}"]) for part in ("reliable", "unreliable"))
+    return (
+        card_difference(card["regime"], pair).removesuffix(f", {NOT_TOLD_APART}") if card else "-"
+    )
 
 
 def _of_bench(record: dict[str, Any] | None, pair: str) -> str:
@@ -180,9 +125,9 @@ def _not_shown(
     maps: Mapping[str, dict[str, Any]],
 ) -> str:
     """Where the noise-aware loss is not ahead of cross-entropy, and what was measured of why."""
-    places = _measured_pairs(records, benches, "nal - crf")
+    places = measured_pairs(records, benches, "nal - crf")
     missed = [place for place, made in places.items() if verdict(made) != "higher"]
-    rooms = [made for place, made in _rooms(records, benches).items() if place in missed]
+    rooms = [made for place, made in head_rooms(records, benches).items() if place in missed]
     if not rooms:
         return ""
     rest = [made.mean for made in rooms if verdict(made) == "higher"]
@@ -216,346 +161,19 @@ def _both(maps: Mapping[str, dict[str, Any]]) -> str:
     )
 
 
-def _measured_pairs(
-    records: Mapping[str, dict[str, Any]], benches: Mapping[str, dict[str, Any]], pair: str
-) -> dict[str, Difference]:
-    """A pair's difference wherever it was measured: networks of a profile, and its benches."""
-    made = {
-        f"`{name}`, networks": record.get("differences", {}).get("segmentation_val", {})
-        for name, record in records.items()
-    }
-    for name, record in benches.items():
-        for kind, each in record["benches"].items():
-            made[f"`{name}`, bench of {kind}"] = each["differences"]
-    return {place: Difference(**each[pair]) for place, each in made.items() if pair in each}
-
-
-def _rooms(
-    records: dict[str, dict[str, Any]], benches: Mapping[str, dict[str, Any]]
-) -> dict[str, Difference]:
-    """What true masks bring over cross-entropy on Y_crf, wherever it was measured."""
-    return _measured_pairs(records, benches, "truth - crf")
-
-
-ONE_CLASSIFIER = (
-    "**How far to trust a verdict.** Intervals cover the choice of images and the seeds of heads, "
-    "but not the training of the one classifier that made features and labels"
-)
-DISAGREE = "trainings of it, which differ in rounding alone, disagree about"
-CAUTION = "So do not build on small differences, even where they are told apart"
-
-
-def _retrained(
-    benches: Mapping[str, dict[str, Any]], again: Mapping[str, list[dict[str, Any]]]
-) -> dict[tuple[str, str], dict[str, list[Difference]]]:
-    """{(profile, bench): {pair: its difference by every training of the classifier}}."""
-    found = {}
-    for name, records in again.items():
-        for kind, bench in benches[name]["benches"].items():
-            others = [r["benches"][kind]["differences"] for r in records if kind in r["benches"]]
-            pairs = {
-                pair: [Difference(**each[pair]) for each in (bench["differences"], *others)]
-                for pair in bench["differences"]
-                if others and all(pair in each for each in others)
-            }
-            found |= {(name, kind): pairs} if pairs else {}
-    return found
-
-
-def _moved(pairs: Mapping[str, list[Difference]]) -> dict[str, list[Difference]]:
-    """The pairs about which the trainings disagree."""
-    return {pair: made for pair, made in pairs.items() if len(set(map(verdict, made))) > 1}
-
-
 def _trust(benches: Mapping[str, dict[str, Any]], again: Mapping[str, list[dict[str, Any]]]) -> str:
     """How many verdicts depend on the training of the classifier, in a sentence."""
-    found = _retrained(benches, again)
+    found = retrained(benches, again)
     if not found:
         return ""
-    moved, total = sum(len(_moved(p)) for p in found.values()), sum(map(len, found.values()))
+    moved, total = (
+        sum(len(moved_verdicts(p)) for p in found.values()),
+        sum(map(len, found.values())),
+    )
     return (
         f"No interval covers the training of the classifier behind it all. Trained again, it "
         f"changed {moved} of {total} verdicts about losses."
     )
-
-
-def _again(benches: Mapping[str, dict[str, Any]], again: Mapping[str, list[dict[str, Any]]]) -> str:
-    """Verdicts that another training of the classifier moves: intervals do not cover it."""
-    found, paragraphs = _retrained(benches, again), []
-    for name in dict.fromkeys(name for name, _ in found):
-        kinds = {kind: pairs for (owner, kind), pairs in found.items() if owner == name}
-        told = []
-        for kind, pairs in kinds.items():
-            moved = _moved(pairs)
-            apart = "; ".join(f"{pair} {', '.join(map(interval, m))}" for pair, m in moved.items())
-            task = kind.removesuffix(", linear")
-            told.append(
-                f"{len(moved)} of {len(pairs)} verdicts of {task}{f' ({apart})' if apart else ''}"
-            )
-        records = ", ".join(
-            f"[{number}](../results/bench-{name}-again-{number}.json)"
-            for number in range(1, len(again[name]) + 1)
-        )
-        trainings = len(next(iter(next(iter(kinds.values())).values())))
-        paragraphs.append(
-            f"{ONE_CLASSIFIER}. On `{name}`, {trainings} {DISAGREE} {' and '.join(told)}. "
-            f"{CAUTION} (records of the others: {records})."
-        )
-    return "\n\n".join(paragraphs)
-
-
-def _intro(name: str, record: dict[str, Any]) -> str:
-    images, profile = record["data"]["images"], record["profile"]
-    minutes = sum(record["seconds"].values()) / 60
-    seeds, each = f"seed {profile['seed']}", ""
-    if "seeds" in record:
-        seeds = f"mean ± standard deviation of {len(record['seeds'])} seeds"
-        each = " a seed"
-    return (
-        f"**`{name}`**: {PROFILES[name]} {images['train']} training and {images['val']} validation "
-        f"images, {len(record['data']['classes']) - 1} classes; backbone {profile['backbone']}, "
-        f"{profile['classifier']['iterations']} and {profile['segmentation']['iterations']} "
-        f"iterations, {seeds}; {minutes:.0f} minutes of training and labelling{each} on "
-        f"{record['environment']['cores']} cores "
-        f"([record](../results/{name}.json), commit {record['commit']})."
-    )
-
-
-def _table(header: list[str], rows: list[list[str]]) -> str:
-    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def _value(record: dict[str, Any], *place: str) -> str:
-    """A score, with its spread where the record has several seeds; "-" where there is none."""
-    value, spread = record, record.get("spread")
-    for key in place:
-        value = value.get(key) if value else None
-        spread = spread.get(key) if spread else None
-    if value is None:
-        return "-"
-    return f"{value:.1f}" if spread is None else f"{value:.1f} ± {spread:.1f}"
-
-
-def _with(records: dict[str, dict[str, Any]], *place: str) -> dict[str, dict[str, Any]]:
-    """The records that have something at a place; older ones lack what is measured since."""
-    return {n: r for n, r in records.items() if _value(r, *place) != "-"}
-
-
-def _measured(records: dict[str, dict[str, Any]], kind: str) -> dict[str, str]:
-    """The kinds of labels that one of the records has at least, with what they are called."""
-    return {
-        key: label for key, label in LABELS.items() if any(key in r[kind] for r in records.values())
-    }
-
-
-def _labels(records: dict[str, dict[str, Any]]) -> str:
-    rows = []
-    for key, label in _measured(records, "labels_val").items():
-        cells = [
-            f"{_value(r, 'labels_val', key, 'miou')} ({r['labels_val'][key]['coverage']:.0f})"
-            if key in r["labels_val"]
-            else "-"
-            for r in records.values()
-        ]
-        rows.append([label, *cells])
-    header = ["labels made from boxes, mIoU % (pixels labelled %)", *(f"`{n}`" for n in records)]
-    return _table(header, rows)
-
-
-def _networks(records: dict[str, dict[str, Any]], mode: str) -> str:
-    records = _with(records, "segmentation_val", "crf", mode, "miou")
-    rows = []
-    trained = [key for key in LOSSES if _with(records, "segmentation_val", key, mode, "miou")]
-    for key, label in ((key, LOSSES[key]) for key in trained):
-        cells = [
-            " / ".join(
-                _value(record, "segmentation_val", key, test, "miou")
-                for test in (mode, f"{mode}-crf")
-            )
-            for record in records.values()
-        ]
-        rows.append([label, *cells])
-    how = {"single": "single scale", "multi": "multi-scale with flips"}[mode]
-    header = [f"network trained with, mIoU % {how} / with CRF", *(f"`{n}`" for n in records)]
-    return _table(header, rows) if records else ""
-
-
-def _regime(cards: dict[str, dict[str, Any]]) -> str:
-    """Whether the data sets lie where the method works; nothing without cards."""
-    rows = {
-        "images, boxes": lambda card: f"{card['images']}, {card['boxes']}",
-        "a box's pixels that its class covers, mean (quartiles)": _filling,
-    }
-    pairs = [(d["first"], d["second"]) for r in cards.values() for d in r["regime"]["differences"]]
-    for pair in dict.fromkeys(pairs):
-        name = f"{LABELS[pair[0]]}, over {LABELS[pair[1]]}"
-        rows[name] = lambda card, pair=pair: _difference(card, pair)
-    for name, key in INSIDE.items():
-        rows[name] = lambda card, key=key: _estimate(card["inside"]["all"][key])
-    lines = [[name, *(row(r["regime"]) for r in cards.values())] for name, row in rows.items()]
-    if any(r["sigma"] for r in cards.values()):
-        name = "a right label of ~S has a higher sigma than a wrong one (chance: 50)"
-        lines.append([name, *(_estimate((r["sigma"] or {}).get("auc")) for r in cards.values())])
-    records = ", ".join(f"[`{name}`](../results/regime-{name}.json)" for name in cards)
-    header = ["regime card, % and points, 95 % intervals over images", *(f"`{n}`" for n in cards)]
-    return f"{_table(header, lines)}\n\nCards: {records}." if cards else ""
-
-
-def _filling(card: dict[str, Any]) -> str:
-    mean, quarters = card["filling"]["mean"], card["filling"]["quartiles"]
-    return f"{mean:.0f} ({', '.join(f'{q:.0f}' for q in quarters)})" if quarters else "-"
-
-
-def _difference(card: dict[str, Any], pair: tuple[str, str]) -> str:
-    for made in card["differences"]:
-        values = [made[key] for key in Difference._fields]
-        if (made["first"], made["second"]) == pair and None not in values:
-            return stated(Difference(*values))
-    return "-"
-
-
-def _estimate(made: dict[str, float] | None) -> str:
-    return "{value:.1f} [{low:.1f}, {high:.1f}]".format(**made) if made else "-"
-
-
-def _orderings(records: dict[str, dict[str, Any]], part: str, names: dict[str, str]) -> str:
-    """What the paper puts above what, and whether it lies there: by intervals over images."""
-    paragraphs = []
-    for name, record in records.items():
-        verdicts: dict[str, list[str]] = {"higher": [], "lower": [], NOT_TOLD_APART: []}
-        for better, worse in (pair for pairs in ORDERINGS.values() for pair in pairs):
-            made = record.get("differences", {}).get(part, {}).get(f"{better} - {worse}")
-            if made:
-                difference = Difference(**made)
-                claim = f"{names[better]} over {names[worse]} ({interval(difference)})"
-                verdicts[verdict(difference)].append(claim)
-        told = {"higher": "Came out", "lower": "Came out the other way"}
-        told[NOT_TOLD_APART] = "Not told apart"
-        sentences = [f"{told[kind]}: {'; '.join(made)}." for kind, made in verdicts.items() if made]
-        if sentences:
-            paragraphs.append(f"The paper's orderings on `{name}`. {' '.join(sentences)}")
-    return "\n\n".join(paragraphs)
-
-
-def _bench(benches: dict[str, dict[str, Any]]) -> str:
-    """Pairs of losses on frozen features, differences by profile, task and head."""
-    columns = {
-        f"`{name}`, {kind}": made
-        for name, record in benches.items()
-        for kind, made in record["benches"].items()
-    }
-    pairs = dict.fromkeys(pair for made in columns.values() for pair in made["differences"])
-    rows = []
-    for pair in pairs:
-        first, second = pair.split(" - ")
-        cells = [made["differences"].get(pair) for made in columns.values()]
-        cells = [stated(Difference(**cell)) if cell else "-" for cell in cells]
-        rows.append([f"{BENCH[first]}, over {BENCH[second]}", *cells])
-    records = "; ".join(
-        f"[`{name}`](../results/bench-{name}.json), {len(record['seeds'])} seeds"
-        for name, record in benches.items()
-    )
-    header = ["losses on frozen features, points of mIoU [95 %]", *columns]
-    return f"{_table(header, rows)}\n\nBenches: {records}." if columns else ""
-
-
-def _noise(maps: Mapping[str, dict[str, Any]]) -> str:
-    """Labels made worse in steps, and what two ways to treat ~S bring; nothing without maps."""
-    rows: dict[str, list[str]] = {}
-    for record in maps.values():
-        for entry in record["map"]:
-            row = rows.setdefault(f"{SPILLS[entry['noise']]}, {4 * entry['reach']} pixels", [])
-            gaps = [entry["over crf"][key] for key in ("lambda .1", "ignore")]
-            gaps.append(entry["over ignore"]["lambda .1"])
-            row.append(f"{entry['wrong']:.0f} / {entry['recall']:.0f}")
-            row.extend(stated(Difference(**gap)) for gap in gaps)
-    columns = (
-        "wrong in boxes / of these in ~S, %",
-        "noise-aware",
-        "ignoring ~S",
-        "the first less the second",
-    )
-    header = [f"`{name}`: {column}" for name in maps for column in columns]
-    records = ", ".join(f"[`{name}`](../results/noise-{name}.json)" for name in maps)
-    table = _table(["labels that spill", *header], [[name, *cells] for name, cells in rows.items()])
-    return (
-        f"{table}\n\nLinear heads on frozen features, object against background; points of mIoU "
-        f"over cross-entropy on Y_crf. Maps, with other lambdas and gammas: {records}."
-        if maps
-        else ""
-    )
-
-
-def _head_room(records: dict[str, dict[str, Any]], benches: Mapping[str, dict[str, Any]]) -> str:
-    """What no loss could show here, since true masks do not show more than pseudo labels."""
-    apart = _rooms(records, benches)
-    if not apart:
-        return ""
-    room = "; ".join(f"{place}: {stated(difference)}" for place, difference in apart.items())
-    text = (
-        f"**What could not be shown.** True masks are the ceiling of what a loss can make of these "
-        f"labels. They gain over Y_crf, in points: {room}."
-    )
-    full = [place for place, difference in apart.items() if verdict(difference) != "higher"]
-    if full:
-        text += (
-            f" Where true masks are not ahead ({'; '.join(full)}), no room above cross-entropy on "
-            f"Y_crf was measured: a loss that is not told apart from it there is neither confirmed "
-            f"nor refuted."
-        )
-    return text
-
-
-def speed(records: dict[str, dict[str, Any]]) -> str:
-    """The section on speed, in Markdown, of the benchmarks' records by name."""
-    labels, crf = records["labels"], records["crf"]
-    unlike = min(labels["equal_y_crf"], labels["equal_y_ret"])
-    text = (
-        f"**Labels** of one image of 375 x 500 pixels from 1,024 channels, without backbone and "
-        f"CRF, against the same from enlarged features: {labels['speed_up_median']:.0f} times "
-        f"faster, {labels['memory_ratio']:.0%} of the peak memory, {unlike:.2%} of the labels "
-        f"equal, unaries within {labels['largest_difference_of_unaries']:.0e} "
-        f"([record](../results/labels.json))."
-    )
-    problems = sorted({(row["labels"], row["plausible"]) for row in crf["one_thread"]})
-    columns = {"one thread": "one_thread", "two processes at once": "two_processes"}
-    rows = []
-    for labels_, plausible in problems:
-        name = f"{labels_} labels" + (f", {plausible} of them plausible" if labels_ > 4 else "")
-        rows.append([name, *(_ratios(crf[key], labels_, plausible) for key in columns.values())])
-    header = ["dense CRF, time over pydensecrf's, least to most", *columns]
-    pictures = {row["picture"] for row in crf["one_thread"]}
-    accuracy = {
-        method: [row[method]["equal_labels"] for row in crf["accuracy"]]
-        for method in ("dense", "pydensecrf")
-    }
-    size = " x ".join(map(str, crf["accuracy"][0]["size"]))
-    means = {method: sum(shares) / len(shares) for method, shares in accuracy.items()}
-    closer = sum(a > b for a, b in zip(*accuracy.values(), strict=True))
-    return "\n\n".join(
-        [
-            text,
-            _table(header, rows),
-            f"Each range is over {len(pictures)} photographs of 375 x 500 pixels and the three "
-            f"published parameter sets, medians of {crf['repeats']} rounds "
-            f"([record](../results/crf.json)). Beside the exact filter, on pieces of {size} pixels "
-            f"with 4 vague labels, {means['dense']:.2%} of the lattice's labels are the exact "
-            f"ones and {means['pydensecrf']:.2%} of pydensecrf's; the lattice is closer in "
-            f"{closer} of {len(crf['accuracy'])} cases. Both filter through a permutohedral "
-            f"lattice.",
-        ]
-    )
-
-
-def _ratios(rows: list[dict[str, Any]], labels: int, plausible: int) -> str:
-    """Least and largest ratio to pydensecrf's time of one problem."""
-    ratios = [
-        row["dense"]["ratio_to_pydensecrf"]
-        for row in rows
-        if (row["labels"], row["plausible"]) == (labels, plausible)
-    ]
-    return f"{min(ratios):.2f} to {max(ratios):.2f}"
 
 
 def read_records(names: Iterable[str] = tuple(PROFILES)) -> dict[str, dict[str, Any]]:

@@ -171,9 +171,7 @@ def test_verdicts_that_a_second_training_moves_are_named():
     text = tool.extract(records, {}, benches, {}, {"sample": [second, first]})
     assert "Trained again, it changed 1 of 3 verdicts about losses." in text
     same = {"sample": [first]}
-    assert "about 0 of 3 verdicts of object. " in tool.section(
-        records, {}, benches, {}, same
-    )
+    assert "about 0 of 3 verdicts of object. " in tool.section(records, {}, benches, {}, same)
 
 
 def _map(noise: str, reach: int, nal: float) -> dict:
@@ -204,7 +202,7 @@ def test_maps_of_noise_are_rows_by_spill():
 
 
 def test_every_loss_has_a_name_in_the_readme():
-    assert load_tool("readme").BENCH.keys() == LOSSES.keys()
+    assert load_tool("result_tables").BENCH.keys() == LOSSES.keys()
 
 
 def test_writing_twice_changes_nothing():
@@ -300,7 +298,8 @@ def test_regime_cards_are_columns_of_one_table():
     assert rows["BAP, Y_crf, over GAP, Y_crf"] == ["-", "+4.0 [-0.2, +9.0], not told apart"]
     assert rows["BAP, Y_crf without u_0, over GAP, Y_crf"][0].startswith("+5.5 [")
     assert rows["within boxes: errors that lie in ~S, recall"][0] == "13.0 [9.0, 30.0]"
-    assert len(set(map(tuple, (rows[name] for name in tool.INSIDE)))) == len(tool.INSIDE) == 6
+    inside = load_tool("result_tables").INSIDE
+    assert len(set(map(tuple, (rows[name] for name in inside)))) == len(inside) == 6
     assert not any("sigma" in name for name in rows)
 
 
