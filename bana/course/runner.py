@@ -45,8 +45,7 @@ from bana.files.sources import code_hash
 
 QUIET_KERNEL = ["--IPKernelApp.log_level=40"]
 # A notebook waits for the one that makes what it needs, so that nothing is made twice at a time.
-# 06 takes one core: beside 08, which takes one too, and not beside the trainings of 07.
-AFTER = {"04": ["03"], "05": ["03"], "06": ["05", "07"], "07": ["05"], "08": ["05", "07"]}
+AFTER = {"04": ["03"], "05": ["03"], "06": ["05"], "07": ["05"], "08": ["05", "07"]}
 State = dict[str, str]
 
 
@@ -134,10 +133,13 @@ def _figure_times(profile: str) -> dict[str, int]:
 
 
 @contextmanager
-def _kernel_environment() -> Iterator[None]:
-    """Environment in which kernels start: inline figures, cached bytecode, this Python."""
+def _kernel_environment(beside: int) -> Iterator[None]:
+    """Environment in which kernels start: their share of the cores, inline figures, this Python."""
     before = dict(os.environ)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if beside > 1:
+        # Two kernels with as many threads each as there are cores wait for one another.
+        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // beside)))
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"
     os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
     for variable in ("MPLBACKEND", "PYTHONDONTWRITEBYTECODE"):
@@ -189,14 +191,14 @@ def _failure(notebook: Path, executed: Path, error: Exception) -> str:
 
 
 def _execute(
-    course: Course, notebook: Path, values: dict[str, object], state: State
+    course: Course, notebook: Path, values: dict[str, object], state: State, beside: int
 ) -> dict[str, object] | TaskFailed:
     """Action of doit: run one notebook; what it returns is kept for the next run to compare."""
     executed = course.executed / notebook.name
     executed.parent.mkdir(parents=True, exist_ok=True)
     partial = executed.with_suffix(".failed.ipynb")
     start, figures = time.monotonic(), _figure_times(course.profile)
-    with _kernel_environment(), _watch_memory() as peak:
+    with _kernel_environment(beside), _watch_memory() as peak:
         try:
             papermill.execute_notebook(
                 str(notebook),
@@ -260,7 +262,7 @@ def default_beside() -> int:
     return 2 if sys.platform == "linux" and (os.cpu_count() or 1) > 1 else 1
 
 
-def _tasks(course: Course, only: str | None) -> Iterator[dict[str, object]]:
+def _tasks(course: Course, only: str | None, beside: int) -> Iterator[dict[str, object]]:
     common = _common_state(course)
     every = find_notebooks(course.source)
     notebooks = [each for each in every if only is None or each.name.startswith(only)]
@@ -280,7 +282,7 @@ def _tasks(course: Course, only: str | None) -> Iterator[dict[str, object]]:
         yield {
             "name": notebook.stem,
             "doc": notebook.stem,
-            "actions": [(_execute, [course, notebook, values, state])],
+            "actions": [(_execute, [course, notebook, values, state, beside])],
             "task_dep": [f"notebook:{names[n]}" for n in waits_for if n in names],
             "uptodate": [_is_fresh(course.executed / notebook.name, state)],
             "verbosity": 2,
@@ -309,7 +311,7 @@ def run_course(
     """
     if beside < 1:
         raise ValueError(f"notebooks executed at a time must be at least 1, got {beside}")
-    tasks = list(_tasks(course, only))
+    tasks = list(_tasks(course, only, beside))
     if not tasks:
         which = f"that starts with {only!r}" if only else "of the form NN_*.ipynb"
         raise NotebookError(f"{course.source}: no notebook {which}")

@@ -50,8 +50,9 @@ def frozen(
     kept = load_checkpoint(path, key)
     if kept is None:
         model, scale = stages.classifier(profile, "bap", root), profile.image_scale
-        basis, share = leading_directions(model, splits["train"], directions, scale)
-        made = {s: frozen_images(model, splits[s], folders[s], basis, scale) for s in splits}
+        crew = {"image_scale": scale, "processes": profile.label_workers}
+        basis, share = leading_directions(model, splits["train"], directions, **crew)
+        made = {s: frozen_images(model, splits[s], folders[s], basis, **crew) for s in splits}
         kept = {s: [tuple(image) for image in images] for s, images in made.items()}
         kept |= {"share": share}
         save_checkpoint(path, key, kept)

@@ -1,5 +1,6 @@
 """The runner on two small notebooks: what makes them stale, and what a failure looks like."""
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -233,3 +234,15 @@ def test_data_is_checked_before_anything_runs(monkeypatch):
         runner.make_course("sample", Path("anything"))
     with pytest.raises(ValueError, match="BANA_VOC_ROOT"):
         runner.make_course("voc-mini")
+
+
+def test_kernels_beside_each_other_share_the_cores(monkeypatch):
+    """Two kernels with a thread a core each take several times as long for the same maps."""
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(runner.os, "cpu_count", lambda: 8)
+    for beside, threads in ((1, None), (2, "4"), (16, "1")):
+        with runner._kernel_environment(beside):
+            assert os.environ.get("OMP_NUM_THREADS") == threads
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    with runner._kernel_environment(2):
+        assert os.environ["OMP_NUM_THREADS"] == "3"

@@ -48,6 +48,16 @@ def test_few_directions_are_those_of_most_length(run) -> None:
     assert share == pytest.approx(float(best), rel=1e-3)
 
 
+def test_helper_processes_change_no_bit(run) -> None:
+    model, data, folder = run
+    alone, beside = (leading_directions(model, data, 3, processes=n) for n in (1, 2))
+    assert torch.equal(alone[0], beside[0]) and alone[1] == beside[1]
+    made = [frozen_images(model, data, folder, alone[0], processes=n) for n in (1, 2)]
+    assert [image.features.shape for image in made[0]]
+    for one, other in zip(*made, strict=True):
+        assert all(map(torch.equal, one, other))
+
+
 def test_labels_lie_at_the_cells_own_pixels(run) -> None:
     model, data, folder = run
     basis, _ = leading_directions(model, data, 2)
