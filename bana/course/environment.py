@@ -57,8 +57,8 @@ def _compute() -> Answer:
     import torch
 
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none, none is needed"
-    cores = os.cpu_count()
-    return Answer("compute", f"{torch.get_num_threads()} threads on {cores} cores; GPU: {gpu}")
+    share = f"threads of a process: {torch.get_num_threads()}, cores: {os.cpu_count()}"
+    return Answer("compute", f"{share}; GPU: {gpu}")
 
 
 def _memory() -> Answer:

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from numpy.typing import NDArray
 
+from bana.course.box_names import SIZE, name_places
 from bana.course.colours import (
     LINES,
     LOSS_COLOURS,
@@ -53,7 +54,6 @@ __all__ = [
 ]
 
 MARKERS = "osD^vP*X"
-NAME_HEIGHT = 0.2  # of a box's name with its margins, in inches
 
 STYLE: dict[str, object] = {
     "axes.grid": True,
@@ -102,7 +102,7 @@ def draw_boxes(
 ) -> None:
     """Draw boxes with their class names onto an image that is already there.
 
-    A name stands above its box, off the object, where the picture has room for it.
+    A name stands above its box, off the object, where there is room for it.
 
     Args:
         ax: an axes that shows the image.
@@ -112,8 +112,10 @@ def draw_boxes(
         palette: uint8 [256, 3] RGB; `label_palette` of the names where not given.
     """
     palette = label_palette(len(names) - 1) if palette is None else palette
-    for box, label in zip(torch.as_tensor(boxes).tolist(), [int(c) for c in classes], strict=True):
-        x1, y1, x2, y2 = (value - 0.5 for value in box)
+    corners = [tuple(value - 0.5 for value in box) for box in torch.as_tensor(boxes).tolist()]
+    labels = [int(c) for c in classes]
+    places = name_places(ax, corners, [names[label] for label in labels])
+    for (x1, y1, x2, y2), label, place in zip(corners, labels, places, strict=True):
         colour = tuple(palette[label] / 255)
         for width, edge in ((3.6, "white"), (2.0, colour)):
             ax.add_patch(
@@ -121,25 +123,16 @@ def draw_boxes(
             )
         dark = float(np.dot(palette[label], (0.299, 0.587, 0.114))) < 140
         ax.text(
-            x1,
-            y1,
+            place.x,
+            place.y,
             names[label],
             color="white" if dark else "black",
-            fontsize=8,
-            va="bottom" if _fits_above(ax, y1) else "top",
+            fontsize=SIZE,
+            ha=place.ha,
+            va=place.va,
             clip_on=True,
             bbox={"facecolor": colour, "edgecolor": "white", "linewidth": 0.8, "pad": 1.5},
         )
-
-
-def _fits_above(ax: Axes, y: float) -> bool:
-    """Whether a box's name has room between the top of the image that is shown and a line of it."""
-    if not ax.images:
-        return False
-    rows, columns = ax.images[0].get_array().shape[:2]
-    scale = ax.figure.dpi_scale_trans.inverted()
-    width, height = ax.get_window_extent().transformed(scale).size  # inches
-    return min(width / columns, height / rows) * y >= NAME_HEIGHT
 
 
 def heatmap(
