@@ -9,6 +9,7 @@ from PIL import Image
 JPEG_QUALITY = 60
 MEAN_ERROR, LARGE_ERROR = 1.0, 24.0  # levels of 255 that a palette may change: all pixels, one of
 RARE = 0.1  # ... so many percent of them
+MANY = 2**16  # colours that only photographs have: 256 could not stand for them
 
 
 def encoded(fig: Figure) -> tuple[bytes, str]:
@@ -27,9 +28,10 @@ def encoded(fig: Figure) -> tuple[bytes, str]:
     fig.savefig(buffer, format="png", metadata={"Software": None}, bbox_inches="tight")
     with Image.open(buffer) as opened:
         picture = opened.convert("RGB")
-    few = picture.quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    if _alike(picture, few.convert("RGB")):
-        return _written(few, "PNG"), "png"
+    if picture.getcolors(MANY) is not None:
+        few = picture.quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+        if _alike(picture, few.convert("RGB")):
+            return _written(few, "PNG"), "png"
     return _written(picture, "JPEG", quality=JPEG_QUALITY), "jpeg"
 
 
