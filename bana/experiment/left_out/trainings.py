@@ -12,7 +12,7 @@ from bana.data.annotations import read_annotation, write_annotation
 from bana.data.voc import VocDataset
 from bana.experiment import stages
 from bana.experiment.beside import QUIET, trained_beside
-from bana.experiment.classifying import trained_classifier
+from bana.experiment.classifying import ClassifierSettings, trained_classifier
 from bana.experiment.left_out.measuring import file_name
 from bana.experiment.profiles import Profile
 from bana.experiment.recording import seconds_of
@@ -114,7 +114,7 @@ def classifier_of(
     settings = stages.classifier_settings(changed, "bap")
     data = stages.dataset(profile, "train", root)
     if training.untrained:
-        return BoxClassifier(settings.backbone.build(), len(data.classes) - 1).eval()
+        return _untrained(settings, len(data.classes) - 1)
     path = training_path(profile, name)
     if training.images < 1:
         data = fewer_images(data, training.images)
@@ -122,6 +122,14 @@ def classifier_of(
         folder = path.with_name(f"{path.stem}-boxes")
         data = with_forgotten(data, training.boxes, folder, profile.seed)
     return trained_classifier(path, settings, data, machine, profile.loader_workers)
+
+
+def _untrained(settings: ClassifierSettings, n_classes: int) -> BoxClassifier:
+    """A backbone that has seen no box, and a head that knows no class."""
+    torch.manual_seed(settings.seed)
+    model = BoxClassifier(settings.backbone.build(), n_classes)
+    model.weight.data[1:] = torch.nan  # as of classes that a classifier never saw
+    return model.eval()
 
 
 def training_path(profile: Profile, name: str) -> Path:

@@ -38,9 +38,7 @@ def test_experiments_measure_and_are_kept(
     assert list(made) == list(NAMES)
     assert json.loads(json.dumps(made)) == made  # as a record holds it
     for name, each in made.items():
-        assert each["question"] == EXPERIMENTS[name].question and each["images"] == (
-            3 if name == "sigma" else 2
-        )
+        assert each["question"] == EXPERIMENTS[name].question and each["images"] == 2
     for name, changes in (("cams", ["image maximum"]), ("fewer", list(few))):
         rows = made[name]["changes"]
         assert list(rows) == [UNCHANGED, *changes]

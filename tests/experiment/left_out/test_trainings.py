@@ -19,6 +19,7 @@ from bana.experiment.left_out.trainings import (
     with_forgotten,
 )
 from bana.experiment.profiles import Profile
+from bana.files.artefacts import weights_hash
 
 
 def test_forgotten_boxes_are_gone_from_the_data_and_from_nothing_else(
@@ -64,7 +65,9 @@ def test_a_training_is_kept_and_differs_from_the_profiles(profile: Profile) -> N
 
 
 def test_no_training_trains_nothing(profile: Profile) -> None:
-    model = classifier_of(profile, "none", Training(untrained=True))
+    model, again = (classifier_of(profile, "none", Training(untrained=True)) for _ in range(2))
+    assert weights_hash(model.state_dict()) == weights_hash(again.state_dict())
+    assert model.weight[1:].isnan().all() and not model.weight[0].isnan().any()
     assert not training_path(profile, "none").exists() and not model.training
 
 
