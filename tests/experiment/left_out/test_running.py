@@ -1,11 +1,14 @@
 """The experiments under a profile: what each measures, and that a second call computes nothing."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import pytest
+import torch
 
+from bana.evaluation.regime import JudgedImage
+from bana.experiment import stages
 from bana.experiment.left_out import doctor, measuring, running, sigma, trainings
 from bana.experiment.left_out.catalogue import EXPERIMENTS
 from bana.experiment.left_out.doctor import DEFECTS
@@ -13,6 +16,7 @@ from bana.experiment.left_out.measuring import MEASURES, UNCHANGED
 from bana.experiment.left_out.running import chosen_numbers, left_out, left_out_lines
 from bana.experiment.left_out.trainings import FEWER
 from bana.experiment.profiles import Profile
+from bana.experiment.regime import judged_images
 
 NAMES = ("cams", "doctor", "sigma", "fewer")
 
@@ -57,6 +61,27 @@ def test_experiments_measure_and_are_kept(
     for module, name in ((measuring, "_areas_of_image"), (doctor, "examined"), (sigma, "honesty")):
         monkeypatch.setattr(module, name, never_again(module.__name__))
     assert left_out(profile, NAMES, images=2) == made
+
+
+def test_sigma_is_asked_for_at_gamma_one(profile: Profile, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the training images, whose labels the loss weighs: every other gamma is a power of it."""
+    seen = []
+
+    def watched(images: Iterable[JudgedImage]) -> dict:
+        seen.extend(images)
+        return {"images": len(seen)}
+
+    watched.__module__ = sigma.__name__
+    monkeypatch.setattr(sigma, "honesty", watched)
+    left_out(profile, ["sigma"], images=1)
+    folder = stages.labels(profile, "train", "bap")
+    data = stages.dataset(profile, "train")
+    model = stages.segmenter(profile, "nal")
+    expected = next(judged_images(model, data, folder, profile.image_scale))
+    assert len(seen) == 1 and torch.allclose(
+        seen[0].confidence ** 7, expected.confidence, atol=1e-5
+    )
+    assert not torch.allclose(seen[0].confidence, expected.confidence, atol=1e-2)
 
 
 def test_few_images_are_evenly_spaced(profile: Profile) -> None:

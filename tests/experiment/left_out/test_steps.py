@@ -210,6 +210,16 @@ def test_an_images_maximum_is_that_of_all_boxes_of_the_class() -> None:
     assert sum(changed) == 1
 
 
+@pytest.mark.parametrize("name", [*CHANGES, "box", "quarter"])
+def test_an_image_without_boxes_is_background(name: str) -> None:
+    model, item, features, settings = problem()
+    change = CHANGES.get(name) or Change(prototypes=name)
+    bare = {**item, "boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.int64)}
+    with torch.no_grad():
+        made = changed_labels(model, bare, features, settings, change).labels
+    assert not made.y_crf.any() and not made.y_ret.any() and made.unary.shape == (1, *SIZE)
+
+
 def test_a_defect_is_the_images_own_and_the_seeds() -> None:
     model, item, features, settings = problem()
     change = Change(Defect("jittered", 0.2))
