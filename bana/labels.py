@@ -58,7 +58,7 @@ class UnaryOptions:
 AUTHORS_UNARY = UnaryOptions()
 
 
-class _Maps(NamedTuple):
+class Maps(NamedTuple):
     """Cosines, CAMs and lengths at the size of the image."""
 
     cosine: Float[Tensor, "H W"]  # to the background query, everywhere
@@ -102,14 +102,13 @@ def pseudo_labels(
     # No mask of every box: those of thousands would fill the memory.
     inside = class_masks(boxes, classes, wanted, *image.shape[1:])  # B_c, [C, H, W]
 
-    maps = _maps(features, weight[wanted], ~inside.any(0), enlarge)
+    maps = enlarged_maps(features, weight[wanted], ~inside.any(0), enlarge)
     unseen = weight[wanted].isnan().any(1) | options.class_agnostic  # [C]
-    unary = _unary(maps, boxes, classes.to(wanted.device), wanted, inside, unseen, options)
+    foreground = normalised_cams(maps.cams, boxes, classes.to(wanted.device), wanted)  # u_c
+    unary = unary_of(maps, foreground, inside, unseen, options)
     channels = torch.cat([wanted.new_zeros(1), wanted])  # [1 + C]
-    scores = dense_crf(image, unary, crf).q.to(unary)
-    scores = torch.cat([scores[:1], scores[1:] * inside])  # no label outside its own boxes
-    chosen = _first_maximum(scores)  # [H, W], channel numbers
-    retrieved = _retrieve(features, chosen, inside, weight[channels], enlarge, maps.lengths)
+    chosen = refined(image, inside, unary, crf)
+    retrieved = retrieve(features, chosen, inside, weight[channels], enlarge, maps.lengths)
     return PseudoLabels(
         channels[chosen].to(torch.uint8),
         channels[retrieved].to(torch.uint8),
@@ -119,12 +118,12 @@ def pseudo_labels(
     )
 
 
-def _maps(
+def enlarged_maps(
     features: Float[Tensor, "D h w"],
     weight: Float[Tensor, "C D"],
     outside: Bool[Tensor, "H W"],
     enlarge: Bilinear,
-) -> _Maps:
+) -> Maps:
     """A (Eq. 1-3 with one query an image) and CAMs (Eq. 6) of the enlarged features; M outside."""
     lengths = enlarge.enlarged_norm(features).clamp_min(EPSILON)  # [H, W]
     query = torch.einsum("dhw,hw->d", features, enlarge.gather(outside.to(features)))  # q, [D]
@@ -134,24 +133,29 @@ def _maps(
     # The dot product of Eq. 6 is enlarged before its ReLU, which is what Eq. 6 says of the
     # enlarged features; enlarging the rectified small map would not be the same.
     cams = enlarge.enlarge(torch.einsum("dhw,cd->chw", features, weight)).relu()
-    return _Maps(cosine, torch.where(outside, torch.ones_like(cosine), cosine), cams, lengths)
+    return Maps(cosine, torch.where(outside, torch.ones_like(cosine), cosine), cams, lengths)
 
 
-def _unary(
-    maps: _Maps,
-    boxes: Float[Tensor, "K 4"],
-    classes: Int64[Tensor, " K"],
-    wanted: Int64[Tensor, " C"],
+def unary_of(
+    maps: Maps,
+    foreground: Float[Tensor, "C H W"],
     inside: Bool[Tensor, "C H W"],
     unseen: Bool[Tensor, " C"],
     options: UnaryOptions,
 ) -> Float[Tensor, "1+C H W"]:
-    """[u_0, u_c] as probabilities: softmax inside the boxes, background outside."""
+    """[u_0, u_c] as probabilities: softmax inside the boxes, background outside.
+
+    Args:
+        maps: of `enlarged_maps`.
+        foreground: u_c in [0, 1], 0 outside the boxes of the class.
+        inside: B_c, the boxes of each class.
+        unseen: the classes whose u_c is 1 - u_0.
+        options: how u_0 is made.
+    """
     covered = inside.any(0)  # B, [H, W]
     background = torch.zeros_like(maps.attention)
     if options.background == "attention":
         background = _background(maps, options)
-    foreground = _normalised_cams(maps.cams, boxes, classes, wanted)  # u_c, [C, H, W]
     foreground = torch.where(unseen[:, None, None], inside * (1 - background), foreground)
     scores = torch.cat([background[None], foreground]).softmax(0)
     certain = torch.zeros_like(scores)
@@ -159,12 +163,12 @@ def _unary(
     return torch.where(covered, scores, certain)
 
 
-def _background(maps: _Maps, options: UnaryOptions) -> Float[Tensor, "H W"]:
+def _background(maps: Maps, options: UnaryOptions) -> Float[Tensor, "H W"]:
     """u_0 inside the boxes: the cosine, set to 0 below a fraction of its maximum."""
     return maps.cosine * (maps.cosine >= options.background_threshold * maps.cosine.max())
 
 
-def _normalised_cams(
+def normalised_cams(
     cams: Float[Tensor, "C H W"],
     boxes: Float[Tensor, "K 4"],
     classes: Int64[Tensor, " K"],
@@ -184,7 +188,18 @@ def _normalised_cams(
     return unaries
 
 
-def _retrieve(
+def refined(
+    image: UInt8[Tensor, "3 H W"],
+    inside: Bool[Tensor, "C H W"],
+    unary: Float[Tensor, "1+C H W"],
+    crf: CrfParameters,
+) -> Int64[Tensor, "H W"]:
+    """Channel of Y_crf at every pixel: the CRF's most probable, no class outside its boxes."""
+    scores = dense_crf(image, unary, crf).q.to(unary)
+    return first_maximum(torch.cat([scores[:1], scores[1:] * inside]))
+
+
+def retrieve(
     features: Float[Tensor, "D h w"],
     chosen: Int64[Tensor, "H W"],
     inside: Bool[Tensor, "C H W"],
@@ -208,10 +223,10 @@ def _retrieve(
     background = torch.where(covered, cosines[0], torch.ones_like(lengths))
     # Outside its boxes a class scores 0; where background scores 0 too, the first channel
     # wins, which is background.
-    return _first_maximum(torch.cat([background[None], cosines[1:] * inside]))
+    return first_maximum(torch.cat([background[None], cosines[1:] * inside]))
 
 
-def _first_maximum(scores: Float[Tensor, "channels H W"]) -> Int64[Tensor, "H W"]:
+def first_maximum(scores: Float[Tensor, "channels H W"]) -> Int64[Tensor, "H W"]:
     """Channel of the largest score, the first of equal ones."""
     return scores.max(0).indices  # as argmax, in a tenth of the time on a CPU
 

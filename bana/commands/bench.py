@@ -17,6 +17,8 @@ if TYPE_CHECKING:  # imports torch, which `bana --help` does without
 TASKS, HEADS = ("object", "classes"), ("linear", "conv")
 RECIPES = ("plain", "imagenet", "crop-321", "all-stages", "wide-aspp", "rate-3")
 RECIPES += ("times-4", "times-16")
+EXPERIMENTS = ("boxes", "threshold", "temperature", "queries", "prototypes", "cams", "doctor")
+EXPERIMENTS += ("sigma", "fewer", "backbone")
 
 
 def add_bench_command(
@@ -58,6 +60,21 @@ def add_bench_command(
         help=f"of {' '.join(RECIPES)} (default: all but the last, which takes a night)",
     )
     _add_common(made, _recipes, "recipes")
+    text = "experiments that the paper left out, each with one thing changed, on val images"
+    made = add_changes(with_profile(kinds.add_parser("left-out", help=text)))
+    made.add_argument(
+        "--experiments",
+        nargs="+",
+        choices=EXPERIMENTS,
+        default=EXPERIMENTS[:-1],
+        metavar="NAME",
+        help=f"of {' '.join(EXPERIMENTS)} (default: all but the last, which needs weights)",
+    )
+    made.add_argument("--list", action="store_true", help="say what they ask, and make none")
+    made.add_argument(
+        "--images", type=int, metavar="N", help="so many, evenly spaced (default: all)"
+    )
+    _add_common(made, _left_out, "left-out")
 
 
 def _add_seeds(made: argparse.ArgumentParser) -> None:
@@ -119,6 +136,20 @@ def _recipes(arguments: argparse.Namespace) -> int:
     return _write(arguments, profile, ("recipes",), {"recipes": made})
 
 
+def _left_out(arguments: argparse.Namespace) -> int:
+    from bana.experiment.left_out.catalogue import EXPERIMENTS
+    from bana.experiment.left_out.running import left_out, left_out_lines
+
+    if arguments.list:
+        width = max(map(len, EXPERIMENTS))
+        print("\n".join(f"{name:<{width}}  {e.question}" for name, e in EXPERIMENTS.items()))
+        return 0
+    profile = chosen_profile(arguments)
+    made = left_out(profile, arguments.experiments, arguments.images, arguments.data)
+    print(left_out_lines(made))
+    return _write(arguments, profile, ("experiments", "images"), {"experiments": made})
+
+
 def _seeds(arguments: argparse.Namespace) -> tuple[int, ...]:
     if len(set(arguments.seeds)) < len(arguments.seeds):
         raise ValueError(f"--seeds {_words(arguments.seeds)}: every seed counts once")
@@ -135,7 +166,8 @@ def _write(
     from bana.training.runs import environment
 
     out = arguments.out or results_dir() / f"{arguments.record}-{profile.name}.json"
-    given = " ".join(f"--{name} {_words(getattr(arguments, name))}" for name in asked)
+    said = {name: value for name in asked if (value := getattr(arguments, name)) is not None}
+    given = " ".join(f"--{name} {_words(value)}" for name, value in said.items())
     write_json(
         out,
         {

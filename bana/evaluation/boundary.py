@@ -57,6 +57,36 @@ def boundary_region(inside: np.ndarray, ignored: np.ndarray, distance: int) -> n
     return inside & ~ignored & (core == 0)
 
 
+def boundary_areas(
+    labels: Tensor, mask: Tensor, n_classes: int, ignored: str = "dropped"
+) -> Tensor:
+    """Intersection and union of the boundary regions of one image, class by class.
+
+    Args:
+        labels, mask: uint8 [H, W], 0..L and 255, at the image's own size.
+        n_classes: L + 1.
+        ignored: see `BoundaryScorer`.
+
+    Returns:
+        int64 [L + 1, 2], in pixels: what `bana.evaluation.verdicts.class_areas` is to mIoU.
+
+    Raises:
+        ValueError: if sizes differ.
+    """
+    check_one_size(labels, mask)
+    said, true = labels.cpu().numpy(), mask.cpu().numpy()
+    unknown = true == IGNORE
+    if ignored == "dropped":
+        unknown = unknown | (said == IGNORE)
+    distance = boundary_width(*true.shape)
+    areas = torch.zeros(n_classes, 2, dtype=torch.int64)
+    for c in np.union1d(said, true):
+        if c != IGNORE:
+            one, other = (boundary_region(m == c, unknown, distance) for m in (said, true))
+            areas[c] = torch.tensor([int((one & other).sum()), int((one | other).sum())])
+    return areas
+
+
 class BoundaryScorer:
     """Boundary IoU over a whole data set, image by image.
 
@@ -81,8 +111,7 @@ class BoundaryScorer:
         check_convention(ignored)
         self.n_classes = n_classes
         self.ignored = ignored
-        self._both = torch.zeros(n_classes, dtype=torch.int64)
-        self._either = torch.zeros(n_classes, dtype=torch.int64)
+        self._areas = torch.zeros(n_classes, 2, dtype=torch.int64)
 
     def update(self, labels: Tensor, mask: Tensor) -> None:
         """Count the boundary pixels of one image.
@@ -93,22 +122,12 @@ class BoundaryScorer:
         Raises:
             ValueError: if sizes differ.
         """
-        check_one_size(labels, mask)
-        said, true = labels.cpu().numpy(), mask.cpu().numpy()
-        ignored = true == IGNORE
-        if self.ignored == "dropped":
-            ignored = ignored | (said == IGNORE)
-        distance = boundary_width(*true.shape)
-        for c in np.union1d(said, true):
-            if c == IGNORE:
-                continue
-            one, other = (boundary_region(m == c, ignored, distance) for m in (said, true))
-            self._both[c] += int((one & other).sum())
-            self._either[c] += int((one | other).sum())
+        self._areas += boundary_areas(labels, mask, self.n_classes, self.ignored)
 
     def scores(self) -> BoundaryScores:
         """Scores of all images so far."""
-        per_class = 100 * self._both.double() / self._either  # 0 / 0 is nan
+        both, either = self._areas.double().unbind(1)
+        per_class = 100 * both / either  # 0 / 0 is nan
         return BoundaryScores(float(per_class.nanmean()), tuple(per_class.tolist()))
 
 

@@ -75,15 +75,24 @@ def sigma_card(profile: Profile, root: str | Path | None = None) -> dict[str, An
     return kept_json(
         run_dir(profile.name) / "regime-sigma.json",
         key,
-        lambda: regime.calibration(_judged(model, data, folder, profile.image_scale)),
+        lambda: regime.calibration(judged_images(model, data, folder, profile.image_scale)),
     )
 
 
-def _judged(
-    model: Segmenter, data: VocDataset, folder: Path, image_scale: float
+def judged_images(
+    model: Segmenter, data: VocDataset, folder: Path, image_scale: float, gamma: float = 7.0
 ) -> Iterator[JudgedImage]:
+    """Images whose labels a segmenter judges by sigma of Eq. 12.
+
+    Args:
+        model: in evaluation mode.
+        data: images with masks and labels.
+        folder: of the labels.
+        image_scale: the constant enlargement that the model was trained with.
+        gamma: exponent of Eq. 12.
+    """
     for number, name in enumerate(tqdm(data.ids, desc="sigma", unit="image", leave=False)):
         y_crf, y_ret = (read_mask(folder / kind / f"{name}.png") for kind in ("Y_crf", "Y_ret"))
         image = eval_image(data[number], image_scale)
-        confidence = confidence_of(model, image[None], y_crf[None])[0]
+        confidence = confidence_of(model, image[None], y_crf[None], gamma)[0]
         yield JudgedImage(confidence, y_crf, y_ret, data.mask(name))

@@ -19,6 +19,9 @@ from bana.experiment import benching, recording, regime, stages
 from bana.experiment.bench import TASKS
 from bana.experiment.exhibits.table_items import TABLES
 from bana.experiment.labelling import Crew
+from bana.experiment.left_out import running
+from bana.experiment.left_out.catalogue import ASKED_FIRST, EXPERIMENTS
+from bana.experiment.left_out.measuring import MEASURES
 from bana.experiment.profiles import get_profile
 from bana.experiment.recipes import RECIPES
 from bana.networks.classifier import POOLINGS
@@ -42,6 +45,8 @@ def test_choices_are_those_of_the_package():
     assert set(commands.LOSSES) == set(LOSSES)
     assert (bench.TASKS, bench.HEADS) == (TASKS, KINDS)
     assert bench.RECIPES == tuple(RECIPES)
+    assert bench.EXPERIMENTS == tuple(EXPERIMENTS)
+    assert bench.EXPERIMENTS[:-1] == ASKED_FIRST
     assert set(commands.VARIANTS) == set(stages.VARIANTS)
     assert set(train.POOLINGS) == set(POOLINGS)
     assert set(train.PRECISIONS) == set(PRECISIONS)
@@ -275,6 +280,44 @@ def test_bench_recipes_trains_what_is_asked(monkeypatch, tmp_path, capsys) -> No
     assert "50.2" in told and "+0.2 [-0.5, +1.0], not told apart" in told
 
 
+def test_bench_left_out_makes_what_is_asked(monkeypatch, tmp_path, capsys) -> None:
+    asked = []
+    row = {"miou": 61.25, "mean": 0.25, "low": -0.5, "high": 1.0, "verdict": "not told apart"}
+
+    def left_out(profile, names, images, root) -> dict:
+        asked.append((profile.name, list(names), images, root))
+        made = {"question": "Which?", "images": 3}
+        return {name: made | {"changes": {"T 2": dict.fromkeys(MEASURES, row)}} for name in names}
+
+    monkeypatch.setattr(running, "left_out", left_out)
+    monkeypatch.setattr(recording, "about", lambda profile, root: {"data": profile.name})
+    out = tmp_path / "left-out.json"
+    words = ["bench", "left-out", "--profile", "voc-mini", "--out", str(out)]
+    assert main([*words, "--experiments", "temperature", "--images", "3"]) == 0
+    record = json.loads(out.read_text())
+    command = "bana bench left-out --profile voc-mini --experiments temperature --images 3"
+    assert record["command"] == command and record["data"] == "voc-mini"
+    assert record["experiments"]["temperature"]["changes"]["T 2"]["y_crf"] == row
+    told = capsys.readouterr().out
+    assert "temperature: Which?" in told and "+0.2 [-0.5, +1.0], not told apart" in told
+    assert main([*words, "--data", str(tmp_path)]) == 0
+    everything = list(bench.EXPERIMENTS[:-1])
+    assert asked == [
+        ("voc-mini", ["temperature"], 3, None),
+        ("voc-mini", everything, None, tmp_path),
+    ]
+    assert "--images" not in json.loads(out.read_text())["command"]
+
+
+def test_bench_left_out_lists_and_makes_nothing(monkeypatch, tmp_path, capsys) -> None:
+    monkeypatch.setattr(running, "left_out", None)
+    out = tmp_path / "left-out.json"
+    assert main(["bench", "left-out", "--list", "--out", str(out)]) == 0
+    told = capsys.readouterr().out
+    assert not out.exists() and told.count("?\n") == len(bench.EXPERIMENTS)
+    assert all(f"\n{name} " in f"\n{told}" for name in bench.EXPERIMENTS)
+
+
 REGIME = {
     "images": 3,
     "boxes": 4,
@@ -371,6 +414,7 @@ WITH_DATA = [
     ["export", "--out", "o"],
     ["bench", "losses"],
     ["bench", "noise"],
+    ["bench", "left-out"],
     ["figure", "--all"],
     ["table", "--all"],
 ]

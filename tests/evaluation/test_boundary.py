@@ -8,7 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from bana.evaluation.boundary import boundary_region, boundary_width, score_boundaries
+from bana.evaluation.boundary import (
+    boundary_areas,
+    boundary_region,
+    boundary_width,
+    score_boundaries,
+)
 
 N_CLASSES = 3
 IGNORE = 255
@@ -73,6 +78,17 @@ def test_scores_are_those_of_sets_of_pixels(ignored, seed, size, share) -> None:
     seen = [value for value in expected if not math.isnan(value)]
     mean = sum(seen) / len(seen) if seen else math.nan
     assert made.miou == pytest.approx(mean, nan_ok=True)
+
+
+@pytest.mark.parametrize("ignored", ["dropped", "wrong"])
+def test_areas_of_images_add_up_to_the_score(ignored: str) -> None:
+    pairs = [(blobs(2 * i, 30, 40, 0.05), blobs(2 * i + 1, 30, 40, 0.05)) for i in range(3)]
+    areas = torch.stack([boundary_areas(*pair, N_CLASSES, ignored) for pair in pairs])
+    assert areas.shape == (3, N_CLASSES, 2) and (areas[..., 0] <= areas[..., 1]).all()
+    inside, union = areas.sum(0).double().unbind(1)
+    assert (100 * inside / union).tolist() == pytest.approx(naive(pairs, ignored))
+    with pytest.raises(ValueError, match="differ"):
+        boundary_areas(pairs[0][0], pairs[0][1][1:], N_CLASSES)
 
 
 def test_wider_regions_against_sets_of_pixels() -> None:

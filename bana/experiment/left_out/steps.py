@@ -1,0 +1,258 @@
+"""The making of labels with one step changed: what the paper decides without saying why.
+
+Each step here stands in for one of `bana.labels`; all others are those of the package, so that the
+unchanged method gives the package's labels to the last bit.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from bana.bap import grid_cells
+from bana.data.boxes import class_masks, pixels_of
+from bana.experiment.labelling import LabelSettings
+from bana.experiment.left_out.boxes import Defect, drawn
+from bana.interpolation import Bilinear, bilinear
+from bana.labels import (
+    EPSILON,
+    Maps,
+    PseudoLabels,
+    enlarged_maps,
+    first_maximum,
+    normalised_cams,
+    refined,
+    retrieve,
+    unary_of,
+)
+from bana.networks.classifier import BoxClassifier
+
+MAXIMA, PROTOTYPES = ("box", "image"), ("class", "box", "quarter")
+
+
+@dataclass(frozen=True)
+class Change:
+    """What is done otherwise; the defaults change nothing.
+
+    Attributes:
+        defect: of the boxes as the method gets them.
+        threshold: in the place of the profile's, see `bana.labels.UnaryOptions`.
+        class_agnostic: u_c = 1 - u_0, likewise.
+        temperature: of the softmax inside the boxes: below 1 the unary is surer, above less sure.
+        grid: N of the background queries, one a grid cell of the image; the authors take 1.
+        by_pixels: queries count by their background pixels, where Eq. 2 counts each alike.
+        maximum: u_c is the CAM over its maximum in the "box", or in all boxes of the class in the
+            "image".
+        prototypes: of Y_ret: one a "class" (Eq. 8), one a "box", or one a "quarter" of each box.
+
+    Raises:
+        ValueError: if a value has no meaning.
+    """
+
+    defect: Defect | None = None
+    threshold: float | None = None
+    class_agnostic: bool = False
+    temperature: float = 1.0
+    grid: int = 1
+    by_pixels: bool = False
+    maximum: str = "box"
+    prototypes: str = "class"
+
+    def __post_init__(self) -> None:
+        """Refuse what has no meaning."""
+        if self.maximum not in MAXIMA or self.prototypes not in PROTOTYPES:
+            raise ValueError(
+                f"maximum must be of {MAXIMA} and prototypes of {PROTOTYPES}, got "
+                f"{self.maximum!r} and {self.prototypes!r}"
+            )
+        if self.temperature <= 0 or self.grid < 1:
+            raise ValueError(
+                f"temperature must be positive and grid at least 1, got {self.temperature} and "
+                f"{self.grid}"
+            )
+
+
+class Made(NamedTuple):
+    """Labels of one image, and the boxes and the background cosine that they were made from.
+
+    Attributes:
+        labels: see `bana.labels.PseudoLabels`.
+        boxes, classes, defective, forgotten: see `bana.experiment.left_out.boxes.Drawn`.
+        cosine: to the background, float [H, W], outside the boxes too.
+    """
+
+    labels: PseudoLabels
+    boxes: Tensor
+    classes: Tensor
+    defective: Tensor
+    forgotten: int
+    cosine: Tensor
+
+
+def changed_labels(
+    model: BoxClassifier,
+    item: Mapping[str, Any],
+    features: Tensor,
+    settings: LabelSettings,
+    change: Change,
+    seed: int = 0,
+) -> Made:
+    """Labels of an image with one step changed.
+
+    Args:
+        model: the box classifier.
+        item: as `bana.data.voc.VocDataset` gives it.
+        features: float [D, h, w], its backbone's.
+        settings: of the unchanged labels.
+        change: the step.
+        seed: of defects.
+
+    Raises:
+        ValueError: if the labels are not made by a classifier.
+    """
+    if settings.unary is None or settings.crf is None:
+        raise ValueError(f"labels {settings.variant!r} are not made by a classifier")
+    image, boxes = (item[key].as_subclass(Tensor) for key in ("image", "boxes"))
+    classes, defective, forgotten = item["labels"], torch.zeros(len(boxes), dtype=torch.bool), 0
+    size = tuple(image.shape[1:])
+    if change.defect is not None:
+        boxes, classes, defective, forgotten = drawn(
+            boxes, classes, size, change.defect, item["id"], seed
+        )
+    options = replace(settings.unary, class_agnostic=change.class_agnostic)
+    if change.threshold is not None:
+        options = replace(options, background_threshold=change.threshold)
+
+    enlarge = bilinear(
+        features.shape[1:], size, model.backbone.stride / settings.image_scale, like=features
+    )
+    wanted = torch.unique(classes)
+    inside = class_masks(boxes, classes, wanted, *size)
+    outside = ~inside.any(0)
+    maps = enlarged_maps(features, model.weight[wanted], outside, enlarge)
+    if change.grid > 1:
+        cosine = query_cosine(features, outside, enlarge, maps.lengths, change)
+        attention = torch.where(outside, torch.ones_like(cosine), cosine)
+        maps = maps._replace(cosine=cosine, attention=attention)
+    foreground = _foreground(maps, boxes, classes, wanted, inside, change.maximum)
+    unseen = model.weight[wanted].isnan().any(1) | options.class_agnostic
+    unary = tempered(unary_of(maps, foreground, inside, unseen, options), change.temperature)
+    channels = torch.cat([wanted.new_zeros(1), wanted])
+    chosen = refined(image, inside, unary, settings.crf)
+    weight = model.weight[channels]
+    retrieved = retrieve(features, chosen, inside, weight, enlarge, maps.lengths)
+    if change.prototypes != "class":
+        numbers = torch.searchsorted(wanted, classes) + 1
+        parts = 2 if change.prototypes == "quarter" else 1
+        cosines = box_cosines(features, chosen, boxes, numbers, weight, enlarge, maps, parts)
+        retrieved = first_maximum(cosines)
+    labels = PseudoLabels(
+        channels[chosen].to(torch.uint8),
+        channels[retrieved].to(torch.uint8),
+        maps.attention,
+        unary,
+        channels,
+    )
+    return Made(labels, boxes, classes, defective, forgotten, maps.cosine)
+
+
+def tempered(unary: Tensor, temperature: float) -> Tensor:
+    """The probabilities [C, H, W] of a softmax, at another temperature.
+
+    softmax(x / T) is softmax(x) to the power 1 / T, over its sum.
+    """
+    return unary if temperature == 1 else (unary.log() / temperature).softmax(0)
+
+
+def query_cosine(
+    features: Tensor, outside: Tensor, enlarge: Bilinear, lengths: Tensor, change: Change
+) -> Tensor:
+    """Mean over the queries of the rectified cosine, [H, W] (Eq. 1-3 of enlarged features).
+
+    Args:
+        features: float [D, h, w].
+        outside: M, bool [H, W].
+        enlarge: of the features to the image.
+        lengths: of the enlarged features, float [H, W].
+        change: ``grid`` and ``by_pixels``.
+    """
+    cells = grid_cells(*outside.shape, change.grid)
+    member = torch.stack([outside & (cells == cell) for cell in range(change.grid**2)])
+    pixels = member.flatten(1).sum(1).to(features)  # [J]
+    queries = torch.einsum("dhw,jhw->jd", features, enlarge.gather(member.to(features)))
+    queries = torch.nn.functional.normalize(queries, dim=1, eps=EPSILON)
+    responses = enlarge.enlarge(torch.einsum("dhw,jd->jhw", features, queries))
+    cosines = (responses / lengths).clamp(0, 1)
+    shares = pixels if change.by_pixels else (pixels > 0).to(features)
+    shares = shares / shares.sum().clamp_min(1)
+    return torch.einsum("j,jhw->hw", shares, cosines)
+
+
+def _foreground(
+    maps: Maps, boxes: Tensor, classes: Tensor, wanted: Tensor, inside: Tensor, maximum: str
+) -> Tensor:
+    """u_c of Eq. 5, [C, H, W]."""
+    if maximum == "box":
+        return normalised_cams(maps.cams, boxes, classes, wanted)
+    cams = maps.cams * inside
+    return cams / cams.flatten(1).amax(1).clamp_min(EPSILON)[:, None, None]
+
+
+def box_cosines(
+    features: Tensor,
+    chosen: Tensor,
+    boxes: Tensor,
+    numbers: Tensor,
+    weight: Tensor,
+    enlarge: Bilinear,
+    maps: Maps,
+    parts: int,
+) -> Tensor:
+    """Cosines to prototypes of single boxes, or of the parts of each: Eq. 9 with more of Eq. 8.
+
+    Args:
+        features: float [D, h, w].
+        chosen: channel of Y_crf, int64 [H, W].
+        boxes, numbers: float [K, 4], and the channel of each, int64 [K].
+        weight: stand-ins for channels without a pixel, float [1 + C, D].
+        enlarge, maps: of the features to the image.
+        parts: each box has parts x parts prototypes; a pixel of the box takes the nearest.
+
+    Returns:
+        float [1 + C, H, W]: of background to its one prototype, 1 outside the boxes; of a class to
+        the prototypes of the boxes that a pixel lies in, 0 outside of them.
+    """
+    cosines = torch.zeros(len(weight), *chosen.shape).to(features)
+    background = _cosine(features, (chosen == 0), weight[0], enlarge, maps.lengths)
+    covered = torch.zeros_like(chosen, dtype=torch.bool)
+    for box, channel in zip(boxes, numbers.tolist(), strict=True):
+        covered[pixels_of(box)] = True
+        for part in _parts(box, parts):
+            member = torch.zeros_like(covered)
+            member[pixels_of(part)] = chosen[pixels_of(part)] == channel
+            if parts > 1 and not member.any():
+                continue  # a part without the object has no prototype, the box's others have
+            made = _cosine(features, member, weight[channel], enlarge, maps.lengths)
+            best = cosines[channel][pixels_of(box)]
+            best[:] = torch.maximum(best, made[pixels_of(box)])
+    cosines[0] = torch.where(covered, background, torch.ones_like(background))
+    return cosines
+
+
+def _cosine(
+    features: Tensor, member: Tensor, weight: Tensor, enlarge: Bilinear, lengths: Tensor
+) -> Tensor:
+    """Cosine [H, W] to the mean feature of some pixels; to the weight where there is none."""
+    prototype = torch.einsum("dhw,hw->d", features, enlarge.gather(member.to(features)))
+    prototype = prototype if member.any() else weight.nan_to_num()
+    prototype = torch.nn.functional.normalize(prototype, dim=0, eps=EPSILON)
+    return enlarge.enlarge(torch.einsum("dhw,d->hw", features, prototype)) / lengths
+
+
+def _parts(box: Tensor, parts: int) -> list[Tensor]:
+    """A box cut into parts x parts pieces of one size."""
+    low, step = box[:2], (box[2:] - box[:2]) / parts
+    corners = [low + step * box.new_tensor([x, y]) for y in range(parts) for x in range(parts)]
+    return [torch.cat([corner, corner + step]) for corner in corners]
