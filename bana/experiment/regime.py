@@ -71,19 +71,20 @@ def sigma_card(profile: Profile, root: str | Path | None = None) -> dict[str, An
         read_json(manifest_path(folder))["key"],
         fingerprint(data, "photograph", "boxes", "mask"),
         profile.image_scale,
+        profile.gamma,
     )
     return kept_json(
         run_dir(profile.name) / "regime-sigma.json",
         key,
-        lambda: regime.calibration(_judged(model, data, folder, profile.image_scale)),
+        lambda: regime.calibration(_judged(model, data, folder, profile)),
     )
 
 
 def _judged(
-    model: Segmenter, data: VocDataset, folder: Path, image_scale: float
+    model: Segmenter, data: VocDataset, folder: Path, profile: Profile
 ) -> Iterator[JudgedImage]:
     for number, name in enumerate(tqdm(data.ids, desc="sigma", unit="image", leave=False)):
         y_crf, y_ret = (read_mask(folder / kind / f"{name}.png") for kind in ("Y_crf", "Y_ret"))
-        image = eval_image(data[number], image_scale)
-        confidence = confidence_of(model, image[None], y_crf[None])[0]
+        image = eval_image(data[number], profile.image_scale)
+        confidence = confidence_of(model, image[None], y_crf[None], profile.gamma)[0]
         yield JudgedImage(confidence, y_crf, y_ret, data.mask(name))

@@ -414,6 +414,71 @@ def test_a_strong_split_is_of_commands_that_train_a_segmenter(words, capsys):
     assert end.value.code == 2 and "--strong" in capsys.readouterr().err
 
 
+WITH_SETTINGS = {
+    ("train", "classifier"): ("--grid", "--parts"),
+    ("train", "segmentation"): tuple(train.SETTINGS),
+    ("label",): ("--grid", "--parts", "--label-grid", "--threshold"),
+    ("evaluate",): tuple(train.SETTINGS),
+    ("regime",): tuple(train.SETTINGS),
+    ("predict", "--out", "o"): tuple(train.SETTINGS),
+    ("export", "--out", "o"): ("--grid", "--parts", "--label-grid", "--threshold"),
+    ("bench", "losses"): ("--grid", "--parts", "--label-grid", "--threshold"),
+}
+
+
+@pytest.mark.parametrize("words", WITH_SETTINGS, ids=" ".join)
+def test_a_command_takes_the_settings_that_it_uses(words, capsys):
+    for option in train.SETTINGS:
+        given = [*words, "--profile", "smoke", option, "3" if "threshold" not in option else ".5"]
+        if option in WITH_SETTINGS[words]:
+            profile = train.chosen_profile(commands._parser().parse_args(given))
+            assert profile.name.startswith("smoke-") and profile != get_profile("smoke")
+        else:
+            with pytest.raises(SystemExit):
+                main(given)
+            assert option in capsys.readouterr().err
+
+
+def test_changed_settings_arrive_at_the_stages(monkeypatch):
+    called = []
+    monkeypatch.setattr(stages, "segmenter", lambda *words: called.append(words))
+    words = ["--grid", "2", "--label-grid", "3", "--threshold", ".5"]
+    words += ["--gamma", "4", "--lambda", "1"]
+    assert main(["train", "segmentation", "--profile", "smoke", *words]) == 0
+    profile = called[0][0]
+    assert (profile.grid_size, profile.gamma, profile.lam) == (2, 4, 1)
+    assert (profile.unary.grid_size, profile.unary.background_threshold) == (3, 0.5)
+    assert profile.name == "smoke-grid2-labelgrid3-threshold0.5-gamma4-lambda1"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("train segmentation --loss crf --gamma 3", "--gamma 3: loss 'crf' has none"),
+        ("train segmentation --loss entropy --gamma 3", "--gamma 3: loss 'entropy' has none"),
+        ("predict --loss ret --lambda 1 --out o", "--lambda 1: loss 'ret' has none"),
+        ("regime --lambda 1", "--lambda 1: is of the segmenter, which only --sigma asks"),
+        ("label --variant grabcut --grid 2", "--grid 2: labels 'grabcut' are made without"),
+        ("label --variant gap --threshold .5", "--threshold 0.5: labels 'gap' have no u_0"),
+        ("export --variant boxes --label-grid 2 --out o", "--label-grid 2: labels 'boxes' are"),
+        ("label --threshold 2", "threshold must be at most 1, got 2"),
+    ],
+)
+def test_settings_that_would_change_nothing_are_refused(words, told, capsys):
+    assert main([*words.split(), "--profile", "smoke"]) == 2
+    said = capsys.readouterr().err
+    assert told in said and said.count("\n") == 1
+
+
+def test_a_record_tells_the_changes_of_its_command(monkeypatch, tmp_path):
+    monkeypatch.setattr(recording, "record", lambda profile, root: _seed_record(profile, root))
+    out = tmp_path / "r.json"
+    words = ["--iterations", "2", "--grid", "2", "--lambda", "0.5"]
+    assert main(["evaluate", "--profile", "smoke", *words, "--out", str(out)]) == 0
+    told = "bana evaluate --profile smoke --iterations 2 --grid 2 --lambda 0.5"
+    assert json.loads(out.read_text())["command"] == told
+
+
 def test_other_options_that_would_be_ignored(capsys):
     assert main(["regime", "--profile", "smoke", "--strong", "val"]) == 2
     assert "--strong is of the segmenter" in capsys.readouterr().err
