@@ -7,7 +7,7 @@ from dataclasses import fields
 
 import pytest
 
-from bana.commands import bench, train
+from bana.commands import bench, gallery, train
 from bana.commands import main as commands
 from bana.commands.course import EDITIONS
 from bana.commands.main import main
@@ -356,8 +356,42 @@ def test_table_takes_records_where_no_profile_is_named(monkeypatch, tmp_path, ca
     note = json.loads((tmp_path / "runs" / "tables" / "table-labels.json").read_text())
     assert note["command"] == "bana table labels" and note["profiles"] == ["voc-mini", "sample"]
     assert set(note["records"]) >= {"sample.json", "regime-sample.json"} and note["commit"]
-    assert main(["table", "labels", "--data", str(tmp_path)]) == 2
-    assert "--data is of a profile's run: name its --profile too" in capsys.readouterr().err
+    for words in (["--data", str(tmp_path)], ["--record"]):
+        assert main(["table", "labels", *words]) == 2
+        told = f"{words[0]} is of a profile's run: name its --profile too"
+        assert told in capsys.readouterr().err
+
+
+def test_table_records_what_no_other_command_does(monkeypatch, tmp_path, capsys):
+    from bana.experiment.exhibits import measured
+
+    monkeypatch.setenv("BANA_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setattr(gallery, "results_dir", lambda: tmp_path / "results")
+    part = measured.PARTS["weighings"]._replace(measure=lambda *words: {"crf": [70.0], "cells": []})
+    monkeypatch.setitem(measured.PARTS, "weighings", part)
+    assert main(["table", "gamma_lambda", "--profile", "smoke", "--record"]) == 0
+    path = tmp_path / "results" / "weighings-smoke.json"
+    record = json.loads(path.read_text())
+    assert record["command"] == "bana table gamma_lambda --profile smoke --record"
+    assert record["weighings"] == {"crf": [70.0], "cells": []}
+    assert record["seed"] == 0 and record["data"]["images"] == {"train": 4, "val": 3}
+    assert {"commit", "environment", "profile"} <= set(record)
+    assert f"record: {path}" in capsys.readouterr().out
+    monkeypatch.setattr(measured, "from_run", None)  # nothing is measured in vain
+    assert main(["table", "regime", "--profile", "smoke", "--record"]) == 2
+    assert "`bana regime` record what these show" in capsys.readouterr().err
+
+
+def test_table_says_how_long_the_trainings_of_grids_take(monkeypatch, capsys):
+    from bana.experiment import grids
+
+    monkeypatch.setattr(grids, "to_train", lambda *words: [1, 2])
+    for seconds, told in ((61.9, ", about 62 s each, as the profile's own took"), (None, "")):
+        monkeypatch.setattr(grids, "seconds_each", lambda profile, seconds=seconds: seconds)
+        gallery._tell_of_trainings(get_profile("smoke"), None, ("grids",))
+        assert capsys.readouterr().err == f"bana: classifiers to train: N = 1, 2{told}\n"
+    gallery._tell_of_trainings(get_profile("smoke"), None, ("record",))
+    assert capsys.readouterr().err == ""
 
 
 WITH_DATA = [
