@@ -92,9 +92,9 @@ def tell_background(data: Mapping[str, Any]) -> Told:
         "on objects or on the ground within its boxes; a large one is the mean of a class of "
         "images, with a 95 % interval over them. The method needs the two apart. "
         + rule(data, "that share"),
-        f"Above, scenes {ids(data, '{:.0f} %')}, each with its boxes and its attention. Below, mean "
-        "attention by the share of cells outside of boxes. Ground within boxes less objects, in "
-        f"hundredths of A: {'; '.join(told)}.",
+        f"Above, scenes {ids(data, '{:.0f} %')}, each with its boxes and its attention. Below, "
+        "mean attention by the share of cells outside of boxes. Ground within boxes less objects, "
+        f"in hundredths of A: {'; '.join(told)}.",
     )
 
 

@@ -97,8 +97,8 @@ def tell_confidence(data: Mapping[str, Any]) -> Told:
     if told := [_told_of(each) for each in data["scenes"] if "judged" in each]:
         caption += (
             f" Below: the labels in ~S, as their sigma is below {data['half']:g} or not. A wrong "
-            "label that is down-weighted is saved, a right one spoiled; percent of the wrong and of "
-            "the right labels in ~S. The masks say which are wrong and are not used in training."
+            "label that is down-weighted is saved, a right one spoiled; percent of the wrong and "
+            "of the right labels in ~S. The masks say which are wrong and are not used in training."
         )
         alt += f" Wrong labels saved and right ones spoiled, in ~S: {'; '.join(told)}."
     return Told(caption, alt)

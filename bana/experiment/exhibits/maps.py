@@ -205,7 +205,10 @@ def share_class(share: float) -> int:
 
 
 def background_share(model: BoxClassifier, item: dict[str, Any], image_scale: float) -> float:
-    """Share of the cells of the feature map that lie outside all boxes, M of Eq. 1, in percent."""
-    seen = eval_image(item, image_scale)
-    outside = corners.background_mask(item["boxes"] * image_scale, *seen.shape[1:])[None]
-    return 100 * float(backbones.background_at_cells(outside, model.backbone.stride).mean())
+    """Share of an image's cells that lie outside all boxes, in percent.
+
+    A cell is where Eq. 1 sees it, at its own pixel; cells beyond the image do not count.
+    """
+    seen, stride = eval_image(item, image_scale), model.backbone.stride
+    outside = corners.background_mask(item["boxes"] * image_scale, *seen.shape[1:])
+    return 100 * float(outside[:, ::stride, ::stride].mean())
