@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from bana.data.voc_files import DataError
 from bana.experiment import activations, agnostic, grids, recording, regime, weighings
 from bana.experiment.profiles import Profile
-from bana.files.artefacts import file_hash, source_commit
-from bana.files.paths import results_dir
+from bana.files.artefacts import file_hash, read_json, source_commit
+from bana.files.paths import results_dir, run_dir
 
 
 class Part(NamedTuple):
@@ -116,8 +116,17 @@ def from_run(
     }
     if "record" not in made:
         made["record"] = recording.about(profile, root)
+    elif told := _machine_of(profile):
+        made["record"] = {**made["record"], "environment": told}
     origins = dict.fromkeys(made, origin)
     return [_measured(profile.name, made, origins, {})]
+
+
+def _machine_of(profile: Profile) -> dict[str, Any] | None:
+    """What a run's latest training wrote of its machine."""
+    files = run_dir(profile.name).glob("*/environment.json")
+    latest = max(files, key=lambda path: path.stat().st_mtime_ns, default=None)
+    return read_json(latest) if latest else None
 
 
 def _measured(

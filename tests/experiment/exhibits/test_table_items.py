@@ -1,6 +1,7 @@
 """The paper's tables from records: every cell has its source, and nothing is made up."""
 
 import json
+import os
 
 import pytest
 
@@ -171,6 +172,22 @@ def test_a_run_measures_what_is_asked_and_no_more(monkeypatch):
     asked.clear()
     measured.from_run(profile)
     assert sorted(asked) == ["card", "record"]
+
+
+def test_a_run_names_the_machine_of_its_latest_training(monkeypatch, tmp_path):
+    monkeypatch.setenv("BANA_RUNS", str(tmp_path))
+    record = {"data": {"images": {"train": 4, "val": 3}}}
+    part = measured.PARTS["record"]._replace(measure=lambda *words: record)
+    monkeypatch.setitem(measured.PARTS, "record", part)
+    (found,) = measured.from_run(get_profile("smoke"), None, ["record"])
+    assert "environment" not in found.record
+    for number, name in enumerate(("segmenter-nal-1", "classifier-bap-2")):
+        path = tmp_path / "smoke" / name / "environment.json"
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps({"device": name}))
+        os.utime(path, (number, number))
+    (found,) = measured.from_run(get_profile("smoke"), None, ["record"])
+    assert found.record["environment"] == {"device": "classifier-bap-2"}
 
 
 def test_every_table_says_what_it_is_made_of():
