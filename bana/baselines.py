@@ -1,4 +1,4 @@
-"""Pseudo labels without learning: boxes filled, boxes refined by a CRF, GrabCut."""
+"""Pseudo labels without learning: boxes filled, refined by a CRF in two ways, GrabCut."""
 
 import cv2
 import numpy as np
@@ -10,6 +10,7 @@ from bana.crf.dense import LABEL_CRF, CrfParameters, dense_crf
 from bana.data.boxes import class_masks, pixels_of
 
 INSIDE = 0.6
+MIDDLE = 0.2
 MIN_SIDE = 4
 MIN_BACKGROUND = 16
 
@@ -69,11 +70,99 @@ def refined_boxes(
         ValueError: as :func:`box_unary` and `bana.crf.dense.dense_crf`.
     """
     height, width = image.shape[-2:]
-    probabilities, channels = box_unary(boxes, classes, height, width, inside)
+    unary = box_unary(boxes, classes, height, width, inside)
+    return _to_the_edges(image, boxes, classes, *unary, crf)
+
+
+def grown_middles(
+    image: UInt8[Tensor, "3 H W"],
+    boxes: Float[Tensor, "K 4"],
+    classes: Integer[Tensor, " K"],
+    crf: CrfParameters = LABEL_CRF,
+    middle: float = MIDDLE,
+) -> UInt8[Tensor, "H W"]:
+    """Label the middle of every box, and let the dense CRF find how far its object reaches.
+
+    The idea of WSSL's labels from boxes (Papandreou et al. 2015), which the paper's Table 1
+    compares with: the middle of a box is surely its object, outside of all boxes is surely
+    background, and in between nothing is said. The CRF and its parameters are those of the other
+    labels here, not WSSL's.
+
+    Args:
+        image, boxes, classes, crf: as for :func:`refined_boxes`.
+        middle: see :func:`middle_unary`.
+
+    Returns:
+        The labels, 0 outside every box, on the device of ``image``.
+
+    Raises:
+        ValueError: as :func:`middle_unary` and `bana.crf.dense.dense_crf`.
+    """
+    height, width = image.shape[-2:]
+    unary = middle_unary(boxes, classes, height, width, middle)
+    return _to_the_edges(image, boxes, classes, *unary, crf)
+
+
+def _to_the_edges(
+    image: UInt8[Tensor, "3 H W"],
+    boxes: Float[Tensor, "K 4"],
+    classes: Integer[Tensor, " K"],
+    probabilities: Float[Tensor, "channels H W"],
+    channels: Integer[Tensor, " channels"],
+    crf: CrfParameters,
+) -> UInt8[Tensor, "H W"]:
+    """The most probable class after the CRF, of those that have a box at the pixel."""
     scores = dense_crf(image, probabilities.to(image.device), crf).q
-    covered = class_masks(boxes, classes, channels[1:], height, width).to(image.device)
+    covered = class_masks(boxes, classes, channels[1:], *image.shape[1:]).to(image.device)
     scores = torch.cat([scores[:1], scores[1:] * covered])
     return channels.to(image.device)[scores.max(0).indices].to(torch.uint8)
+
+
+def middle_unary(
+    boxes: Float[Tensor, "K 4"],
+    classes: Integer[Tensor, " K"],
+    height: int,
+    width: int,
+    middle: float = MIDDLE,
+) -> tuple[Float[Tensor, "channels {height} {width}"], Integer[Tensor, " channels"]]:
+    """Probabilities that are sure of the middle of a box and of the outside of all, and no more.
+
+    The middle has the shape of the box and ``middle`` of its area. Its class has 1 there; where
+    middles overlap the one of the smaller box wins, as in :func:`filled_boxes`. Outside every box
+    background has 1. In between, background and the classes that have a box at the pixel have the
+    same.
+
+    Args:
+        boxes, classes, height, width: as for :func:`filled_boxes`.
+        middle: share of a box's area, above 0 and at most 1.
+
+    Returns:
+        As :func:`box_unary`.
+
+    Raises:
+        ValueError: as :func:`filled_boxes`, and if ``middle`` is out of its range.
+    """
+    if not 0 < middle <= 1:
+        raise ValueError(f"middle must be above 0 and at most 1, got {middle}")
+    _check(boxes, classes)
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    halves = (boxes[:, 2:] - boxes[:, :2]) / 2 * middle**0.5
+    middles = torch.cat([centres - halves, centres + halves], 1)
+    certain = filled_boxes(middles, classes, height, width)
+    possible, channels = _possible(boxes, classes, height, width)
+    undecided = possible / possible.sum(0)
+    sure = channels[:, None, None] == certain
+    return torch.where(certain > 0, sure.to(undecided), undecided), channels
+
+
+def _possible(
+    boxes: Float[Tensor, "K 4"], classes: Integer[Tensor, " K"], height: int, width: int
+) -> tuple[Bool[Tensor, "channels {height} {width}"], Integer[Tensor, " channels"]]:
+    """Where background, which may be anywhere, and the classes of the boxes may be."""
+    wanted = torch.unique(classes).to(boxes.device)  # [C], sorted
+    covered = class_masks(boxes, classes.to(boxes.device), wanted, height, width)  # [C, H, W]
+    everywhere = covered.new_ones(1, height, width)
+    return torch.cat([everywhere, covered]), torch.cat([wanted.new_zeros(1), wanted])
 
 
 def box_unary(
@@ -104,10 +193,7 @@ def box_unary(
     if not 0.5 < inside < 1:
         raise ValueError(f"inside must be above .5 and below 1, got {inside}")
     filled = filled_boxes(boxes, classes, height, width)
-    wanted = torch.unique(classes).to(boxes.device)  # [C], sorted
-    covered = class_masks(boxes, classes.to(boxes.device), wanted, height, width)  # [C, H, W]
-    channels = torch.cat([wanted.new_zeros(1), wanted])
-    possible = torch.cat([torch.ones_like(filled, dtype=torch.bool)[None], covered])
+    possible, channels = _possible(boxes, classes, height, width)
     chosen = channels[:, None, None] == filled  # one channel at every pixel
     others = possible & ~chosen
     rest = (1 - inside) / others.sum(0).clamp_min(1)  # [H, W]

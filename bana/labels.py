@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor
 
+from bana.bap import grid_cells
 from bana.crf.dense import LABEL_CRF, CrfParameters, dense_crf
 from bana.data.boxes import class_masks, pixels_of
 from bana.interpolation import Bilinear, bilinear
@@ -40,17 +41,21 @@ class UnaryOptions:
             0 keeps all of A, as Eq. 7 does). The maximum is that of the cosine over the whole
             image, taken before A becomes 1 outside the boxes.
         class_agnostic: u_c = 1 - u_0 inside the boxes, for classes the classifier never saw.
+        grid_size: N of Eq. 1 when labels are made (the authors: 1, one query an image).
     """
 
     background: str = "attention"
     background_threshold: float = 0.99
     class_agnostic: bool = False
+    grid_size: int = 1
 
     def __post_init__(self) -> None:
         if self.background not in ("attention", "none"):
             raise ValueError(f"background must be attention or none, got {self.background}")
         if not 0 <= self.background_threshold <= 1:
             raise ValueError(f"background_threshold must be in [0, 1]: {self.background_threshold}")
+        if self.grid_size < 1:
+            raise ValueError(f"grid_size must be at least 1, got {self.grid_size}")
         if self.class_agnostic and self.background == "none":
             raise ValueError("class_agnostic takes u_c from the attention: background='attention'")
 
@@ -61,7 +66,7 @@ AUTHORS_UNARY = UnaryOptions()
 class Maps(NamedTuple):
     """Cosines, CAMs and lengths at the size of the image."""
 
-    cosine: Float[Tensor, "H W"]  # to the background query, everywhere
+    cosine: Float[Tensor, "H W"]  # to the background queries, their mean, everywhere
     attention: Float[Tensor, "H W"]  # A: the cosine inside the boxes, 1 outside
     cams: Float[Tensor, "C H W"]
     lengths: Float[Tensor, "H W"]  # |f|
@@ -102,7 +107,7 @@ def pseudo_labels(
     # No mask of every box: those of thousands would fill the memory.
     inside = class_masks(boxes, classes, wanted, *image.shape[1:])  # B_c, [C, H, W]
 
-    maps = enlarged_maps(features, weight[wanted], ~inside.any(0), enlarge)
+    maps = enlarged_maps(features, weight[wanted], ~inside.any(0), enlarge, options.grid_size)
     unseen = weight[wanted].isnan().any(1) | options.class_agnostic  # [C]
     foreground = normalised_cams(maps.cams, boxes, classes.to(wanted.device), wanted)  # u_c
     unary = unary_of(maps, foreground, inside, unseen, options)
@@ -123,17 +128,29 @@ def enlarged_maps(
     weight: Float[Tensor, "C D"],
     outside: Bool[Tensor, "H W"],
     enlarge: Bilinear,
+    grid_size: int = 1,
 ) -> Maps:
-    """A (Eq. 1-3 with one query an image) and CAMs (Eq. 6) of the enlarged features; M outside."""
+    """A (Eq. 1-3) and CAMs (Eq. 6) of the enlarged features; M outside."""
     lengths = enlarge.enlarged_norm(features).clamp_min(EPSILON)  # [H, W]
-    query = torch.einsum("dhw,hw->d", features, enlarge.gather(outside.to(features)))  # q, [D]
-    query = torch.nn.functional.normalize(query, dim=0, eps=EPSILON)
-    response = enlarge.enlarge(torch.einsum("dhw,d->hw", features, query))  # [H, W]
-    cosine = (response / lengths).clamp(0, 1)
+    cosine = torch.zeros_like(lengths)
+    cells = _background_cells(outside, grid_size)
+    for cell in cells:  # one at a time: a map of every query would fill the memory
+        query = torch.einsum("dhw,hw->d", features, enlarge.gather(cell.to(features)))  # q_j, [D]
+        query = torch.nn.functional.normalize(query, dim=0, eps=EPSILON)
+        response = enlarge.enlarge(torch.einsum("dhw,d->hw", features, query))  # [H, W]
+        cosine += (response / lengths).clamp(0, 1)
+    cosine = cosine / max(1, len(cells))
     # The dot product of Eq. 6 is enlarged before its ReLU, which is what Eq. 6 says of the
     # enlarged features; enlarging the rectified small map would not be the same.
     cams = enlarge.enlarge(torch.einsum("dhw,cd->chw", features, weight)).relu()
     return Maps(cosine, torch.where(outside, torch.ones_like(cosine), cosine), cams, lengths)
+
+
+def _background_cells(outside: Bool[Tensor, "H W"], grid_size: int) -> list[Bool[Tensor, "H W"]]:
+    """The background of each cell of the grid that has any, at the size of the image."""
+    number = grid_cells(*outside.shape, grid_size, outside.device)
+    cells = (outside & (number == j) for j in range(grid_size**2))
+    return [cell for cell in cells if cell.any()]
 
 
 def unary_of(

@@ -4,7 +4,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bana.baselines import INSIDE, box_unary, filled_boxes, grabcut, refined_boxes
+from bana.baselines import (
+    INSIDE,
+    MIDDLE,
+    box_unary,
+    filled_boxes,
+    grabcut,
+    grown_middles,
+    middle_unary,
+    refined_boxes,
+)
 from bana.crf.dense import LABEL_CRF, CrfParameters, dense_crf
 
 SIZE = (40, 50)
@@ -102,6 +111,73 @@ def test_unary_of_boxes_is_what_is_said_of_it(corners, classes, inside):
     torch.testing.assert_close(unary.sum(0), torch.ones(SIZE))
     filled = filled_boxes(boxes, classes, *SIZE)
     assert torch.equal(channels[unary.argmax(0)].byte(), filled), "at first the boxes are filled"
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    corners=st.lists(CORNER, max_size=5),
+    classes=st.lists(st.integers(1, 3) | st.just(254), min_size=5, max_size=5),
+    middle=st.floats(0.05, 1),
+)
+def test_unary_of_middles_is_what_is_said_of_it(corners, classes, middle):
+    corners = [(x, y, x + width, y + height) for x, y, width, height in corners]
+    classes = classes[: len(corners)]
+    unary, channels = middle_unary(
+        boxes_of(*corners), torch.tensor(classes, dtype=torch.int64), *SIZE, middle
+    )
+    assert channels.tolist() == [0, *sorted(set(classes))]
+    torch.testing.assert_close(unary.sum(0), torch.ones(SIZE))
+    for i in range(0, SIZE[0], 3):
+        for j in range(0, SIZE[1], 3):
+            over = {0}  # classes that may be here
+            sure = []  # middles that cover the pixel: area, the later first, class
+            for k, (x1, y1, x2, y2) in enumerate(corners):
+                inside = x1 <= j + 0.5 < x2 and y1 <= i + 0.5 < y2
+                over |= {classes[k]} if inside else set()
+                near = [abs(2 * p + 1 - a - b) for p, a, b in ((j, x1, x2), (i, y1, y2))]
+                far = [
+                    n - middle**0.5 * side for n, side in zip(near, (x2 - x1, y2 - y1), strict=True)
+                ]
+                if max(map(abs, far)) < 1e-3 or any(abs(f) < 1e-3 for f in far):
+                    break  # on its edge, where rounding decides
+                if max(far) < 0:
+                    sure.append(((x2 - x1) * (y2 - y1), -k, classes[k]))
+            else:
+                expected = {min(sure)[2]: 1.0} if sure else dict.fromkeys(over, 1 / len(over))
+                for kind, value in zip(channels.tolist(), unary[:, i, j].tolist(), strict=True):
+                    assert value == pytest.approx(expected.get(kind, 0))
+
+
+def test_a_middle_has_its_share_of_the_box_and_its_shape():
+    unary, _ = middle_unary(boxes_of((5, 10, 45, 30)), torch.tensor([3]), *SIZE, 0.25)
+    sure = unary[1] == 1
+    assert sure.sum() == 0.25 * 40 * 20 and sure[15:25, 15:35].all()
+    assert MIDDLE == 0.2
+
+
+@pytest.mark.parametrize("crf", [LABEL_CRF, CrfParameters(2, 20, 8, 1, 2, 3)])
+def test_grown_middles_are_the_crf_of_their_unary(crf):
+    image, _ = scene()
+    boxes, classes = boxes_of((14, 10, 35, 31), (2, 2, 30, 34)), torch.tensor([7, 8])
+    labels = grown_middles(image, boxes, classes, crf, 0.3)
+    scores = dense_crf(image, middle_unary(boxes, classes, *SIZE, 0.3)[0], crf).q
+    for channel, box in enumerate(boxes, start=1):
+        scores[channel] *= filled_boxes(box[None], torch.tensor([1]), *SIZE)
+    assert torch.equal(labels, torch.tensor([0, 7, 8]).byte()[scores.argmax(0)])
+
+
+def test_a_middle_grows_to_the_edges_of_a_disc():
+    image, disc = scene()
+    image = torch.where(disc, image[:, 20, 24, None, None], image[:, 0, 0, None, None])
+    labels = grown_middles(image, boxes_of((10, 6, 39, 35)), torch.tensor([7]))
+    assert torch.equal(labels == 7, disc)
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("middle", [0.0, 1.5])
+def test_a_middle_that_is_none_is_refused(middle):
+    with pytest.raises(ValueError, match="middle must be above 0 and at most 1"):
+        middle_unary(boxes_of((1, 1, 9, 9)), torch.tensor([1]), *SIZE, middle)
 
 
 def test_a_box_over_the_whole_image_leaves_a_share_to_background():

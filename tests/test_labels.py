@@ -72,16 +72,16 @@ def enlarged(s: Scene) -> Tensor:
     return F.interpolate(s.features[None], size, mode="bilinear", align_corners=True)[0]
 
 
-def background_scores(s: Scene, threshold: float) -> tuple[Tensor, Tensor]:
+def background_scores(s: Scene, options: UnaryOptions) -> tuple[Tensor, Tensor]:
     """A of Eq. 2 and 3, and u_0 of Eq. 7 without its 1 outside the boxes; [H, W] each.
 
     The threshold is a fraction of the largest cosine in the whole image.
     """
     large, covered = enlarged(s), s.inside().any(0)
-    cells = reference.queries(large, ~covered, 1)
+    cells = reference.queries(large, ~covered, options.grid_size)
     cosines = reference.attention(large, cells, torch.ones_like(covered))
     attention = reference.attention(large, cells, covered)
-    u_0 = reference.background_unary(cosines, threshold)
+    u_0 = reference.background_unary(cosines, options.background_threshold)
     return torch.from_numpy(attention), torch.from_numpy(u_0)
 
 
@@ -89,7 +89,7 @@ def whole(s: Scene, options: UnaryOptions) -> tuple[Tensor, Tensor, Tensor, Tens
     """Eq. 1-9 on features enlarged first, as the authors do: A, unary, Y_crf and Y_ret."""
     large, inside = enlarged(s), s.inside()
     covered = inside.any(0)
-    attention, background = background_scores(s, options.background_threshold)
+    attention, background = background_scores(s, options)
     if options.background == "none":
         background = torch.zeros_like(background)
     wanted = s.classes.unique()
@@ -114,6 +114,8 @@ OPTIONS = [
     UnaryOptions(background="none"),
     UnaryOptions(class_agnostic=True),
     UnaryOptions(class_agnostic=True, background_threshold=0),
+    UnaryOptions(background_threshold=0.5, grid_size=2),
+    UnaryOptions(class_agnostic=True, background_threshold=0, grid_size=3),
 ]
 
 
@@ -213,7 +215,7 @@ def test_class_agnostic_does_not_ask_the_classifier(no_crf) -> None:
     before = s.label(options)
     s.weight = torch.zeros_like(s.weight)
     torch.testing.assert_close(s.label(options).unary, before.unary)
-    _, background = background_scores(s, 0.99)
+    _, background = background_scores(s, UnaryOptions())
     scores = torch.stack([background, *(s.inside() * (1 - background))])
     covered = s.inside().any(0)
     torch.testing.assert_close(before.unary[:, covered], scores.softmax(0)[:, covered])
@@ -260,7 +262,7 @@ def test_threshold_removes_background_below_it(no_crf) -> None:
     s.weight = torch.zeros_like(s.weight)
     kept, cut = s.label(ALL_OF_A), s.label(UnaryOptions(background_threshold=0.9))
     inside = s.inside()[0]
-    low = inside & (background_scores(s, 0.9)[1] == 0)
+    low = inside & (background_scores(s, UnaryOptions(background_threshold=0.9))[1] == 0)
     assert low.any() and (inside & ~low).any() and (kept.attention[low] > 0).any()
     torch.testing.assert_close(cut.unary[0][low], torch.full_like(cut.unary[0][low], 0.5))
     assert torch.equal(cut.unary[0][~low], kept.unary[0][~low])
@@ -422,6 +424,8 @@ def test_wrong_arguments_are_named() -> None:
         UnaryOptions(background="all")
     with pytest.raises(ValueError, match="background_threshold"):
         UnaryOptions(background_threshold=2)
+    with pytest.raises(ValueError, match="grid_size must be at least 1, got 0"):
+        UnaryOptions(grid_size=0)
     with pytest.raises(ValueError, match="class_agnostic"):
         UnaryOptions(background="none", class_agnostic=True)
 

@@ -13,6 +13,7 @@ PROFILES = {
 LABELS = {
     "boxes": "boxes filled",
     "boxes-crf": "boxes filled, CRF",
+    "boxes-middle": "middle of the boxes grown by a CRF",
     "grabcut": "GrabCut",
     "gap": "GAP, Y_crf",
     "bap-no-u0": "BAP, Y_crf without u_0",

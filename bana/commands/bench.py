@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bana.commands.train import add_changes, chosen_profile
+from bana.commands.train import OF_LABELS, add_changes, add_settings, chosen_profile, told
 from bana.files.paths import results_dir
 
 if TYPE_CHECKING:  # imports torch, which `bana --help` does without
@@ -30,14 +30,14 @@ def add_bench_command(
     bench = command("bench", _losses, "compare many trainings that differ in one thing")
     kinds = bench.add_subparsers(dest="bench", metavar="BENCH", required=True)
     text = "every loss, on frozen features of the box classifier, under several seeds"
-    made = add_changes(with_profile(kinds.add_parser("losses", help=text)))
+    made = _with_labels(with_profile(kinds.add_parser("losses", help=text)))
     made.add_argument("--losses", nargs="+", choices=losses, default=losses, metavar="LOSS")
     made.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS, metavar="TASK")
     made.add_argument("--heads", nargs="+", choices=HEADS, default=HEADS, metavar="HEAD")
     _add_seeds(made)
     _add_common(made, _losses, "bench")
     text = "the noise-aware loss, its lambda and gamma, on labels made worse in steps"
-    made = add_changes(with_profile(kinds.add_parser("noise", help=text)))
+    made = _with_labels(with_profile(kinds.add_parser("noise", help=text)))
     made.add_argument("--head", choices=HEADS, default="linear", metavar="HEAD")
     made.add_argument(
         "--reaches",
@@ -50,7 +50,7 @@ def add_bench_command(
     _add_seeds(made)
     _add_common(made, _noise, "noise")
     text = "ways to train a segmenter, each on true masks and on Y_crf, on held-out training images"
-    made = add_changes(with_profile(kinds.add_parser("recipes", help=text)))
+    made = _with_labels(with_profile(kinds.add_parser("recipes", help=text)))
     made.add_argument(
         "--recipes",
         nargs="+",
@@ -75,6 +75,11 @@ def add_bench_command(
         "--images", type=int, metavar="N", help="so many, evenly spaced (default: all)"
     )
     _add_common(made, _left_out, "left-out")
+
+
+def _with_labels(made: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """Options that change a profile, and what its labels depend on; losses keep their weights."""
+    return add_settings(add_changes(made), OF_LABELS)
 
 
 def _add_seeds(made: argparse.ArgumentParser) -> None:
@@ -171,7 +176,7 @@ def _write(
     write_json(
         out,
         {
-            "command": f"bana bench {arguments.bench} --profile {profile.name} {given}",
+            "command": f"bana bench {arguments.bench} {told(arguments)} {given}",
             "commit": source_commit(),
             "environment": environment(fastest_device()),
             **recording.about(profile, arguments.data),

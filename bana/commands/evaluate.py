@@ -9,7 +9,18 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bana.commands.train import add_changes, add_strong, chosen_profile
+from bana.commands.train import (
+    ALL_SETTINGS,
+    OF_LABELS,
+    add_changes,
+    add_settings,
+    add_strong,
+    chosen_profile,
+    refuse_unused,
+    refuse_unused_by_labels,
+    refuse_unused_by_loss,
+    told,
+)
 from bana.files.paths import results_dir
 
 Command = Callable[[str, Callable[[argparse.Namespace], int], str], argparse.ArgumentParser]
@@ -31,6 +42,7 @@ def add_evaluation_commands(
     """
     text = "score labels and networks, and record the scores"
     evaluate = add_strong(add_changes(with_profile(command("evaluate", _evaluate, text))))
+    add_settings(evaluate, ALL_SETTINGS)
     evaluate.add_argument(
         "--out", type=Path, metavar="FILE", help="the record (default: results/<profile>.json)"
     )
@@ -43,6 +55,7 @@ def add_evaluation_commands(
     )
     text = "say in numbers whether a data set is one in which the method works"
     card = add_strong(add_changes(with_profile(command("regime", _regime, text))))
+    add_settings(card, ALL_SETTINGS)
     card.add_argument("--split", choices=("train", "val"), default="val", help="(default: val)")
     card.add_argument(
         "--sigma",
@@ -50,13 +63,17 @@ def add_evaluation_commands(
         help="also how well the trained segmenter's confidence knows the wrong training labels",
     )
     card.add_argument(
-        "--out", type=Path, metavar="FILE", help="the record (default: results/regime-PROFILE.json)"
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="the record (default: results/regime-PROFILE.json, for train -PROFILE-train.json)",
     )
     text = "write a network's label maps, for VOC's server or of any images"
     predict = add_strong(add_changes(with_profile(command("predict", _predict, text))))
-    _predict_options(predict, losses)
+    _predict_options(add_settings(predict, ALL_SETTINGS), losses)
     text = "write the boxes' masks as COCO results, and score them"
-    _export_options(add_changes(with_profile(command("export", _export, text))), variants)
+    export = add_settings(add_changes(with_profile(command("export", _export, text))), OF_LABELS)
+    _export_options(export, variants)
 
 
 def _predict_options(made: argparse.ArgumentParser, losses: Sequence[str]) -> None:
@@ -124,7 +141,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         measured = combined_record(records, profile.name) | {"differences": together}
     given = f" --seeds {' '.join(map(str, seeds))}" if arguments.seeds else ""
     record = {
-        "command": f"bana evaluate --profile {profile.name}{given}",
+        "command": f"bana evaluate {told(arguments)}{given}",
         "commit": source_commit(),
         "environment": environment(fastest_device()),
         **measured,
@@ -147,11 +164,14 @@ def _regime(arguments: argparse.Namespace) -> int:
 
     if arguments.strong and not arguments.sigma:
         raise ValueError("--strong is of the segmenter, which only --sigma asks: leave it out")
+    if not arguments.sigma:
+        refuse_unused(arguments, ("gamma", "lam"), "is of the segmenter, which only --sigma asks")
     profile, split, root = chosen_profile(arguments), arguments.split, arguments.data
-    out = arguments.out or results_dir() / f"regime-{profile.name}.json"
+    name = profile.name + "-train" * (split == "train")
+    out = arguments.out or results_dir() / f"regime-{name}.json"
     given = f" --split {split}" * (split != "val") + " --sigma" * arguments.sigma
     record = {
-        "command": f"bana regime --profile {profile.name}{given}",
+        "command": f"bana regime {told(arguments)}{given}",
         "commit": source_commit(),
         "environment": environment(fastest_device()),
         **recording.about(profile, root),
@@ -171,6 +191,7 @@ def _predict(arguments: argparse.Namespace) -> int:
     from bana.evaluation import export, prediction
     from bana.experiment import stages
 
+    refuse_unused_by_loss(arguments, arguments.loss)
     profile = chosen_profile(arguments)
     split, folder = arguments.split, arguments.out
     if split:
@@ -217,6 +238,7 @@ def _export(arguments: argparse.Namespace) -> int:
     from bana.experiment.transfer import transferred_labels
     from bana.files.artefacts import write_json
 
+    refuse_unused_by_labels(arguments, arguments.variant)
     profile, root = chosen_profile(arguments), arguments.data
     split, variant = arguments.split, arguments.variant
     if arguments.labels == "Y_ret" and VARIANTS[variant] is None:

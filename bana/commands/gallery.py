@@ -4,11 +4,17 @@ Imports are inside the commands, so that `bana --help` answers at once.
 """
 
 import argparse
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bana.commands.train import chosen_profile
-from bana.files.paths import figures_dir, runs_root
+from bana.files.paths import figures_dir, results_dir, runs_root
+
+if TYPE_CHECKING:  # imports torch, which `bana --help` does without
+    from bana.experiment.exhibits.measured import Measured
+    from bana.experiment.profiles import Profile
 
 SIZES = ("paper", "slide")
 
@@ -27,6 +33,11 @@ def add_gallery_commands(
         "--profile", help="of this profile's run (default: of the records in results/)"
     )
     table.add_argument("--data", type=Path, metavar="FOLDER", help="photographs, with --profile")
+    table.add_argument(
+        "--record",
+        action="store_true",
+        help="with --profile: also record in results/ what no other command records",
+    )
 
 
 def _with_names(made: argparse.ArgumentParser) -> argparse.ArgumentParser:
@@ -81,7 +92,7 @@ def _tell(items: dict[str, tuple[str, str]]) -> None:
 def _table(arguments: argparse.Namespace) -> int:
     from bana.course.gallery.table_files import write_table
     from bana.experiment.exhibits.measured import from_records, from_run
-    from bana.experiment.exhibits.table_items import TABLES, about_tables
+    from bana.experiment.exhibits.table_items import TABLES, about_tables, needs_of
 
     if arguments.list:
         width = max(map(len, TABLES))
@@ -90,13 +101,18 @@ def _table(arguments: argparse.Namespace) -> int:
     names = _names(arguments, list(TABLES))
     if unknown := sorted(set(names) - TABLES.keys()):
         raise ValueError(f"unknown table {unknown[0]!r}: use one of {', '.join(TABLES)}")
-    if arguments.profile is None and arguments.data is not None:
-        raise ValueError("--data is of a profile's run: name its --profile too")
+    for option in ("data", "record"):
+        if arguments.profile is None and getattr(arguments, option):
+            raise ValueError(f"--{option} is of a profile's run: name its --profile too")
     if arguments.profile is None:
         measured, folder = from_records(), runs_root() / "tables"
     else:
-        profile = chosen_profile(arguments)
-        measured, folder = from_run(profile, arguments.data), figures_dir(profile.name)
+        profile, parts = chosen_profile(arguments), needs_of(names)
+        to_record = _recorded(names) if arguments.record else {}
+        _tell_of_trainings(profile, arguments.data, parts)
+        measured = from_run(profile, arguments.data, parts)
+        folder = figures_dir(profile.name)
+        _record(profile, arguments.data, to_record, measured[0])
     given = f" --profile {arguments.profile}" if arguments.profile else ""
     for name in names:
         table = TABLES[name](measured)
@@ -104,3 +120,54 @@ def _table(arguments: argparse.Namespace) -> int:
         path = write_table(table, arguments.out or folder, name, measured, command)
         print(f"{table.item}. {table.title}\n\n{table.markdown()}\n{name}: {path}\n")
     return 0
+
+
+def _tell_of_trainings(profile: "Profile", root: Path | None, parts: Sequence[str]) -> None:
+    """Say how many classifiers a table of grids is about to train, and how long one takes."""
+    from bana.experiment import grids
+
+    missing = grids.to_train(profile, root) if "grids" in parts else []
+    if not missing:
+        return
+    seconds, numbers = grids.seconds_each(profile), ", ".join(map(str, missing))
+    told = f", about {seconds:.0f} s each, as the profile's own took" if seconds else ""
+    print(f"bana: classifiers to train: N = {numbers}{told}", file=sys.stderr)
+
+
+def _recorded(names: Sequence[str]) -> dict[str, str]:
+    """The parts that are measured for tables alone, by table.
+
+    Raises:
+        ValueError: there is nothing that no other command records.
+    """
+    from bana.experiment.exhibits.measured import OF_TABLES
+    from bana.experiment.exhibits.table_items import needs_of
+
+    made = {name: part for name in names for part in needs_of([name]) if part in OF_TABLES}
+    if not made:
+        raise ValueError("--record: `bana evaluate` and `bana regime` record what these show")
+    return made
+
+
+def _record(
+    profile: "Profile", root: Path | None, parts: Mapping[str, str], measured: "Measured"
+) -> None:
+    """Write the parts of some tables into results/, one file a table."""
+    from bana.evaluation.prediction import fastest_device
+    from bana.experiment import recording
+    from bana.experiment.exhibits.measured import PARTS
+    from bana.files.artefacts import source_commit, write_json
+    from bana.training.runs import environment
+
+    for name, part in parts.items():
+        path = results_dir() / PARTS[part].file.format(profile.name)
+        record = {
+            "command": f"bana table {name} --profile {profile.name} --record",
+            "commit": source_commit(),
+            "environment": environment(fastest_device()),
+            **recording.about(profile, root),
+            "seed": profile.seed,
+            PARTS[part].held: measured.more[part],
+        }
+        write_json(path, record)
+        print(f"record: {path}")

@@ -13,7 +13,13 @@ from bana.commands.submit import (
     options_of,
     tell_of_failures,
 )
-from bana.commands.train import add_changes, chosen_profile
+from bana.commands.train import (
+    OF_LABELS,
+    add_changes,
+    add_settings,
+    chosen_profile,
+    refuse_unused_by_labels,
+)
 
 if TYPE_CHECKING:  # imports torch, which `bana --help` does without
     from bana.experiment.labelling import Crew
@@ -34,6 +40,7 @@ def add_label_command(
         variants: names to choose from.
     """
     label = add_changes(with_profile(command("label", _label, "make the pseudo labels of a split")))
+    add_settings(label, OF_LABELS)
     label.add_argument("--split", choices=SPLITS, default="train", help="(default: train)")
     label.add_argument(
         "--variant", choices=variants, default="bap", help="how they are made (default: bap)"
@@ -85,6 +92,7 @@ def _label(arguments: argparse.Namespace) -> int:
     from bana.experiment.label_folders import manifest_path
     from bana.files.artefacts import read_json
 
+    refuse_unused_by_labels(arguments, arguments.variant)
     profile = chosen_profile(arguments)
     options = options_of(arguments)
     crew = _crew(arguments, profile, options.cpus)

@@ -17,7 +17,8 @@ from bana.commands.masks import add_masks_command
 from bana.commands.running import run
 from bana.commands.train import add_train_command, tell_of_unused_folder
 
-VARIANTS = ("bap", "bap-no-u0", "gap", "boxes", "boxes-crf", "grabcut")
+VARIANTS = ("bap", "bap-no-u0", "gap", "boxes", "boxes-crf", "boxes-middle")
+VARIANTS += ("grabcut",)
 LOSSES = ("nal", "nal-detached", "nal-per-class", "crf", "ret", "ignore", "entropy", "bootstrap")
 LOSSES += ("generalised", "symmetric", "truth")
 EPILOGUE = """\

@@ -3,7 +3,7 @@
 import argparse
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +20,19 @@ PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 # Options of `bana train` that are fields of `bana.training.machine.Machine`.
 MACHINE = ("accelerator", "devices", "nodes", "precision", "accumulation", "compile")
 MACHINE += ("loader_workers", "checkpoint_minutes", "restart", "tensorboard")
+# Settings of the paper that a command can change: fields of `bana.experiment.profiles.Changes`, by
+# option, each with its type and help.
+SETTINGS: dict[str, tuple[str, type, str]] = {
+    "--grid": ("grid_size", int, "N of Eq. 1 in training"),
+    "--parts": ("parts", int, "a box is pooled in N x N pieces in training"),
+    "--label-grid": ("label_grid", int, "N of Eq. 1 when labels are made"),
+    "--threshold": ("threshold", float, "u_0 below this fraction of its maximum becomes 0"),
+    "--gamma": ("gamma", float, "of the confidence, Eq. 12"),
+    "--lambda": ("lam", float, "weight of ~S, Eq. 14"),
+}
+OF_CLASSIFIER = ("--grid", "--parts")
+OF_LABELS = (*OF_CLASSIFIER, "--label-grid", "--threshold")
+ALL_SETTINGS = tuple(SETTINGS)
 
 
 def add_train_command(
@@ -37,14 +50,14 @@ def add_train_command(
     train = command("train", _train, "train a network, unless it is trained already")
     models = train.add_subparsers(dest="model", metavar="MODEL", required=True)
     classifier = with_profile(models.add_parser("classifier", help="stage 1, learns from boxes"))
-    _add_machine(add_changes(classifier))
+    _add_machine(add_settings(add_changes(classifier), OF_CLASSIFIER))
     classifier.add_argument(
         "--pooling", choices=POOLINGS, default="bap", help="within a box (default: bap)"
     )
     segmentation = with_profile(
         models.add_parser("segmentation", help="stage 3, learns from pseudo labels")
     )
-    _add_machine(add_strong(add_changes(segmentation)))
+    _add_machine(add_strong(add_settings(add_changes(segmentation), ALL_SETTINGS)))
     segmentation.add_argument("--loss", choices=losses, default="nal", help="(default: nal)")
 
 
@@ -63,6 +76,85 @@ def add_changes(made: argparse.ArgumentParser) -> argparse.ArgumentParser:
         help="a try: N iterations a training, in a run folder of its own",
     )
     return made
+
+
+def add_settings(
+    made: argparse.ArgumentParser, options: tuple[str, ...]
+) -> argparse.ArgumentParser:
+    """Add options of `SETTINGS`, those that what the command makes depends on."""
+    group = made.add_argument_group(
+        "settings of the paper",
+        "A changed one has folders of its own from the stage on that it changes, and finds the "
+        "stages before it where they are.",
+    )
+    for option in options:
+        field, kind, text = SETTINGS[option]
+        mark = "N" if kind is int else "X"
+        group.add_argument(option, dest=field, type=kind, metavar=mark, help=text)
+    return made
+
+
+def settings_given(arguments: argparse.Namespace) -> dict[str, float]:
+    """The fields of `SETTINGS` that the command line names, with their values."""
+    given = vars(arguments)
+    fields = (field for field, _, _ in SETTINGS.values())
+    return {field: given[field] for field in fields if given.get(field) is not None}
+
+
+def told(arguments: argparse.Namespace) -> str:
+    """The words of the command line that choose a profile and change it, for records."""
+    words = [f"--profile {arguments.profile}"]
+    if vars(arguments).get("iterations") is not None:
+        words.append(f"--iterations {arguments.iterations}")
+    given = settings_given(arguments)
+    words += [f"{o} {given[field]:g}" for o, (field, _, _) in SETTINGS.items() if field in given]
+    return " ".join(words)
+
+
+def refuse_unused(arguments: argparse.Namespace, fields: Sequence[str], why: str) -> None:
+    """Refuse settings that would change nothing.
+
+    Args:
+        arguments: of a command with `add_settings`.
+        fields: of `SETTINGS`, that the command would not use now.
+        why: it would not.
+
+    Raises:
+        ValueError: one of them is given.
+    """
+    given = settings_given(arguments)
+    for option, (field, _, _) in SETTINGS.items():
+        if field in fields and field in given:
+            raise ValueError(f"{option} {given[field]:g}: {why}: leave it out")
+
+
+def refuse_unused_by_labels(arguments: argparse.Namespace, variant: str) -> None:
+    """Refuse settings that a kind of labels does not depend on.
+
+    Raises:
+        ValueError: one of them is given.
+    """
+    from bana.experiment.labelling import VARIANTS
+
+    recipe = VARIANTS[variant]
+    if recipe is None:
+        fields = [SETTINGS[option][0] for option in OF_LABELS]
+        refuse_unused(arguments, fields, f"labels {variant!r} are made without a classifier")
+    elif recipe[1].get("background") == "none":
+        unused = ("label_grid", "threshold")
+        refuse_unused(arguments, unused, f"labels {variant!r} have no u_0")
+
+
+def refuse_unused_by_loss(arguments: argparse.Namespace, loss: str) -> None:
+    """Refuse gamma or lambda for a loss that has none.
+
+    Raises:
+        ValueError: one of them is given.
+    """
+    from bana.training.segmentation import WEIGHTS
+
+    unused = {"gamma", "lam"}.difference(WEIGHTS.get(loss, ()))
+    refuse_unused(arguments, sorted(unused), f"loss {loss!r} has none")
 
 
 def add_strong(made: argparse.ArgumentParser) -> argparse.ArgumentParser:
@@ -123,14 +215,21 @@ def chosen_profile(arguments: argparse.Namespace) -> "Profile":
     """The profile that is named, with what the command line changes in it.
 
     Args:
-        arguments: with "profile" and, of a command that has them, the options of `add_changes`.
+        arguments: with "profile" and, of a command that has them, the options of `add_changes` and
+            `add_settings`.
 
     Raises:
         ValueError: if there is no such profile, a change makes no sense, or a folder of photographs
             is given to a profile that draws its own.
         FileNotFoundError: if there are no such weights, needed or not.
     """
-    from bana.experiment.profiles import check_data_folder, get_profile, shortened
+    from bana.experiment.profiles import (
+        Changes,
+        changed,
+        check_data_folder,
+        get_profile,
+        shortened,
+    )
 
     given = vars(arguments)
     profile = get_profile(arguments.profile)
@@ -140,6 +239,8 @@ def chosen_profile(arguments: argparse.Namespace) -> "Profile":
         raise FileNotFoundError(f"--weights {given['weights']}: no such file or folder")
     if given.get("iterations") is not None:
         profile = shortened(profile, given["iterations"])
+    if settings := settings_given(arguments):
+        profile = changed(profile, Changes(**settings))
     if given.get("weights") is not None:
         profile = replace(profile, weights=str(given["weights"]))
     if given.get("strong") is not None:
@@ -168,6 +269,8 @@ def _train(arguments: argparse.Namespace) -> int:
     from bana.training.machine import Machine
     from bana.training.runs import Interrupted
 
+    if arguments.model == "segmentation":
+        refuse_unused_by_loss(arguments, arguments.loss)
     profile = chosen_profile(arguments)
     machine = Machine(
         **{name: value for name in MACHINE if (value := getattr(arguments, name)) is not None}

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from bana.data.boxes import covered, pixels_of
 from bana.evaluation.verdicts import Estimate, class_areas, estimate, mean_iou, paired_difference
-from bana.losses import IGNORE, reliable_pixels
+from bana.losses import IGNORE, agreement, reliable_pixels
 
 # What is said of kinds of labels: mIoU of the first less that of the second.
 DIFFERENCES = (
@@ -66,10 +66,11 @@ def regime(images: Iterable[RegimeImage], n_classes: int) -> dict[str, Any]:
 
     Returns:
         "images" and "boxes": how many; "filling": "mean" and "quartiles" of `filling_rates`, and
-        the "boxes" that have one; "miou": an estimate by kind of label; "differences": a list of
-        {"first", "second", "mean", "low", "high"} in points, of the `DIFFERENCES` whose labels are
-        there; "inside": `within_boxes`. An estimate is {"value", "low", "high"}, a 95 % interval
-        over images, or None.
+        the "boxes" that have one; "miou": an estimate by kind of label, and by both conventions of
+        the pixels where Y_crf and Y_ret agree, see `bana.evaluation.miou.Scorer`; "differences": a
+        list of {"first", "second", "mean", "low", "high"} in points, of the `DIFFERENCES` whose
+        labels are there; "inside": `within_boxes`. An estimate is {"value", "low", "high"}, a 95 %
+        interval over images, or None.
 
     Raises:
         ValueError: if there is no image, or maps of one image differ in size.
@@ -83,6 +84,10 @@ def regime(images: Iterable[RegimeImage], n_classes: int) -> dict[str, Any]:
         filling += filling_rates(corners, classes, mask)
         for kind, made in labels.items():
             areas.setdefault(kind, []).append(class_areas(made, mask, n_classes))
+        agreed = agreement(labels["bap"], labels["bap-ret"])
+        for ignored in ("dropped", "wrong"):
+            made = class_areas(agreed, mask, n_classes, ignored)
+            areas.setdefault(f"agreement-{ignored}", []).append(made)
         inside.append(inside_counts(labels["bap"], labels["bap-ret"], mask, corners))
     if not inside:
         raise ValueError("there is no image to score")

@@ -56,7 +56,7 @@ def classifiers(
 
     def is_missing(pooling: str) -> bool:
         key = classifier_key(stages.classifier_settings(profile, pooling), data)
-        return load_checkpoint(run_dir(profile.name) / f"classifier-{pooling}.pt", key) is None
+        return load_checkpoint(stages.classifier_path(profile, pooling), key) is None
 
     missing = [pooling for pooling in poolings if is_missing(pooling)]
     shared = profile, root

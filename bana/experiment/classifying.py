@@ -24,6 +24,7 @@ class ClassifierSettings:
         pooling: "bap" or "gap".
         drop: fraction of the iterations after which the rate falls to a tenth.
         seed: of weights, crops and their order.
+        grid_size, parts: see `bana.networks.classifier.BoxClassifier`.
     """
 
     backbone: BackboneSettings
@@ -32,6 +33,8 @@ class ClassifierSettings:
     optimisation: Optimisation
     drop: float
     seed: int
+    grid_size: int
+    parts: int
 
 
 def classifier_key(settings: ClassifierSettings, data: VocDataset) -> str:
@@ -52,7 +55,8 @@ def trained_classifier(
         workers: processes that prepare crops, where the machine does not say.
     """
     torch.manual_seed(settings.seed)
-    model = BoxClassifier(settings.backbone.build(), len(data.classes) - 1, settings.pooling)
+    pooling = settings.pooling, settings.grid_size, settings.parts
+    model = BoxClassifier(settings.backbone.build(), len(data.classes) - 1, *pooling)
 
     def train(hold: Engine) -> dict:
         loader = batches(data, settings.crops, settings.optimisation, settings.seed, hold, workers)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from bana.baselines import filled_boxes, grabcut, refined_boxes
+from bana.baselines import MIDDLE, filled_boxes, grabcut, grown_middles, refined_boxes
 from bana.crf.dense import CrfParameters
 from bana.data.boxes import covered
 from bana.data.transforms import eval_image
@@ -35,6 +35,7 @@ from bana.training.runs import RunError
 VARIANTS: dict[str, tuple[str, dict[str, Any]] | None] = {
     "boxes": None,
     "boxes-crf": None,
+    "boxes-middle": None,
     "grabcut": None,
     "gap": ("gap", {"background": "none"}),
     "bap-no-u0": ("bap", {"background": "none"}),
@@ -52,8 +53,9 @@ class LabelSettings:
     Attributes:
         variant: a key of `VARIANTS`.
         unary: see `bana.labels.pseudo_labels`; None for the baselines.
-        crf: of the pseudo labels and of "boxes-crf"; None for what has no CRF.
+        crf: of the pseudo labels, "boxes-crf" and "boxes-middle"; None for what has no CRF.
         inside: of "boxes-crf" alone, see `bana.baselines.box_unary`.
+        middle: of "boxes-middle" alone, see `bana.baselines.middle_unary`.
         image_scale: the constant enlargement that the classifier was trained with.
     """
 
@@ -61,6 +63,7 @@ class LabelSettings:
     unary: UnaryOptions | None = None
     crf: CrfParameters | None = None
     inside: float | None = None
+    middle: float | None = None
     image_scale: float = 1.0
 
 
@@ -77,6 +80,8 @@ def label_settings(
     recipe = VARIANTS[variant]
     if variant == "boxes-crf":
         return LabelSettings(variant, crf=crf, inside=inside)
+    if variant == "boxes-middle":
+        return LabelSettings(variant, crf=crf, middle=MIDDLE)
     if recipe is None:
         return LabelSettings(variant)
     return LabelSettings(
@@ -352,4 +357,6 @@ def _baseline(settings: LabelSettings, image: Tensor, boxes: Tensor, classes: Te
         return grabcut(image, boxes, classes)
     if settings.crf is not None and settings.inside is not None:
         return refined_boxes(image, boxes, classes, settings.crf, settings.inside)
+    if settings.crf is not None and settings.middle is not None:
+        return grown_middles(image, boxes, classes, settings.crf, settings.middle)
     return filled_boxes(boxes, classes, *image.shape[1:])

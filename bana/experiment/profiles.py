@@ -33,9 +33,14 @@ class Profile:
         classifier, segmentation: the two trainings.
         classifier_drop: fraction of the classifier's iterations after which its rate falls to a
             tenth (the authors: 5,000 of 8,000).
-        unary, label_crf: how pseudo labels are made; the CRF is also that of "boxes-crf".
+        grid_size, parts: of the pooling in training, see `bana.networks.classifier.BoxClassifier`;
+            labels have a grid of their own, which ``unary`` holds.
+        unary, label_crf: how pseudo labels are made; the CRF is also that of "boxes-crf" and
+            "boxes-middle".
         box_inside: what "boxes-crf" gives the class of a box, see `bana.baselines.box_unary`.
         test_crf: CRF on the segmenter's prediction.
+        gamma, lam: of the noise-aware loss, Eq. 12 and 14; lambda is also that of the other losses
+            that treat ~S apart.
         losses: trainings of the segmenter, see `bana.training.segmentation.LOSSES`; "truth" is left
             out where training images have no masks.
         train_limit, val_limit: images used of each split; None uses all.
@@ -46,6 +51,8 @@ class Profile:
         label_workers: processes that make labels and train the heads of benches, one thread each.
         train_workers: processes that train networks beside one another, where several are asked for
             and there is no GPU, see `bana.experiment.beside`.
+        classifier_home, labels_home: names of the runs in which classifiers and labels lie, where
+            that is another one, see `changed`.
     """
 
     name: str
@@ -67,10 +74,14 @@ class Profile:
     crop: int = 321
     crop_scale: tuple[float, float] = (0.5, 1.5)
     classifier_drop: float = 0.625
+    grid_size: int = 4
+    parts: int = 2
     unary: UnaryOptions = field(default_factory=UnaryOptions)
     label_crf: CrfParameters = LABEL_CRF
     box_inside: float = INSIDE
     test_crf: CrfParameters = DEEPLAB_V1_CRF
+    gamma: float = 7.0
+    lam: float = 0.1
     losses: tuple[str, ...] = ("crf", "ret", "ignore", "nal", "truth")
     train_limit: int | None = None
     val_limit: int | None = None
@@ -79,6 +90,8 @@ class Profile:
     loader_workers: int = 0
     label_workers: int = 2
     train_workers: int = 1
+    classifier_home: str | None = None
+    labels_home: str | None = None
 
 
 # The authors keep u_0 only where it is within 1 % of its maximum. The light backbone, trained for
@@ -179,7 +192,10 @@ def with_seed(profile: Profile, seed: int) -> Profile:
         raise ValueError(f"a seed must be at least 0, got {seed}")
     if seed == profile.seed:
         return profile
-    return replace(profile, name=f"{profile.name}-seed{seed}", seed=seed)
+    homes = {"name": profile.name, "classifier_home": profile.classifier_home}
+    homes |= {"labels_home": profile.labels_home}
+    own = {field: f"{home}-seed{seed}" for field, home in homes.items() if home is not None}
+    return replace(profile, seed=seed, **own)
 
 
 def get_profile(name: str) -> Profile:
@@ -230,3 +246,70 @@ def shortened(profile: Profile, iterations: int) -> Profile:
         segmentation=replace(profile.segmentation, iterations=iterations),
         train_limit=min(profile.train_limit or images, images),
     )
+
+
+@dataclass(frozen=True)
+class Changes:
+    """Settings of the paper that can be tried one by one; None leaves a profile's own.
+
+    Attributes:
+        grid_size, parts: of the pooling in training.
+        label_grid, threshold: of the unary, see `bana.labels.UnaryOptions`.
+        gamma, lam: of the losses on ~S.
+
+    Raises:
+        ValueError: a value is out of its range.
+    """
+
+    grid_size: int | None = None
+    parts: int | None = None
+    label_grid: int | None = None
+    threshold: float | None = None
+    gamma: float | None = None
+    lam: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what no training could use."""
+        least = {"grid_size": 1, "parts": 1, "label_grid": 1, "gamma": 1, "lam": 0, "threshold": 0}
+        for name, lowest in least.items():
+            value = getattr(self, name)
+            if value is not None and not lowest <= value < float("inf"):
+                raise ValueError(f"{name} must be at least {lowest}, got {value}")
+        if self.threshold is not None and self.threshold > 1:
+            raise ValueError(f"threshold must be at most 1, got {self.threshold}")
+
+
+def changed(profile: Profile, changes: Changes) -> Profile:
+    """The profile with some settings changed, and folders of its own from the first of them on.
+
+    What a change does not reach is found where it was: under another lambda the classifier and the
+    labels are those of the profile itself, under another threshold the classifier. A value that is
+    the profile's own changes nothing. "sample" becomes "sample-grid2-threshold0.5-gamma3".
+    """
+    unary = {"grid_size": changes.label_grid, "background_threshold": changes.threshold}
+    first = _differing(profile, {"grid_size": changes.grid_size, "parts": changes.parts})
+    second = _differing(profile.unary, unary)
+    third = _differing(profile, {"gamma": changes.gamma, "lam": changes.lam})
+    words = {"grid_size": "grid", "parts": "parts", "gamma": "gamma", "lam": "lambda"}
+    unary_words = {"grid_size": "labelgrid", "background_threshold": "threshold"}
+    trained = profile.name + _told(first, words)
+    labelled = trained + _told(second, unary_words)
+    name = labelled + _told(third, words)
+    return replace(
+        profile,
+        name=name,
+        classifier_home=(profile.classifier_home or trained) if name != trained else None,
+        labels_home=(profile.labels_home or labelled) if name != labelled else None,
+        unary=replace(profile.unary, **second),
+        **first,
+        **third,
+    )
+
+
+def _differing(held: object, given: dict[str, float | None]) -> dict[str, float]:
+    """Of the values given those that a record does not have already."""
+    return {k: v for k, v in given.items() if v is not None and v != getattr(held, k)}
+
+
+def _told(values: dict[str, float], words: dict[str, str]) -> str:
+    return "".join(f"-{words[name]}{value:g}" for name, value in values.items())

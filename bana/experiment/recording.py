@@ -28,7 +28,7 @@ def about(profile: Profile, root: str | Path | None = None) -> dict[str, Any]:
     """
     data = {split: stages.dataset(profile, split, root) for split in ("train", "val")}
     # The weights' content says what was measured; where they lay is nobody's business.
-    used = {"weights": described(stages.weights_of(profile, profile.backbone))}
+    used = {"weights": described(stages.weights_file(profile, profile.backbone))}
     return {
         "profile": asdict(profile) | used,
         "data": {
@@ -99,7 +99,7 @@ def record(profile: Profile, root: str | Path | None = None) -> dict[str, Any]:
         and labelling. Scores are in percent. Older records lack boundary IoU, average precision or
         differences.
     """
-    run, losses = run_dir(profile.name), stages.losses_to_train(profile, root)
+    losses = stages.losses_to_train(profile, root)
     beside.classifiers(profile, root=root)
     beside.segmenters(profile, losses, root)
     networks = {loss: stages.segmentation_scores(profile, loss, root) for loss in losses}
@@ -112,10 +112,19 @@ def record(profile: Profile, root: str | Path | None = None) -> dict[str, Any]:
     # Label folders of an interrupted run tell the time of its last part only.
     result["seconds"] = {
         path.stem if path.suffix == ".pt" else "-".join(path.parts[-4:-1]): round(seconds, 1)
-        for path in sorted([*run.glob("*.pt"), *run.glob("labels/*/*/manifest.json")])
+        for path in sorted(_timed(profile))
         if (seconds := seconds_of(path)) is not None
     }
     return result
+
+
+def _timed(profile: Profile) -> set[Path]:
+    """What says how long it took to make, in the run's folder and where its stages before lie."""
+    return {
+        *run_dir(profile.classifier_home or profile.name).glob("classifier-*.pt"),
+        *run_dir(profile.labels_home or profile.name).glob("labels/*/*/manifest.json"),
+        *run_dir(profile.name).glob("segmenter-*.pt"),
+    }
 
 
 def seconds_of(path: Path) -> float | None:

@@ -71,11 +71,14 @@ def sigma_card(profile: Profile, root: str | Path | None = None) -> dict[str, An
         read_json(manifest_path(folder))["key"],
         fingerprint(data, "photograph", "boxes", "mask"),
         profile.image_scale,
+        profile.gamma,
     )
     return kept_json(
         run_dir(profile.name) / "regime-sigma.json",
         key,
-        lambda: regime.calibration(judged_images(model, data, folder, profile.image_scale)),
+        lambda: regime.calibration(
+            judged_images(model, data, folder, profile.image_scale, profile.gamma)
+        ),
     )
 
 

@@ -1,6 +1,6 @@
 """Stage 3: the segmenter, trained once on the pseudo labels and kept."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ class SegmenterSettings:
         strong: images whose true masks stand in for their pseudo labels.
         snapshots: when confidence maps are kept, as fractions of the training.
         seed: of weights, crops and their order.
+        weights: of the loss, see `bana.training.segmentation.weights_of`.
     """
 
     backbone: BackboneSettings
@@ -44,6 +45,7 @@ class SegmenterSettings:
     strong: frozenset[str]
     snapshots: tuple[float, ...]
     seed: int
+    weights: Mapping[str, float]
 
 
 def segmenter_key(settings: SegmenterSettings, labels_key: str, data: VocDataset) -> str:
@@ -104,7 +106,7 @@ def trained_segmenter(
             watching = ConfidenceWatcher(settings, images, folder / "Y_crf", maps)
         torch.manual_seed(seed)  # dropout must not depend on what was made just now
         with hold.guarded(optimisation.batch):
-            train_segmenter(model, loader, optimisation, loss, watching, hold)
+            train_segmenter(model, loader, optimisation, loss, watching, hold, settings.weights)
         return {"images": list(images.ids)}
 
     key = segmenter_key(settings, labels_key, data)
@@ -144,6 +146,7 @@ class ConfidenceWatcher:
         self.image_scale, self.data, self.folder = settings.crops.image_scale, data, folder
         self.images = range(min(images, len(data)))
         self.maps = maps
+        self.gamma = settings.weights["gamma"]
 
     def __call__(self, iteration: int, model: Segmenter) -> None:
         """Keep the maps under the current weights if it is time to."""
@@ -154,4 +157,4 @@ class ConfidenceWatcher:
         item = self.data[index]
         y_crf = read_mask(self.folder / f"{item['id']}.png")
         image = eval_image(item, self.image_scale)
-        return confidence_of(model, image[None], y_crf[None])[0]
+        return confidence_of(model, image[None], y_crf[None], self.gamma)[0]

@@ -18,7 +18,6 @@ from bana.experiment.labelling import VARIANTS, is_labelled, label_batches
 from bana.experiment.profiles import Profile
 from bana.files.alone import alone_in
 from bana.files.artefacts import load_checkpoint, read_json, write_json
-from bana.files.paths import run_dir
 from bana.files.unfinished import remove_unfinished
 
 
@@ -59,7 +58,7 @@ def shards_of(
     names = [[data.ids[i] for each in batches[part::parts] for i in each] for part in range(parts)]
     shards = Shards(
         data,
-        run_dir(profile.name) / "labels" / variant / split,
+        stages.labels_path(profile, variant, split),
         stages.labels_key(profile, variant, root),
         tuple(map(tuple, names)),
         tuple(data.ids[i] for each in batches for i in each),
@@ -80,7 +79,7 @@ def check_classifier(profile: Profile, variant: str, root: str | Path | None) ->
     pooling = recipe[0]
     settings = stages.classifier_settings(profile, pooling)
     key = classifier_key(settings, stages.dataset(profile, "train", root))
-    if load_checkpoint(run_dir(profile.name) / f"classifier-{pooling}.pt", key) is None:
+    if load_checkpoint(stages.classifier_path(profile, pooling), key) is None:
         raise ValueError(
             f"labels {variant!r} need a classifier, which every shard would train: give "
             f"`bana train classifier --pooling {pooling}` first, with the same profile"

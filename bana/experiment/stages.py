@@ -41,7 +41,7 @@ from bana.networks.segmenter import Segmenter
 from bana.networks.weights import WEIGHT_FILES, find_weights
 from bana.training.engine import Engine
 from bana.training.machine import THIS_MACHINE, Machine
-from bana.training.segmentation import LOSSES
+from bana.training.segmentation import LOSSES, weights_of
 
 __all__ = [
     "VARIANTS",
@@ -116,9 +116,19 @@ def classifier(
         bana.training.runs.RunError: if the run folder or the memory do not suffice.
         bana.training.runs.Interrupted: after a signal that asks to stop, when everything is saved.
     """
-    path = run_dir(profile.name) / f"classifier-{pooling}.pt"
     settings, data = classifier_settings(profile, pooling), dataset(profile, "train", root)
+    path = classifier_path(profile, pooling)
     return trained_classifier(path, settings, data, machine, profile.loader_workers)
+
+
+def classifier_path(profile: Profile, pooling: str) -> Path:
+    """The file of a box classifier."""
+    return run_dir(profile.classifier_home or profile.name) / f"classifier-{pooling}.pt"
+
+
+def labels_path(profile: Profile, variant: str, split: str) -> Path:
+    """The folder of a kind of labels."""
+    return run_dir(profile.labels_home or profile.name) / "labels" / variant / split
 
 
 def image_labels(
@@ -158,7 +168,7 @@ def labels(
     settings, data = label_settings_of(profile, variant), dataset(profile, split, root)
     crew = crew or Crew(profile.label_workers)
     check_devices(crew)
-    folder = run_dir(profile.name) / "labels" / variant / split
+    folder = labels_path(profile, variant, split)
     job = LabelJob(settings, data, None, folder)
     key = labels_key(profile, variant, root)
     label_folder(job, key, crew, shard, lambda: _classifier_of(profile, variant, root))
@@ -339,6 +349,8 @@ def classifier_settings(profile: Profile, pooling: str) -> ClassifierSettings:
         optimisation=profile.classifier,
         drop=profile.classifier_drop,
         seed=profile.seed,
+        grid_size=profile.grid_size,
+        parts=profile.parts,
     )
 
 
@@ -363,6 +375,7 @@ def segmenter_settings(profile: Profile, loss: str, root: str | Path | None) -> 
         strong=_all_ids(profile, root) if loss == "truth" else strong_ids(profile, root),
         snapshots=profile.snapshots,
         seed=profile.seed,
+        weights=weights_of(loss, profile.gamma, profile.lam),
     )
 
 
@@ -383,11 +396,11 @@ def backbone_settings(profile: Profile, name: str) -> BackboneSettings:
         profile.output_stride,
         profile.frozen_stages,
         profile.frozen_statistics,
-        weights_of(profile, name),
+        weights_file(profile, name),
     )
 
 
-def weights_of(profile: Profile, name: str) -> Path | None:
+def weights_file(profile: Profile, name: str) -> Path | None:
     """The weights file of one of the profile's backbones; None for the publisher's weights.
 
     Raises:

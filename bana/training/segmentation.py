@@ -3,7 +3,8 @@
 As plain as the loop of `bana.training.classification`.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 
 import torch
 import torch.nn.functional as F
@@ -24,11 +25,12 @@ from bana.networks.segmenter import Segmenter
 from bana.training.engine import Engine, engine_of
 from bana.training.optimisation import Optimisation, optimiser
 
-SegmentationLoss = Callable[[Tensor, Tensor, Tensor, Tensor, float], Tensor]
+SegmentationLoss = Callable[..., Tensor]
 
-# What the segmenter can be trained with: (phi, W, Y_crf, Y_ret, tau) -> scalar. "nal" is the loss
-# as the authors have it, with sigma's gradient; "nal-per-class" has ~S as a replication had it;
-# "truth" gets true masks in the place of both labels: the ceiling of what labels can bring.
+# What the segmenter can be trained with: (phi, W, Y_crf, Y_ret, tau, and its `WEIGHTS` by name) ->
+# scalar. "nal" is the loss as the authors have it, with sigma's gradient; "nal-per-class" has ~S as
+# a replication had it; "truth" gets true masks in the place of both labels: the ceiling of what
+# labels can bring.
 LOSSES: dict[str, SegmentationLoss] = {
     "crf": lambda phi, w, y_crf, y_ret, tau: cross_entropy_loss(phi, w, y_crf, tau),
     "ret": lambda phi, w, y_crf, y_ret, tau: cross_entropy_loss(phi, w, y_ret, tau),
@@ -41,13 +43,28 @@ LOSSES: dict[str, SegmentationLoss] = {
         phi, w, y_crf, tau
     ),
     "symmetric": lambda phi, w, y_crf, y_ret, tau: symmetric_cross_entropy_loss(phi, w, y_crf, tau),
-    "nal": lambda phi, w, y_crf, y_ret, tau: noise_aware_loss(phi, w, y_crf, y_ret, tau).total,
-    "nal-detached": lambda phi, w, y_crf, y_ret, tau: (
-        noise_aware_loss(phi, w, y_crf, y_ret, tau, detach_confidence=True).total
+    "nal": lambda *given, **weights: noise_aware_loss(*given, **weights).total,
+    "nal-detached": lambda *given, **weights: (
+        noise_aware_loss(*given, **weights, detach_confidence=True).total
     ),
     "nal-per-class": per_class_noise_aware_loss,
     "truth": lambda phi, w, y_crf, y_ret, tau: cross_entropy_loss(phi, w, y_crf, tau),
 }
+
+WEIGHTS: dict[str, tuple[str, ...]] = {
+    "nal": ("gamma", "lam"),
+    "nal-detached": ("gamma", "lam"),
+    "nal-per-class": ("gamma", "lam"),
+    "entropy": ("lam",),
+    "bootstrap": ("lam",),
+}
+"""What a loss weighs ~S with: gamma of Eq. 12, lambda of Eq. 14; the other losses have neither."""
+
+
+def weights_of(loss: str, gamma: float, lam: float) -> dict[str, float]:
+    """Gamma and lambda, of which a loss has them; keys of `WEIGHTS`."""
+    given = {"gamma": gamma, "lam": lam}
+    return {name: given[name] for name in WEIGHTS.get(loss, ())}
 
 
 def train_segmenter(
@@ -57,6 +74,7 @@ def train_segmenter(
     loss: str,
     on_iteration: Callable[[int, Segmenter], None] | None = None,
     engine: Engine | None = None,
+    weights: Mapping[str, float] = MappingProxyType({}),
 ) -> list[dict[str, float]]:
     """Stage 3: train the segmenter in place on Y_crf and Y_ret.
 
@@ -69,6 +87,7 @@ def train_segmenter(
         on_iteration: called after every iteration with its number (from 1) and the model, in the
             first of several processes.
         engine: where to train; None trains on the model's device and keeps nothing.
+        weights: of `weights_of`; the paper's where a loss is given none.
 
     Returns:
         One row an iteration: the loss.
@@ -90,7 +109,7 @@ def train_segmenter(
         for batch in micro_batches:
             phi = network(batch["image"])
             value = LOSSES[loss](
-                phi, model.weight, batch["y_crf"], batch["y_ret"], model.temperature
+                phi, model.weight, batch["y_crf"], batch["y_ret"], model.temperature, **weights
             )
             engine.backward(value)
             engine.log(loss=value)

@@ -7,7 +7,7 @@ from dataclasses import fields
 
 import pytest
 
-from bana.commands import bench, train
+from bana.commands import bench, gallery, train
 from bana.commands import main as commands
 from bana.commands.course import EDITIONS
 from bana.commands.main import main
@@ -399,8 +399,42 @@ def test_table_takes_records_where_no_profile_is_named(monkeypatch, tmp_path, ca
     note = json.loads((tmp_path / "runs" / "tables" / "table-labels.json").read_text())
     assert note["command"] == "bana table labels" and note["profiles"] == ["voc-mini", "sample"]
     assert set(note["records"]) >= {"sample.json", "regime-sample.json"} and note["commit"]
-    assert main(["table", "labels", "--data", str(tmp_path)]) == 2
-    assert "--data is of a profile's run: name its --profile too" in capsys.readouterr().err
+    for words in (["--data", str(tmp_path)], ["--record"]):
+        assert main(["table", "labels", *words]) == 2
+        told = f"{words[0]} is of a profile's run: name its --profile too"
+        assert told in capsys.readouterr().err
+
+
+def test_table_records_what_no_other_command_does(monkeypatch, tmp_path, capsys):
+    from bana.experiment.exhibits import measured
+
+    monkeypatch.setenv("BANA_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setattr(gallery, "results_dir", lambda: tmp_path / "results")
+    part = measured.PARTS["weighings"]._replace(measure=lambda *words: {"crf": [70.0], "cells": []})
+    monkeypatch.setitem(measured.PARTS, "weighings", part)
+    assert main(["table", "gamma_lambda", "--profile", "smoke", "--record"]) == 0
+    path = tmp_path / "results" / "weighings-smoke.json"
+    record = json.loads(path.read_text())
+    assert record["command"] == "bana table gamma_lambda --profile smoke --record"
+    assert record["weighings"] == {"crf": [70.0], "cells": []}
+    assert record["seed"] == 0 and record["data"]["images"] == {"train": 4, "val": 3}
+    assert {"commit", "environment", "profile"} <= set(record)
+    assert f"record: {path}" in capsys.readouterr().out
+    monkeypatch.setattr(measured, "from_run", None)  # nothing is measured in vain
+    assert main(["table", "regime", "--profile", "smoke", "--record"]) == 2
+    assert "`bana regime` record what these show" in capsys.readouterr().err
+
+
+def test_table_says_how_long_the_trainings_of_grids_take(monkeypatch, capsys):
+    from bana.experiment import grids
+
+    monkeypatch.setattr(grids, "to_train", lambda *words: [1, 2])
+    for seconds, told in ((61.9, ", about 62 s each, as the profile's own took"), (None, "")):
+        monkeypatch.setattr(grids, "seconds_each", lambda profile, seconds=seconds: seconds)
+        gallery._tell_of_trainings(get_profile("smoke"), None, ("grids",))
+        assert capsys.readouterr().err == f"bana: classifiers to train: N = 1, 2{told}\n"
+    gallery._tell_of_trainings(get_profile("smoke"), None, ("record",))
+    assert capsys.readouterr().err == ""
 
 
 WITH_DATA = [
@@ -456,6 +490,71 @@ def test_a_strong_split_is_of_commands_that_train_a_segmenter(words, capsys):
     with pytest.raises(SystemExit) as end:
         main([*words, "--profile", "smoke", "--strong", "val"])
     assert end.value.code == 2 and "--strong" in capsys.readouterr().err
+
+
+WITH_SETTINGS = {
+    ("train", "classifier"): ("--grid", "--parts"),
+    ("train", "segmentation"): tuple(train.SETTINGS),
+    ("label",): ("--grid", "--parts", "--label-grid", "--threshold"),
+    ("evaluate",): tuple(train.SETTINGS),
+    ("regime",): tuple(train.SETTINGS),
+    ("predict", "--out", "o"): tuple(train.SETTINGS),
+    ("export", "--out", "o"): ("--grid", "--parts", "--label-grid", "--threshold"),
+    ("bench", "losses"): ("--grid", "--parts", "--label-grid", "--threshold"),
+}
+
+
+@pytest.mark.parametrize("words", WITH_SETTINGS, ids=" ".join)
+def test_a_command_takes_the_settings_that_it_uses(words, capsys):
+    for option in train.SETTINGS:
+        given = [*words, "--profile", "smoke", option, "3" if "threshold" not in option else ".5"]
+        if option in WITH_SETTINGS[words]:
+            profile = train.chosen_profile(commands._parser().parse_args(given))
+            assert profile.name.startswith("smoke-") and profile != get_profile("smoke")
+        else:
+            with pytest.raises(SystemExit):
+                main(given)
+            assert option in capsys.readouterr().err
+
+
+def test_changed_settings_arrive_at_the_stages(monkeypatch):
+    called = []
+    monkeypatch.setattr(stages, "segmenter", lambda *words: called.append(words))
+    words = ["--grid", "2", "--label-grid", "3", "--threshold", ".5"]
+    words += ["--gamma", "4", "--lambda", "1"]
+    assert main(["train", "segmentation", "--profile", "smoke", *words]) == 0
+    profile = called[0][0]
+    assert (profile.grid_size, profile.gamma, profile.lam) == (2, 4, 1)
+    assert (profile.unary.grid_size, profile.unary.background_threshold) == (3, 0.5)
+    assert profile.name == "smoke-grid2-labelgrid3-threshold0.5-gamma4-lambda1"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("train segmentation --loss crf --gamma 3", "--gamma 3: loss 'crf' has none"),
+        ("train segmentation --loss entropy --gamma 3", "--gamma 3: loss 'entropy' has none"),
+        ("predict --loss ret --lambda 1 --out o", "--lambda 1: loss 'ret' has none"),
+        ("regime --lambda 1", "--lambda 1: is of the segmenter, which only --sigma asks"),
+        ("label --variant grabcut --grid 2", "--grid 2: labels 'grabcut' are made without"),
+        ("label --variant gap --threshold .5", "--threshold 0.5: labels 'gap' have no u_0"),
+        ("export --variant boxes --label-grid 2 --out o", "--label-grid 2: labels 'boxes' are"),
+        ("label --threshold 2", "threshold must be at most 1, got 2"),
+    ],
+)
+def test_settings_that_would_change_nothing_are_refused(words, told, capsys):
+    assert main([*words.split(), "--profile", "smoke"]) == 2
+    said = capsys.readouterr().err
+    assert told in said and said.count("\n") == 1
+
+
+def test_a_record_tells_the_changes_of_its_command(monkeypatch, tmp_path):
+    monkeypatch.setattr(recording, "record", lambda profile, root: _seed_record(profile, root))
+    out = tmp_path / "r.json"
+    words = ["--iterations", "2", "--grid", "2", "--lambda", "0.5"]
+    assert main(["evaluate", "--profile", "smoke", *words, "--out", str(out)]) == 0
+    told = "bana evaluate --profile smoke --iterations 2 --grid 2 --lambda 0.5"
+    assert json.loads(out.read_text())["command"] == told
 
 
 def test_other_options_that_would_be_ignored(capsys):

@@ -27,7 +27,7 @@ from bana.evaluation.regime import (
 from bana.evaluation.verdicts import class_areas, estimate, mean_iou, paired_difference
 
 N_CLASSES = 3
-KINDS = ("boxes", "boxes-crf", "grabcut", "gap", "bap-no-u0", "bap", "bap-ret")
+KINDS = ("boxes", "boxes-crf", "boxes-middle", "grabcut", "gap", "bap-no-u0", "bap", "bap-ret")
 VALUES = torch.tensor([0, 1, 2, 255], dtype=torch.uint8)
 
 
@@ -148,7 +148,18 @@ def test_card_holds_the_scores_of_its_labels() -> None:
         kind: torch.stack([class_areas(each.labels[kind], each.mask, N_CLASSES) for each in images])
         for kind in KINDS
     }
-    assert set(card["miou"]) == set(KINDS)
+    for ignored in ("dropped", "wrong"):
+        agreed = [
+            torch.where(each.labels["bap"] == each.labels["bap-ret"], each.labels["bap"], 255)
+            for each in images
+        ]
+        areas[f"agreement-{ignored}"] = torch.stack(
+            [
+                class_areas(label, each.mask, N_CLASSES, ignored)
+                for label, each in zip(agreed, images, strict=True)
+            ]
+        )
+    assert set(card["miou"]) == {*KINDS, "agreement-dropped", "agreement-wrong"}
     for kind, made in card["miou"].items():
         assert made == estimate(areas[kind], mean_iou)._asdict()
     assert [(made["first"], made["second"]) for made in card["differences"]] == list(DIFFERENCES)

@@ -17,7 +17,7 @@ from processes import watched
 from torch import Tensor, nn
 from torchvision import tv_tensors
 
-from bana.baselines import filled_boxes, grabcut, refined_boxes
+from bana.baselines import filled_boxes, grabcut, grown_middles, refined_boxes
 from bana.crf.dense import CrfParameters
 from bana.data.boxes import box_masks
 from bana.data.sample.make import make_sample
@@ -200,6 +200,9 @@ def test_files_of_one_image(variant: str, profile, model, data, start, tmp_path)
         assert not torch.equal(
             expected["Y_crf"], filled_boxes(*boxes_of(item), *item["image"].shape[1:])
         )
+    elif variant == "boxes-middle":
+        image = item["image"].as_subclass(Tensor)
+        expected = {"Y_crf": grown_middles(image, *boxes_of(item), profile.label_crf)}
     else:
         expected = {"Y_crf": grabcut(item["image"].as_subclass(Tensor), *boxes_of(item))}
     written = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.*")}

@@ -8,7 +8,7 @@ import pytest
 from bana.crf.dense import CrfParameters
 from bana.data.transforms import training_transform
 from bana.experiment import stages
-from bana.experiment.profiles import PROFILES, get_profile, shortened
+from bana.experiment.profiles import PROFILES, Changes, changed, get_profile, shortened, with_seed
 from bana.losses import noise_aware_loss
 from bana.networks.classifier import BoxClassifier
 from bana.networks.segmenter import AtrousPyramid, Segmenter
@@ -90,3 +90,67 @@ def test_a_try_never_passes_for_the_real_thing() -> None:
     assert different == expected
     with pytest.raises(ValueError, match="at least 1"):
         shortened(real, 0)
+
+
+def homes(profile) -> list[str]:
+    """Names of the runs in which classifier, labels and segmenter lie."""
+    own = profile.name
+    return [profile.classifier_home or own, profile.labels_home or own, own]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"grid_size": 2}, ["sample-grid2"] * 3),
+        ({"parts": 1}, ["sample-parts1"] * 3),
+        ({"label_grid": 2}, ["sample", "sample-labelgrid2", "sample-labelgrid2"]),
+        ({"threshold": 0.5}, ["sample", "sample-threshold0.5", "sample-threshold0.5"]),
+        ({"gamma": 3.0}, ["sample", "sample", "sample-gamma3"]),
+        (
+            {"lam": 1, "threshold": 0, "grid_size": 1},
+            ["sample-grid1", "sample-grid1-threshold0", "sample-grid1-threshold0-lambda1"],
+        ),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
+)
+def test_a_change_has_folders_of_its_own_from_its_stage_on(given, expected) -> None:
+    assert homes(changed(get_profile("sample"), Changes(**given))) == expected
+
+
+def test_a_change_is_in_the_profile_and_nothing_else_is() -> None:
+    base = get_profile("sample")
+    given = Changes(grid_size=2, parts=3, label_grid=4, threshold=0.5, gamma=3.0, lam=0.5)
+    made = changed(base, given)
+    assert (made.grid_size, made.parts, made.gamma, made.lam) == (2, 3, 3.0, 0.5)
+    assert (made.unary.grid_size, made.unary.background_threshold) == (4, 0.5)
+    back = replace(made, grid_size=4, parts=2, gamma=7.0, lam=0.1, unary=base.unary)
+    own = {"name": "sample", "classifier_home": None, "labels_home": None}
+    assert replace(back, **own) == base
+
+
+def test_the_profiles_own_values_change_nothing() -> None:
+    base = get_profile("sample")
+    own = Changes(4, 2, base.unary.grid_size, base.unary.background_threshold, 7.0, 0.1)
+    assert changed(base, own) == changed(base, Changes()) == base
+
+
+def test_a_seed_moves_every_home() -> None:
+    made = with_seed(changed(get_profile("sample"), Changes(threshold=0.5, gamma=3.0)), 2)
+    expected = ["sample-seed2", "sample-threshold0.5-seed2", "sample-threshold0.5-gamma3-seed2"]
+    assert homes(made) == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"grid_size": 0}, "grid_size must be at least 1, got 0"),
+        ({"gamma": 0.5}, "gamma must be at least 1, got 0.5"),
+        ({"lam": -1}, "lam must be at least 0"),
+        ({"lam": float("nan")}, "lam must be at least 0"),
+        ({"threshold": 1.5}, "threshold must be at most 1"),
+    ],
+    ids=str,
+)
+def test_a_change_out_of_range_is_refused(given, told) -> None:
+    with pytest.raises(ValueError, match=told):
+        Changes(**given)

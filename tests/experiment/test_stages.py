@@ -29,7 +29,7 @@ from bana.experiment import (
     stages,
 )
 from bana.experiment.labelling import Crew
-from bana.experiment.profiles import get_profile
+from bana.experiment.profiles import Changes, changed, get_profile
 from bana.files.paths import run_dir
 from bana.labels import UnaryOptions
 from bana.losses import confidence_map
@@ -37,7 +37,7 @@ from bana.networks import backbones
 from bana.training.optimisation import Optimisation
 
 pytestmark = pytest.mark.usefixtures("quick")
-ROWS = {"boxes", "boxes-crf", "grabcut", "gap", "bap-no-u0", "bap", "bap-ret"}
+ROWS = {"boxes", "boxes-crf", "boxes-middle", "grabcut", "gap", "bap-no-u0", "bap", "bap-ret"}
 ROWS |= {"agreement-dropped", "agreement-wrong"}
 
 
@@ -302,6 +302,25 @@ def test_changed_classifier_makes_its_labels_anew(done: Path, trained: list[str]
     assert trained == []
     stages.labels(changed, "val", "gap")
     assert trained == ["classifier gap", "gap 2"]
+
+
+def test_a_change_finds_the_stages_before_it_and_leaves_them_alone(
+    done: Path, trained: list[str]
+) -> None:
+    base = make_profile()
+    made = changed(base, Changes(threshold=0.25, lam=0.5))
+    stages.segmenter(made, "nal")
+    assert trained == ["bap 3", "segmenter nal"], "the classifier is the base's own"
+    trained.clear()
+    stages.segmenter(changed(base, Changes(lam=0.5)), "nal")
+    assert trained == ["segmenter nal"], "the labels are the base's own"
+    trained.clear()
+    for profile in (base, made):
+        stages.segmenter(profile, "nal")
+    assert trained == [], "nobody's results were written over"
+    stages.labels(changed(base, Changes(label_grid=2)), "val")
+    stages.labels(changed(base, Changes(grid_size=2)), "val")
+    assert trained == ["bap 2", "classifier bap", "bap 2"]
 
 
 def test_baselines_need_no_classifier(runs: Path, trained: list[str]) -> None:

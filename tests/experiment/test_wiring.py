@@ -21,6 +21,7 @@ from bana.experiment.profiles import PROFILES, Profile
 from bana.labels import UnaryOptions
 from bana.networks import backbones
 from bana.training.optimisation import Optimisation
+from bana.training.segmentation import LOSSES, WEIGHTS
 
 # An image scale of 1 would hide a scale that never arrives.
 BASE = make_profile(image_scale=1.5, crop_scale=(0.5, 1.5), train_limit=3, val_limit=2)
@@ -32,6 +33,8 @@ EXEMPT = {
     "loader_workers": "crops are the same whoever prepares them",
     "label_workers": "labels are the same whoever makes them",
     "train_workers": "networks differ in rounding alone, as between machines",
+    "classifier_home": "where results lie",
+    "labels_home": "where results lie",
 }
 
 
@@ -67,6 +70,10 @@ ROWS = {
     "crop": Row(81, frozenset({"classifier", "labels", "segmenter"})),
     "crop_scale": Row((0.9, 1.1), frozenset({"classifier", "labels", "segmenter"})),
     "classifier_drop": Row(0.3, frozenset({"classifier", "labels", "segmenter"})),
+    "grid_size": Row(2, frozenset({"classifier", "labels", "segmenter"})),
+    "parts": Row(1, frozenset({"classifier", "labels", "segmenter"})),
+    "gamma": Row(3.0, STAGE_3),
+    "lam": Row(0.5, STAGE_3),
     "unary": Row(UnaryOptions(background_threshold=0.5), frozenset({"labels", "segmenter"})),
     "label_crf": Row(
         CrfParameters(iterations=2), frozenset({"labels", "segmenter", "refined boxes"})
@@ -138,7 +145,7 @@ def test_a_changed_field_changes_the_keys_it_should(name: str, scenes: Path) -> 
 @pytest.mark.parametrize("name", EXEMPT)
 def test_an_exempt_field_changes_no_key(name: str, scenes: Path) -> None:
     other = {"name": "other", "losses": ("ret",), "loader_workers": 3, "label_workers": 5}
-    other["train_workers"] = 2
+    other |= {"train_workers": 2, "classifier_home": "other", "labels_home": "other"}
     base = replace(BASE, data="voc")
     assert keys(replace(base, **{name: other[name]}), scenes) == keys(base, scenes)
 
@@ -199,6 +206,8 @@ def test_training_settings_arrive(seen: Watch) -> None:
         classifier=FEW,
         segmentation=replace(FEW, iterations=4),
         classifier_drop=0.3,
+        grid_size=3,
+        parts=1,
         crop=81,
         crop_scale=(0.9, 1.1),
         image_scale=1.25,
@@ -215,6 +224,7 @@ def test_training_settings_arrive(seen: Watch) -> None:
     stages.segmenter(profile, "crf")
     model, _, optimisation, drop, _ = seen.first("train_classifier")
     assert (optimisation, drop, model.pooling) == (FEW, 0.3, "bap")
+    assert (model.grid_size, model.parts) == (3, 1)
     assert seen.first("train_segmenter")[2:4] == (replace(FEW, iterations=4), "crf")
     assert seen.first("build_neck")[0] == "aspp"
     for arguments, named in seen.calls["training_transform"]:
@@ -257,6 +267,33 @@ def test_labels_are_made_by_their_own_classifier(seen: Watch) -> None:
         seen.calls.pop("pseudo_labels", None)
         stages.labels(profile, "val", variant)
         assert torch.equal(seen.first("pseudo_labels")[1], networks[pooling].weight)
+
+
+@pytest.mark.parametrize("loss", sorted(WEIGHTS))
+def test_gamma_and_lambda_arrive_at_the_losses_that_have_them(loss: str, monkeypatch) -> None:
+    given, real = [], LOSSES[loss]
+
+    def watched(*arguments: Any, **named: float) -> torch.Tensor:
+        given.append(named)
+        return real(*arguments, **named)
+
+    monkeypatch.setitem(LOSSES, loss, watched)
+    stages.segmenter(replace(BASE, gamma=3.0, lam=0.5), loss)
+    expected = {"gamma": 3.0, "lam": 0.5} if "gamma" in WEIGHTS[loss] else {"lam": 0.5}
+    assert given and all(named == expected for named in given)
+
+
+def test_gamma_changes_nothing_of_losses_without_it(scenes: Path) -> None:
+    base = replace(BASE, data="voc")
+    for loss in LOSSES.keys() - WEIGHTS.keys():
+        other = stages.segmenter_settings(replace(base, gamma=3.0, lam=0.5), loss, scenes)
+        assert other == stages.segmenter_settings(base, loss, scenes)
+
+
+def test_sigma_is_watched_under_the_profiles_gamma(seen: Watch) -> None:
+    seen.of(segmenting, "confidence_of")
+    stages.segmenter(replace(BASE, gamma=3.0, snapshots=(1.0,)), "nal")
+    assert {words[3] for words, _ in seen.calls["confidence_of"]} == {3.0}
 
 
 def test_confidence_is_watched_at_the_right_scale_and_times(seen: Watch) -> None:

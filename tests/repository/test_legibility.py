@@ -12,7 +12,7 @@ from PIL import Image
 from skimage.color import deltaE_ciede2000, rgb2lab
 
 from bana.course import colours
-from bana.course.gallery import charts, scenes
+from bana.course.gallery import background, charts, networks, scenes
 from bana.course.notebook_io import find_notebooks, read_notebook
 from bana.course.plotting import STYLE
 
@@ -74,6 +74,9 @@ PALETTES = {
     "lines": named(list(colours.LINES)),
     "losses": named(list(colours.LOSS_COLOURS.values())),
     "errors": named(list(scenes.ERRORS.values())),
+    "labels that sigma judges": named([colour for _, colour in networks.JUDGED.values()]),
+    "which network is right": named([colour for _, colour in networks.RIGHT.values()]),
+    "attention by place": named([colour for _, colour, _ in background.PLACES.values()]),
     "kinds of labels": named(list(charts.LABEL_COLOURS.values())),
 }
 

@@ -15,7 +15,13 @@ from bana.losses import (
     symmetric_cross_entropy_loss,
 )
 from bana.training import segmentation
-from bana.training.segmentation import LOSSES, confidence_of, train_segmenter
+from bana.training.segmentation import (
+    LOSSES,
+    WEIGHTS,
+    confidence_of,
+    train_segmenter,
+    weights_of,
+)
 
 
 @pytest.mark.parametrize("loss", list(LOSSES))
@@ -108,6 +114,27 @@ def test_loss_gets_what_the_batch_and_the_model_say(loss: str, monkeypatch) -> N
     assert weight is model.weight and temperature == 7.5
     assert torch.equal(y_crf, data["y_crf"]) and torch.equal(y_ret, data["y_ret"])
     assert not torch.equal(y_crf, y_ret)
+
+
+@pytest.mark.parametrize("loss", list(LOSSES))
+def test_weights_are_those_of_the_functions(loss: str) -> None:
+    data = batch()
+    data["y_ret"] = data["y_ret"].flip(1)
+    generator = torch.Generator().manual_seed(0)
+    model = segmenter().eval()
+    phi = torch.rand(len(data["image"]), model.weight.shape[1], 5, 5, generator=generator)
+
+    def value(**weights: float) -> float:
+        given = phi, model.weight.detach(), data["y_crf"], data["y_ret"], 20.0
+        return float(LOSSES[loss](*given, **weights))
+
+    papers = weights_of(loss, 7.0, 0.1)
+    assert value(**papers) == value()
+    for name in ("gamma", "lam"):
+        if name in WEIGHTS.get(loss, ()):
+            assert value(**papers | {name: 2.5}) != value()
+        else:
+            assert name not in papers
 
 
 def test_unknown_loss_is_named() -> None:

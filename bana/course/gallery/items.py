@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from matplotlib.figure import Figure
 
 from bana.course import photographs
-from bana.course.gallery import charts, diagram, scenes, shots
+from bana.course.gallery import background, charts, diagram, networks, scenes, shots
 from bana.course.gallery.files import Size
 from bana.course.gallery.scenes import Told
 from bana.experiment.exhibits import compared, failures, filling, learned, maps, method
@@ -68,6 +68,14 @@ FIGURES: dict[str, FigureItem] = {
         scenes.draw_grid_size,
         scenes.tell_grid_size,
     ),
+    "background": FigureItem(
+        "attention by the amount of background",
+        "Attention by the background around the boxes",
+        maps.BACKGROUND,
+        maps.by_background,
+        background.draw_background,
+        background.tell_background,
+    ),
     "y_crf_and_y_ret": FigureItem(
         "both labels, and where they differ",
         "Y_crf and Y_ret",
@@ -81,8 +89,16 @@ FIGURES: dict[str, FigureItem] = {
         "Confidence over training",
         learned.CONFIDENCE,
         learned.confidence,
-        scenes.draw_confidence,
-        scenes.tell_confidence,
+        networks.draw_confidence,
+        networks.tell_confidence,
+    ),
+    "nal": FigureItem(
+        "segmentation with and without the noise-aware loss",
+        "With and without the noise-aware loss",
+        learned.NAL,
+        learned.with_and_without,
+        networks.draw_nal,
+        networks.tell_nal,
     ),
     "per_class": FigureItem(
         "supplement: class by class",

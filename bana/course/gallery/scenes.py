@@ -1,4 +1,4 @@
-"""Figures of scenes: the teaser, both labels, attention, confidence, failures."""
+"""Figures of scenes: the teaser, both labels, attention, failures."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -42,24 +42,25 @@ class Told(NamedTuple):
     alt: str
 
 
-def rule(data: Mapping[str, Any]) -> str:
+def rule(data: Mapping[str, Any], score: str = "the mIoU of BAP's Y_crf") -> str:
     """How the scenes were chosen, in a sentence."""
     return (
-        "Scenes are chosen by rule: lower quartile, median and upper quartile of the mIoU of "
-        f"BAP's Y_crf among the {data['seen']} of {data['images']} validation images whose "
-        "largest box covers a tenth of the image or more."
+        f"Scenes are chosen by rule: lower quartile, median and upper quartile of {score} among "
+        f"the {data['seen']} of {data['images']} validation images whose largest box covers a "
+        "tenth of the image or more."
     )
 
 
-def _boxed(ax: Axes, each: Mapping[str, Any], palette: NDArray[np.uint8], title: str = "") -> None:
+def boxed(ax: Axes, each: Mapping[str, Any], palette: NDArray[np.uint8], title: str = "") -> None:
     """A scene's image with its boxes, each in the colour of its class."""
     layout.photo(ax, each["image"], title)
     layout.frames(ax, each["boxes"], each["labels"], palette)
 
 
-def _ids(data: Mapping[str, Any]) -> str:
+def ids(data: Mapping[str, Any], unit: str = "{:.0f} %") -> str:
+    """The scenes, each with its quantile and its score in a unit, in which {} stands for it."""
     return ", ".join(
-        f"{each['id']} ({QUARTILES[each['quantile']]}, {each['score']:.0f} %)"
+        f"{each['id']} ({QUARTILES[each['quantile']]}, {unit.format(each['score'])})"
         for each in data["scenes"]
     )
 
@@ -86,7 +87,7 @@ def draw_teaser(data: Mapping[str, Any], size: Size) -> Figure:
     fig, axes = layout.tiles(heights, 5, size, each_titled=True)
     for number, each in enumerate(scenes):
         row = [*axes[2 * number], *axes[2 * number + 1]]
-        _boxed(row[0], each, palette, "image, boxes")
+        boxed(row[0], each, palette, "image, boxes")
         for ax, (kind, title) in zip(row[1:7], TITLES.items(), strict=True):
             layout.label(ax, each["image"], each["kinds"][kind], palette, title, each["mask"])
             layout.inside(ax, f"{each['iou'][kind]:.0f} %")
@@ -116,7 +117,7 @@ def tell_teaser(data: Mapping[str, Any]) -> Told:
         "and Y_ret differ (~S), and how these lie to the errors of Y_crf. The number on a tile is "
         "the mIoU of the label on that image; white outlines are those of the true mask. "
         + rule(data),
-        f"Three scenes, {_ids(data)}, in two rows of tiles each: image with boxes, filled box, "
+        f"Three scenes, {ids(data)}, in two rows of tiles each: image with boxes, filled box, "
         f"filled box with a CRF, GrabCut, GAP, BAP's Y_crf and Y_ret, unreliable pixels in white, "
         f"errors inside and outside of them, and the mask. mIoU of the tiles: {scores}.",
     )
@@ -154,7 +155,7 @@ def tell_both_labels(data: Mapping[str, Any]) -> Told:
     return Told(
         "Y_crf and Y_ret (Eq. 5 to 9), where they differ, and where Y_crf is wrong: the method "
         "never sees the fifth column and uses the fourth in its place. " + rule(data),
-        f"Scenes {_ids(data)} in rows: image, Y_crf, Y_ret, white where they differ, white where "
+        f"Scenes {ids(data)} in rows: image, Y_crf, Y_ret, white where they differ, white where "
         f"Y_crf is wrong, and the mask. {shares}.",
     )
 
@@ -166,11 +167,15 @@ def draw_attention(data: Mapping[str, Any], size: Size) -> Figure:
     heights = [layout.ratio_of(each["image"]) for each in scenes]
     fig, axes = layout.tiles(heights, 5, size, lines_below=4)
     for row, each in zip(axes, scenes, strict=True):
-        _boxed(row[0], each, palette)
+        boxed(row[0], each, palette)
         places = [(key, pooling) for key in ("attention", "cam") for pooling in ("gap", "bap")]
         for ax, (key, pooling) in zip(row[1:], places, strict=True):
             layout.unit_map(ax, each["maps"][pooling][key])
             layout.contour(ax, each["mask"])
+            if key == "cam":
+                layout.inside(
+                    ax, "P {precision:.0f}  R {recall:.0f} %".format(**each["found"][pooling])
+                )
         layout.beside(row[0], QUARTILES[each["quantile"]])
     add_titles(axes[0], ("image", "A, GAP", "A, BAP", "CAM, GAP", "CAM, BAP"))
     add_scale(fig, axes, "A, or CAM over its maximum")
@@ -179,43 +184,21 @@ def draw_attention(data: Mapping[str, Any], size: Size) -> Figure:
 
 def tell_attention(data: Mapping[str, Any]) -> Told:
     """Attention and activation maps in words."""
+    told = "; ".join(
+        f"{each['id']}, {pooling.upper()}: "
+        + "precision {precision:.0f} %, recall {recall:.0f} %".format(**found)
+        for each in data["scenes"]
+        for pooling, found in each["found"].items()
+    )
     return Told(
         "Background attention A (Eq. 2 and 3) and class activation (Eq. 6) of the classifier "
         "trained with GAP and of the one trained with BAP; outlines are those of the mask by "
-        "hand. " + rule(data),
-        f"Scenes {_ids(data)} in rows: image with boxes; attention of GAP and of BAP, 1 outside "
+        "hand. On a tile: precision (P) and recall (R) of the pixels that reach half of the "
+        "maximum. The table of activation maps has them for all images, at chosen thresholds. "
+        + rule(data),
+        f"Scenes {ids(data)} in rows: image with boxes; attention of GAP and of BAP, 1 outside "
         "the boxes and meant to be low on the object; class activation of GAP and of BAP, meant "
-        "to be high on it.",
-    )
-
-
-def draw_confidence(data: Mapping[str, Any], size: Size) -> Figure:
-    """Training images with the confidence in their label as the training went on."""
-    scenes, iterations = data["scenes"], data["iterations"]
-    palette = label_palette(len(data["classes"]) - 1)
-    heights = [layout.ratio_of(each["image"]) for each in scenes]
-    fig, axes = layout.tiles(heights, 2 + len(iterations), size, lines_below=4)
-    for row, each in zip(axes, scenes, strict=True):
-        layout.photo(row[0], each["image"])
-        layout.label(row[1], each["image"], each["y_crf"], palette)
-        for ax, iteration in zip(row[2:], iterations, strict=True):
-            layout.unit_map(ax, each["sigma"][iteration])
-            layout.contour(ax, each["unreliable"].to(torch.uint8), 0.4)
-    add_titles(axes[0], ("image", "$Y_{crf}$", *(rf"$\sigma$, iteration {i}" for i in iterations)))
-    add_scale(fig, axes, "confidence")
-    return fig
-
-
-def tell_confidence(data: Mapping[str, Any]) -> Told:
-    """Confidence over training in words."""
-    names = ", ".join(each["id"] for each in data["scenes"])
-    when = ", ".join(map(str, data["iterations"]))
-    return Told(
-        "Confidence sigma (Eq. 12) in the label while the noise-aware network is trained, on "
-        "the first training images; outlines are those of ~S. A label is believed where sigma "
-        "is near 1.",
-        f"Training images {names} in rows: image, label, and the confidence in it at iterations "
-        f"{when}, with the outline of the unreliable pixels.",
+        f"to be high on it. {told}.",
     )
 
 
@@ -226,7 +209,7 @@ def draw_failures(data: Mapping[str, Any], size: Size) -> Figure:
     heights = [layout.ratio_of(each["image"]) for each in causes]
     fig, axes = layout.tiles(heights, 5, size)
     for row, each in zip(axes, causes, strict=True):
-        _boxed(row[0], each, palette)
+        boxed(row[0], each, palette)
         layout.label(row[1], each["image"], each["y_crf"], palette, outline=each["mask"])
         layout.inside(row[1], f"{each['iou']:.0f} %")
         layout.regions(row[2], each["image"], {"wrong": each["wrong"]}, {"wrong": ERROR})
@@ -273,7 +256,7 @@ def draw_grid_size(data: Mapping[str, Any], size: Size) -> Figure:
     heights = [layout.ratio_of(each["image"]) for each in scenes]
     fig, axes = layout.tiles(heights, 1 + len(grids), size, title_lines=2, lines_below=4)
     for row, each in zip(axes, scenes, strict=True):
-        _boxed(row[0], each, palette)
+        boxed(row[0], each, palette)
         for ax, grid in zip(row[1:], grids, strict=True):
             layout.unit_map(ax, each["grids"][grid])
             layout.contour(ax, each["mask"])
@@ -299,7 +282,7 @@ def tell_grid_size(data: Mapping[str, Any]) -> Told:
         f"trained with N = {data['trained']}. The number above a column is 100 times the mean A "
         f"on the ground within boxes less that on objects, over all {data['images']} validation "
         "images, with a 95 % interval over images. " + rule(data),
-        f"Scenes {_ids(data)} in rows: image, and the attention with grids of "
+        f"Scenes {ids(data)} in rows: image, and the attention with grids of "
         f"{', '.join(str(grid) for grid in data['means'])} rows. Ground less objects, hundredths "
         f"of A: {told}.",
     )

@@ -21,15 +21,24 @@ def quoted(value: float | None, data: str, table: str, source: str = PAPER) -> C
     )
 
 
-def ours(made: Measured, part: str, value: float | None, why: str, **more: Any) -> Cell:
-    """A number of ours; blank for a reason where there is none."""
+def ours(
+    made: Measured, part: str, value: float | None, why: str, data: str = "", **more: Any
+) -> Cell:
+    """A number of ours, of the validation images or other data; blank for a reason."""
     origin = made.origins.get(part, made.origins["record"])
-    return Cell(value, Source(made.data, origin), why="" if value is not None else why, **more)
+    source = Source(data or made.data, origin)
+    return Cell(value, source, why="" if value is not None else why, **more)
 
 
-def estimated(made: Measured, part: str, estimate: Mapping[str, float] | None, why: str) -> Cell:
-    """A number of ours with its interval, {"value", "low", "high"}; blank for a reason."""
+def estimated(
+    made: Measured, part: str, estimate: Mapping[str, float] | None, why: str, data: str = ""
+) -> Cell:
+    """A number of ours with its interval, {"value", "low", "high"}; blank for a reason.
+
+    A difference has "mean" in the place of "value".
+    """
     if estimate is None:
-        return ours(made, part, None, why)
+        return ours(made, part, None, why, data)
+    value = estimate["mean"] if "mean" in estimate else estimate["value"]
     ends = {"low": estimate["low"], "high": estimate["high"]}
-    return ours(made, part, estimate["value"], why, **ends)
+    return ours(made, part, value, why, data, **ends)

@@ -1,4 +1,4 @@
-"""Attention and class activation: of GAP and BAP, and by the size of the background grid."""
+"""Attention and class activation: of GAP and BAP, by the background grid and by the background."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from bana.data.transforms import eval_image
 from bana.evaluation.regime import plain
 from bana.evaluation.verdicts import estimate
 from bana.experiment import stages
-from bana.experiment.exhibits.scenes import chosen_scenes, scene
+from bana.experiment.exhibits.scenes import at_quantiles, chosen_scenes, scene
 from bana.experiment.exhibits.sources import Materials, Needs
 from bana.experiment.profiles import Profile
 from bana.interpolation import bilinear
@@ -24,6 +24,11 @@ POOLINGS = ("gap", "bap")
 GRIDS = (1, 2, 4, 8)
 ATTENTION = Needs(labels=("bap",), classifiers=POOLINGS)
 GRID_SIZE = Needs(labels=("bap",), classifiers=("bap",))
+BACKGROUND = Needs(classifiers=("bap",))
+HALF = 0.5
+"""Share of the maximum from which on a pixel of an activation map counts as found."""
+SHARES = (0.0, 40.0, 55.0, 70.0, 85.0, 100.0)
+"""Ends of the classes of background, in percent of an image's cells."""
 
 
 def attention_and_cam(
@@ -51,14 +56,39 @@ def attention_and_cam(
 
 
 def attention(materials: Materials) -> dict[str, Any]:
-    """The chosen scenes; each with "maps": {pooling: {"attention", "cam"}}, [H, W] in [0, 1]."""
+    """Attention and activation on the chosen scenes.
+
+    Returns:
+        What `chosen_scenes` has; each scene with "maps": {pooling: {"attention", "cam"}}, [H, W] in
+        [0, 1], and "found": {pooling: of `found`}.
+    """
     made = chosen_scenes(materials)
     for each in made["scenes"]:
-        each["maps"] = {}
+        each["maps"], each["found"] = {}, {}
         for pooling, model in materials.classifiers.items():
             maps = attention_and_cam(model, each, materials.profile)
             each["maps"][pooling] = dict(zip(("attention", "cam"), maps, strict=True))
+            each["found"][pooling] = found(each["maps"][pooling]["cam"], each["mask"])
     return made
+
+
+def found(cam: Tensor, mask: Tensor) -> dict[str, float]:
+    """How an activation map finds the objects of a mask, from `HALF` of its maximum on.
+
+    Args:
+        cam: float [H, W], in [0, 1].
+        mask: uint8 [H, W]; pixels marked 255 do not count.
+
+    Returns:
+        "precision" and "recall" in percent; 0 where nothing is found, or to be found.
+    """
+    counted = mask != IGNORE
+    reached, objects = counted & (cam >= HALF), counted & (mask > 0)
+    both = int((reached & objects).sum())
+    return {
+        "precision": 100 * both / max(1, int(reached.sum())),
+        "recall": 100 * both / max(1, int(objects.sum())),
+    }
 
 
 def grid_attention(
@@ -129,3 +159,56 @@ def _means(sums: Tensor) -> dict[str, Any]:
         "apart": lambda each: mean(1, each) - mean(0, each),
     }
     return {name: plain(estimate(sums, score)) for name, score in scores.items()}
+
+
+def by_background(materials: Materials) -> dict[str, Any]:
+    """Attention by how much background there is around the boxes to ask.
+
+    Returns:
+        What `at_quantiles` has of the share of an image's cells that lie outside all boxes, in
+        percent; each scene with "attention" [H, W] and "queries", how many. Beside it "points": of
+        each image {"share", "object", "ground"}, the last two 100 times the mean A on objects and
+        on the ground within boxes (None without such a pixel); "edges": of the classes of share;
+        "in_class": how many images each has; "means": of each class what `_means` gives; "grid":
+        N of the grid.
+    """
+    data, model = materials.data["val"], materials.classifiers["bap"]
+    grid = model.grid_size
+    shares, points, sums = {}, [], []
+    for name in data.ids:
+        item = scene(materials, name)
+        a, _ = grid_attention(model, item, materials.profile, (grid,))[grid]
+        shares[name] = background_share(model, item, materials.profile.image_scale)
+        sums.append(_sums(a, item))
+        means = (100 * sums[-1][:, 0] / sums[-1][:, 1]).tolist()
+        named = zip(("object", "ground"), means, strict=True)
+        points.append({"share": shares[name]} | {k: v if v == v else None for k, v in named})
+    made = at_quantiles(materials, shares)
+    for each in made["scenes"]:
+        maps = grid_attention(model, each, materials.profile, (grid,))
+        each["attention"], each["queries"] = maps[grid]
+    stacked = torch.stack(sums)
+    of_class = torch.tensor([share_class(share) for share in shares.values()])
+    places = [of_class == number for number in range(len(SHARES) - 1)]
+    return made | {
+        "points": points,
+        "edges": list(SHARES),
+        "in_class": [int(place.sum()) for place in places],
+        "means": [_means(stacked[place]) if place.any() else None for place in places],
+        "grid": grid,
+    }
+
+
+def share_class(share: float) -> int:
+    """Number of the class of a share in percent; an edge belongs to the class above it."""
+    return min(sum(share >= edge for edge in SHARES[1:]), len(SHARES) - 2)
+
+
+def background_share(model: BoxClassifier, item: dict[str, Any], image_scale: float) -> float:
+    """Share of an image's cells that lie outside all boxes, in percent.
+
+    A cell is where Eq. 1 sees it, at its own pixel; cells beyond the image do not count.
+    """
+    seen, stride = eval_image(item, image_scale), model.backbone.stride
+    outside = corners.background_mask(item["boxes"] * image_scale, *seen.shape[1:])
+    return 100 * float(outside[:, ::stride, ::stride].mean())

@@ -1,14 +1,46 @@
-"""What tables are made of: the record, the regime card and the bench of a profile, with origins."""
+"""What tables are made of: records, cards and benches of a profile, with their origins."""
 
 import json
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from bana.data.voc_files import DataError
-from bana.experiment import recording, regime
+from bana.experiment import activations, agnostic, grids, recording, regime, weighings
 from bana.experiment.profiles import Profile
-from bana.files.artefacts import file_hash, source_commit
-from bana.files.paths import results_dir
+from bana.files.artefacts import file_hash, read_json, source_commit
+from bana.files.paths import results_dir, run_dir
+
+
+class Part(NamedTuple):
+    """Something that is measured under a profile, and recorded.
+
+    Attributes:
+        file: name of its record in results/, in which {} stands for the profile's.
+        held: under which name a record holds it; None where it is the record.
+        measure: makes it from a run; takes the profile and the root of its data. None where no
+            table of a run has it.
+    """
+
+    file: str
+    held: str | None
+    measure: Callable[[Profile, str | Path | None], dict[str, Any]] | None
+
+
+PARTS: dict[str, Part] = {
+    "record": Part("{}.json", None, lambda profile, root: recording.record(profile, root)),
+    "card": Part("regime-{}.json", "regime", lambda p, root: regime.regime_card(p, "val", root)),
+    "bench": Part("bench-{}.json", None, None),
+    "card_train": Part(
+        "regime-{}-train.json", "regime", lambda p, root: regime.regime_card(p, "train", root)
+    ),
+    "activations": Part("activations-{}.json", "activations", activations.activation_card),
+    "grids": Part("grids-{}.json", "grids", grids.grid_card),
+    "weighings": Part("weighings-{}.json", "weighings", weighings.weighing_card),
+    "agnostic": Part("class-agnostic-{}.json", "class_agnostic", agnostic.agnostic_card),
+}
+OF_TABLES = ("activations", "grids", "weighings", "agnostic")
+"""Parts that no other command records: `bana table --record` does."""
 
 
 class Measured(NamedTuple):
@@ -16,11 +48,12 @@ class Measured(NamedTuple):
 
     Attributes:
         name: of the profile.
-        record: of `bana.experiment.recording.record`.
+        record: of `bana.experiment.recording.record`, or of `about` alone.
         card: of `bana.evaluation.regime.regime`, or None.
         bench: of `bana bench losses`, or None.
-        origins: where "record", "card" and "bench" are from, in words.
+        origins: where the parts are from, in words, by name; that of "record" is always there.
         files: the records that were read, by name, with their hashes.
+        more: the other `PARTS` that were asked for, by name; None where one is not there.
     """
 
     name: str
@@ -29,11 +62,17 @@ class Measured(NamedTuple):
     bench: dict[str, Any] | None
     origins: dict[str, str]
     files: dict[str, str]
+    more: Mapping[str, dict[str, Any] | None] = {}
 
     @property
     def data(self) -> str:
-        """The data set in words, such as "sample (drawn)"."""
+        """What was scored, in words, such as "sample, 60 val images"."""
         return f"{self.name}, {self.record['data']['images']['val']} val images"
+
+    @property
+    def train_data(self) -> str:
+        """The same of what is measured on training images."""
+        return f"{self.name}, {self.record['data']['images']['train']} train images"
 
 
 def from_records(names: tuple[str, ...] = ("voc-mini", "sample")) -> list[Measured]:
@@ -44,29 +83,62 @@ def from_records(names: tuple[str, ...] = ("voc-mini", "sample")) -> list[Measur
     """
     found = []
     for name in names:
-        paths = {
-            "record": results_dir() / f"{name}.json",
-            "card": results_dir() / f"regime-{name}.json",
-            "bench": results_dir() / f"bench-{name}.json",
-        }
+        paths = {key: results_dir() / part.file.format(name) for key, part in PARTS.items()}
         read = {key: _read(path) for key, path in paths.items()}
         if read["record"] is None:
             continue
         origins = {key: _told(paths[key], made) for key, made in read.items() if made}
         files = {paths[key].name: file_hash(paths[key]) for key in origins}
-        card = read["card"]["regime"] if read["card"] else None
-        found.append(Measured(name, read["record"], card, read["bench"], origins, files))
+        parts = {key: _held(PARTS[key], made) for key, made in read.items()}
+        found.append(_measured(name, parts, origins, files))
     if not found:
         raise DataError(f"{results_dir()}: no record of {', '.join(names)}: run `bana evaluate`")
     return found
 
 
-def from_run(profile: Profile, root: str | Path | None = None) -> list[Measured]:
-    """What the run of a profile measured; what is missing is made, which may train networks."""
+def from_run(
+    profile: Profile,
+    root: str | Path | None = None,
+    parts: Sequence[str] = ("record", "card"),
+) -> list[Measured]:
+    """What the run of a profile measured; what is missing is made, which may train networks.
+
+    Args:
+        profile: settings.
+        root: see `bana.experiment.stages.data_root`.
+        parts: of `PARTS`, that are wanted; without "record" it says what was scored alone.
+    """
     origin = f"run of {profile.name}, seed {profile.seed}, code {source_commit()}"
-    record = recording.record(profile, root)
-    card = regime.regime_card(profile, "val", root)
-    return [Measured(profile.name, record, card, None, {"record": origin, "card": origin}, {})]
+    made = {
+        name: part.measure(profile, root)
+        for name, part in PARTS.items()
+        if name in parts and part.measure
+    }
+    if "record" not in made:
+        made["record"] = recording.about(profile, root)
+    elif told := _machine_of(profile):
+        made["record"] = {**made["record"], "environment": told}
+    origins = dict.fromkeys(made, origin)
+    return [_measured(profile.name, made, origins, {})]
+
+
+def _machine_of(profile: Profile) -> dict[str, Any] | None:
+    """What a run's latest training wrote of its machine."""
+    files = run_dir(profile.name).glob("*/environment.json")
+    latest = max(files, key=lambda path: path.stat().st_mtime_ns, default=None)
+    return read_json(latest) if latest else None
+
+
+def _measured(
+    name: str, parts: Mapping[str, Any], origins: dict[str, str], files: dict[str, str]
+) -> Measured:
+    more = {key: value for key, value in parts.items() if key not in Measured._fields}
+    card, bench = parts.get("card"), parts.get("bench")
+    return Measured(name, parts["record"], card, bench, origins, files, more)
+
+
+def _held(part: Part, record: dict[str, Any] | None) -> dict[str, Any] | None:
+    return record[part.held] if record and part.held else record
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -18,7 +18,6 @@ from bana.labels import PseudoLabels
 from bana.networks import backbones
 
 OVERVIEW = Needs(labels=("bap",), classifiers=("bap",), segmenters=("nal",))
-GAMMA = 7.0
 LIKELIEST = 4
 
 
@@ -136,7 +135,7 @@ def _learned(
         )
     _, unreliable = losses.reliable_pixels(y_crf[None], y_ret[None])
     return {
-        "sigma": losses.confidence_map(cosines, y_crf[None], gamma=GAMMA)[0],
+        "sigma": losses.confidence_map(cosines, y_crf[None], gamma=materials.profile.gamma)[0],
         "unreliable": unreliable[0],
         "prediction": cosines.argmax(1)[0].to(torch.uint8),
     }

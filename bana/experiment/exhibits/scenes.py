@@ -1,5 +1,6 @@
 """Which images a figure shows: chosen by a rule that is written down, never by eye."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
@@ -36,25 +37,39 @@ def largest_share(materials: Materials, name: str) -> float:
 
 
 def ranked(materials: Materials) -> tuple[list[str], dict[str, float]]:
-    """Images large enough to see by ascending score, and the scores of all.
+    """Images large enough to see by ascending score of BAP's Y_crf, and the scores of all."""
+    scores = scored_images(materials)
+    return in_order(materials, scores), scores
+
+
+def in_order(materials: Materials, scores: Mapping[str, float]) -> list[str]:
+    """Images large enough to see by ascending score.
 
     Where fewer are large enough than there are quantiles, all are ranked.
     """
-    scores = scored_images(materials)
     seen = [name for name in scores if largest_share(materials, name) >= LARGE]
     if len(seen) < len(QUANTILES):
         seen = list(scores)
-    return sorted(seen, key=lambda name: (scores[name], name)), scores
+    return sorted(seen, key=lambda name: (scores[name], name))
 
 
 def chosen_scenes(materials: Materials) -> dict[str, Any]:
-    """The images at the quantiles of the score.
+    """The images at the quantiles of the score of BAP's Y_crf; see `at_quantiles`."""
+    return at_quantiles(materials, scored_images(materials))
+
+
+def at_quantiles(materials: Materials, scores: Mapping[str, float]) -> dict[str, Any]:
+    """The images at the quantiles of a score.
+
+    Args:
+        materials: what they are of.
+        scores: of all validation images.
 
     Returns:
-        "scenes": one of `scene` each, with its "quantile" and "score" in percent; "seen": how many
+        "scenes": one of `scene` each, with its "quantile" and "score"; "seen": how many
         images are large enough; "images": how many there are; "classes": names.
     """
-    order, scores = ranked(materials)
+    order = in_order(materials, scores)
     places = [order[round(quantile * (len(order) - 1))] for quantile in QUANTILES]
     return {
         "scenes": [

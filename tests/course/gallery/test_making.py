@@ -12,7 +12,7 @@ from IPython.core.formatters import DisplayFormatter
 from tiny import be_quick, make_profile
 
 from bana.course import plotting
-from bana.course.gallery import files, making
+from bana.course.gallery import files, making, networks
 from bana.course.gallery.files import REQUIRED, SIZES, Size
 from bana.course.gallery.items import FIGURES
 from bana.course.gallery.making import Gallery, figure_item
@@ -213,6 +213,32 @@ def test_attention_by_grid_size_is_that_of_the_equations(run):
     inside = box_masks(scene["boxes"], *scene["mask"].shape).any(0)
     torch.testing.assert_close(scene["grids"][1][inside], enlarged[inside])
     assert all((a[~inside] == 1).all() for a in scene["grids"].values())
+
+
+def test_confidence_tells_what_is_saved_and_spoiled(run):
+    data = Gallery(make_profile()).data("confidence")
+    told = FIGURES["confidence"].tell(data)
+    for each in data["scenes"]:
+        for iteration, judged in each["judged"].items():
+            wrong = int((judged["saved"] | judged["believed"]).sum())
+            right = int((judged["spoiled"] | judged["kept"]).sum())
+            assert wrong + right == int((each["unreliable"] & (each["mask"] != 255)).sum())
+            saved, spoiled = networks.shares(judged)
+            assert saved == (100 * int(judged["saved"].sum()) / wrong if wrong else None)
+            assert spoiled == (100 * int(judged["spoiled"].sum()) / right if right else None)
+            assert f"at {iteration} " in told.alt and f" of {wrong} pixels saved" in told.alt
+
+
+def test_confidence_without_masks_is_drawn_without_them(run):
+    data = Gallery(make_profile()).data("confidence")
+    bare = {**data, "scenes": [dict(each) for each in data["scenes"]]}
+    for each in bare["scenes"]:
+        del each["mask"], each["judged"]
+    with matplotlib.rc_context(making.look(SIZES["paper"])):
+        fig = FIGURES["confidence"].draw(bare, SIZES["paper"])
+    assert len([ax for ax in fig.axes if ax.images]) == 3 * (2 + len(data["iterations"]))
+    assert "saved" not in " ".join(FIGURES["confidence"].tell(bare))
+    plt.close(fig)
 
 
 def test_a_notebook_shows_the_figure_with_its_text(run, monkeypatch):

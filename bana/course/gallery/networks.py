@@ -1,0 +1,164 @@
+"""Figures of the noise-aware network: its confidence over training, and what it predicts."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from bana.course.colours import OKABE_ITO, label_palette
+from bana.course.gallery import layout
+from bana.course.gallery.files import Size
+from bana.course.gallery.scenes import QUARTILES, Told, add_scale, add_titles, ids, rule
+
+JUDGED: dict[str, tuple[str, str]] = {
+    "saved": ("wrong, down-weighted: saved", OKABE_ITO["sky blue"]),
+    "believed": ("wrong, believed", "#FFFFFF"),
+    "spoiled": ("right, down-weighted: spoiled", OKABE_ITO["vermillion"]),
+    "kept": ("right, believed", OKABE_ITO["yellow"]),
+}
+"""What becomes of a label in ~S: in words, and its colour."""
+
+RIGHT: dict[str, tuple[str, str]] = {
+    "gained": ("NAL alone is right", OKABE_ITO["sky blue"]),
+    "lost": ("cross-entropy alone is right", OKABE_ITO["vermillion"]),
+}
+
+
+def draw_confidence(data: Mapping[str, Any], size: Size) -> Figure:
+    """Training images with the confidence in their label, and what it saves and spoils."""
+    scenes, iterations = data["scenes"], data["iterations"]
+    palette = label_palette(len(data["classes"]) - 1)
+    rows = 2 if all("judged" in each for each in scenes) else 1
+    heights = [layout.ratio_of(each["image"]) for each in scenes for _ in range(rows)]
+    fig, axes = layout.tiles(heights, 2 + len(iterations), size, lines_below=6)
+    for number, each in enumerate(scenes):
+        first, *second = axes[rows * number : rows * (number + 1)]
+        layout.photo(first[0], each["image"])
+        layout.label(first[1], each["image"], each["y_crf"], palette)
+        for ax, iteration in zip(first[2:], iterations, strict=True):
+            layout.unit_map(ax, each["sigma"][iteration])
+            layout.contour(ax, each["unreliable"].to(torch.uint8), 0.4)
+        for row in second:
+            _judged_row(row, each, iterations, palette)
+    add_titles(axes[0], ("image", "$Y_{crf}$", *(rf"$\sigma$, iteration {i}" for i in iterations)))
+    add_scale(fig, axes, "confidence")
+    if rows == 2:
+        layout.legend(fig, _patches(JUDGED), columns=2)
+    return fig
+
+
+def _judged_row(row: Any, each: Mapping[str, Any], iterations: list[int], palette: Any) -> None:
+    """Mask, ~S, and at every iteration what became of the labels in ~S."""
+    layout.label(row[0], each["image"], each["mask"], palette)
+    layout.inside(row[0], "mask, not used")
+    layout.regions(row[1], each["image"], {"~S": each["unreliable"]}, {"~S": "white"})
+    layout.inside(row[1], f"~S: {100 * float(each['unreliable'].float().mean()):.0f} %")
+    for ax, iteration in zip(row[2:], iterations, strict=True):
+        judged = each["judged"][iteration]
+        layout.regions(ax, each["image"], judged, {key: c for key, (_, c) in JUDGED.items()})
+        saved, spoiled = shares(judged)
+        layout.inside(ax, f"saved {_percent(saved)}\nspoiled {_percent(spoiled)}")
+
+
+def _patches(names: Mapping[str, tuple[str, str]]) -> list[Patch]:
+    return [Patch(facecolor=colour, edgecolor="0.4", label=name) for name, colour in names.values()]
+
+
+def shares(judged: Mapping[str, torch.Tensor]) -> tuple[float | None, float | None]:
+    """Percent of the wrong labels in ~S that are saved, and of the right ones that are spoiled."""
+    counts = {key: int(where.sum()) for key, where in judged.items()}
+
+    def share(part: str, rest: str) -> float | None:
+        whole = counts[part] + counts[rest]
+        return 100 * counts[part] / whole if whole else None
+
+    return share("saved", "believed"), share("spoiled", "kept")
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{share:.0f} %"
+
+
+def tell_confidence(data: Mapping[str, Any]) -> Told:
+    """Confidence over training in words."""
+    names = ", ".join(each["id"] for each in data["scenes"])
+    when = ", ".join(map(str, data["iterations"]))
+    caption = (
+        "Confidence sigma (Eq. 12) in the label while the noise-aware network is trained, on the "
+        "first training images; outlines are those of ~S. A label is believed where sigma is near "
+        "1."
+    )
+    alt = (
+        f"Training images {names} in rows: image, label, and the confidence in it at iterations "
+        f"{when}, with the outline of the unreliable pixels."
+    )
+    if told := [_told_of(each) for each in data["scenes"] if "judged" in each]:
+        caption += (
+            f" Below: the labels in ~S, as their sigma is below {data['half']:g} or not. A wrong "
+            "label that is down-weighted is saved, a right one spoiled; percent of the wrong and "
+            "of the right labels in ~S. The masks say which are wrong and are not used in training."
+        )
+        alt += f" Wrong labels saved and right ones spoiled, in ~S: {'; '.join(told)}."
+    return Told(caption, alt)
+
+
+def _told_of(each: Mapping[str, Any]) -> str:
+    steps = []
+    for iteration, judged in each["judged"].items():
+        saved, spoiled = shares(judged)
+        wrong = int((judged["saved"] | judged["believed"]).sum())
+        right = int((judged["spoiled"] | judged["kept"]).sum())
+        steps.append(
+            f"at {iteration} {_percent(saved)} of {wrong} pixels saved and {_percent(spoiled)} of "
+            f"{right} spoiled"
+        )
+    return f"{each['id']}, {', '.join(steps)}"
+
+
+def draw_nal(data: Mapping[str, Any], size: Size) -> Figure:
+    """Predictions without and with the noise-aware loss, and which of the two is right."""
+    scenes, names = data["scenes"], data["classes"]
+    palette = label_palette(len(names) - 1)
+    heights = [layout.ratio_of(each["image"]) for each in scenes]
+    fig, axes = layout.tiles(heights, 5, size, lines_below=4)
+    for row, each in zip(axes, scenes, strict=True):
+        layout.photo(row[0], each["image"])
+        for ax, loss in zip(row[1:3], ("crf", "nal"), strict=True):
+            layout.label(ax, each["image"], each["predictions"][loss], palette, "", each["mask"])
+            layout.inside(ax, f"{each['iou'][loss]:.0f} %")
+        regions = {key: each[key] for key in RIGHT}
+        layout.regions(row[3], each["image"], regions, {k: c for k, (_, c) in RIGHT.items()})
+        layout.inside(row[3], f"{each['score']:+.1f} points")
+        layout.label(row[4], each["image"], each["mask"], palette, "", each["mask"])
+        layout.beside(row[0], QUARTILES[each["quantile"]])
+    add_titles(
+        axes[0], ("image", "cross-entropy", "noise-aware", "one alone is right", "true mask")
+    )
+    labels = [label for each in scenes for label in each["predictions"].values()]
+    drawn = {int(c) for label in labels for c in label.unique()} - {0}
+    there = sorted(drawn | set(layout.classes_in(scenes)))
+    layout.legend(fig, [*layout.class_patches(there, names, palette), *_patches(RIGHT)])
+    return fig
+
+
+def tell_nal(data: Mapping[str, Any]) -> Told:
+    """Predictions without and with the noise-aware loss in words."""
+    less = "{mean:+.1f} [{low:+.1f}, {high:+.1f}]".format(**data["difference"])
+    scores = "; ".join(
+        f"{each['id']}: cross-entropy {each['iou']['crf']:.0f} %, noise-aware "
+        f"{each['iou']['nal']:.0f} %"
+        for each in data["scenes"]
+    )
+    return Told(
+        "Predictions of two networks that learned from the same labels: by cross-entropy on Y_crf "
+        "and by the noise-aware loss, at a single scale and without CRF. The number on a tile is "
+        "mIoU on that image; outlines are those of the mask. Over all images the noise-aware "
+        f"network is ahead by {less} points of mIoU, a 95 % interval over images that does not "
+        "cover the chance of the trainings. "
+        + rule(data, "the difference of both networks' mIoU on an image"),
+        f"Scenes {ids(data, '{:+.1f} points')} in rows: image; prediction of the network "
+        "of cross-entropy; that of the noise-aware network; where one of the two alone is right; "
+        f"mask. mIoU of the tiles: {scores}.",
+    )
