@@ -1,12 +1,15 @@
-"""What a data set gives of an image, read from the bytes of its files in a tar shard."""
+"""Images and masks in memory, where a folder would have files: what goes out of and into shards."""
 
 import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+from torch import Tensor
+
 from bana.data.tar_shards import BOXES, MASKS, Sample, key_of, photograph_of
-from bana.data.voc import VocDataset
+from bana.data.voc import PALETTE, VocDataset
 
 
 def item_of(sample: Sample, classes: Sequence[str], shard: Path) -> dict[str, Any]:
@@ -21,6 +24,15 @@ def item_of(sample: Sample, classes: Sequence[str], shard: Path) -> dict[str, An
         DataError: when a file is damaged, or files disagree; shard and member are named.
     """
     return _OneImage(sample, classes, shard)[0]
+
+
+def mask_file(mask: Tensor) -> bytes:
+    """The file that `bana.data.voc.write_mask` writes of a mask, uint8 [H, W]."""
+    picture = Image.fromarray(mask.numpy()).convert("P")
+    picture.putpalette(PALETTE.ravel().tolist())
+    held = io.BytesIO()
+    picture.save(held, format="PNG")
+    return held.getvalue()
 
 
 class _Member(io.BytesIO):

@@ -7,9 +7,9 @@ import torch
 from packed import CLASSES, write_folder
 
 from bana.data.packing import pack
-from bana.data.shard_items import item_of
+from bana.data.shard_items import item_of, mask_file
 from bana.data.tar_shards import Sample, read_shard
-from bana.data.voc import DataError, VocDataset
+from bana.data.voc import DataError, VocDataset, write_mask
 
 NAMES = ("a", "b.c", "d/e f", "g", "h")
 
@@ -65,3 +65,10 @@ def test_a_photograph_cut_short_is_noticed(samples: list[Sample]) -> None:
     cut = samples[0].files["jpg"][:-200]
     with pytest.raises(DataError, match=r"s\.tar: a\.jpg: cannot be read as an image"):
         item_of(Sample("a", {**samples[0].files, "jpg": cut}), CLASSES, Path("s.tar"))
+
+
+def test_a_mask_is_the_file_that_a_folder_has(tmp_path: Path) -> None:
+    mask = torch.arange(60, dtype=torch.uint8).reshape(5, 12)
+    mask[0, 0] = 255
+    write_mask(tmp_path / "mask.png", mask)
+    assert mask_file(mask) == (tmp_path / "mask.png").read_bytes()

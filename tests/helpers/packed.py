@@ -21,19 +21,20 @@ def write_folder(root: Path, names: Sequence[str], masks: bool = True) -> Path:
     """Photographs with a box or two each, a crowd in every third, and a mask in every second."""
     for number, name in enumerate(names):
         ending = ("jpg", "PNG")[number % 4 == 3]
-        write_photo(root / "JPEGImages" / f"{name}.{ending}", seed=number)
+        width, height = size = (WIDTH, HEIGHT) if number % 5 < 3 else (WIDTH + 16, HEIGHT + 12)
+        write_photo(root / "JPEGImages" / f"{name}.{ending}", size, seed=number)
         objects = [(CLASSES[1 + number % 2], [11.0, 6.0, 40.5 + number, 50.0])]
         objects += [(CLASSES[1], [30.0, 20.0, 70.0, 55.0])] if number % 2 else []
         crowds = [(CLASSES[2], [50.0, 1.0, 80.0, 30.0])] if number % 3 == 0 else []
         path = root / "Annotations" / f"{name}.xml"
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_annotation(path, Annotation(objects, crowds, (WIDTH, HEIGHT)), root.name)
+        write_annotation(path, Annotation(objects, crowds, size), root.name)
         if masks and number % 2 == 0:
-            mask = torch.full((HEIGHT, WIDTH), number % 3, dtype=torch.uint8)
+            mask = torch.full((height, width), number % 3, dtype=torch.uint8)
             write_mask(root / "SegmentationClass" / f"{name}.png", mask)
             write_mask(root / "SegmentationObject" / f"{name}.png", mask)
         elif masks and number % 4 == 1:
-            mask = torch.ones(HEIGHT, WIDTH, dtype=torch.uint8)
+            mask = torch.ones(height, width, dtype=torch.uint8)
             write_mask(root / "SegmentationClassAug" / f"{name}.png", mask)
     (root / "classes.txt").write_text("\n".join(CLASSES) + "\n", encoding="utf-8")
     listed = root / "ImageSets" / "Segmentation" / "train.txt"
