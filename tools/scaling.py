@@ -24,6 +24,8 @@ DOLLARS_A_GPU_HOUR = 3.0
 MINUTES_WANTED = {"classifier": 10, "segmentation": 25}
 SIZES = {"VOC with SBD": 10_582, "COCO 2017": 118_287, "a hundred million": 100_000_000}
 LINES = {"classifier": ("C0", "o"), "labels": ("C1", "s"), "segmenter": ("C2", "^")}
+SHARD_IMAGES = 5_000  # what `bana data pack` does without being told
+NODES, CORES = 64, 32  # of the plan for a hundred million images
 FACTORS = {"side": "side of the crop or image (px)", "batch": "batch", "boxes": "boxes an image"}
 
 Record = dict[str, Any]
@@ -33,7 +35,7 @@ def read_records() -> dict[str, Record]:
     """The records, by name."""
     return {
         name: json.loads((ROOT / "results" / f"{name}.json").read_text(encoding="utf-8"))
-        for name in ("scaling", "labelling", "crf", "training")
+        for name in ("scaling", "labelling", "crf", "training", "tar-shards")
     }
 
 
@@ -123,6 +125,7 @@ def plan(records: dict[str, Record]) -> str:
     labelling = records["labelling"]
     crew = labelling["2 processes of 1 thread"]
     rows = []
+    padding = _padding(records["tar-shards"])
     for name, images in SIZES.items():
         core_hours = images * 2 / crew["images_a_second"] / 3600
         gpu_hours = training * min(images, SIZES["COCO 2017"]) / SIZES["VOC with SBD"]
@@ -134,11 +137,13 @@ def plan(records: dict[str, Record]) -> str:
                 f"{gpu_hours * DOLLARS_A_GPU_HOUR:,.0f}",
                 f"{core_hours:,.1f}",
                 f"{storage:,.1f}",
-                f"{max(1, images // 100_000):,}",
+                f"{images * 4 * padding / 1e9:,.1f}",
+                f"{math.ceil(images / SHARD_IMAGES):,}",
             ]
         )
     header = ["images", "GPU hours of training (assumed rate)", "dollars (assumed price)"]
-    header += ["core hours of labelling (measured rate)", "photographs and labels (GB)", "shards"]
+    header += ["core hours of labelling (measured rate)", "photographs and labels (GB)"]
+    header += ["more as tar shards (GB)", f"tar shards of {SHARD_IMAGES:,}"]
     return "\n\n".join(
         [
             _table(header, rows, 0),
@@ -149,8 +154,93 @@ def plan(records: dict[str, Record]) -> str:
             f"{TERAFLOP_A_SECOND:.0f} TFLOP/s sustained and {DOLLARS_A_GPU_HOUR:.0f} dollars an "
             f"hour are assumptions. Labelling: the light backbone on the CPU, measured; VGG-16 "
             f"belongs on a GPU there.",
+            _streamed(records),
         ]
     )
+
+
+def _padding(shards: Record) -> float:
+    """Bytes that a file takes more in a tar file: its header, and the rest of its last block."""
+    packed = shards["pack"]
+    return (packed["shard_bytes"] - packed["file_bytes"]) / packed["files"]
+
+
+def _streamed(records: dict[str, Record]) -> str:
+    """What a hundred million images are as tar shards, and how long many cores take for them."""
+    labelling, large = records["labelling"], records["tar-shards"]["photographs"]
+    rate = labelling["2 processes of 1 thread"]["images_a_second"] / 2
+    images, cores = SIZES["a hundred million"], NODES * CORES
+    reading = large["cold"]["shard"]["megabytes_a_second"]
+    wanted = rate * labelling["image_kb"] / 1e3
+    return (
+        f"A hundred million: {math.ceil(images / SHARD_IMAGES):,} shards of photographs, "
+        f"{SHARD_IMAGES * labelling['image_kb'] / 1e6:.2f} GB each, and as many of labels, in the "
+        f"place of {4 * images / 1e6:.0f} million files. A core labels a shard in "
+        f"{SHARD_IMAGES / rate / 60:.0f} minutes, which is the most that a kill costs; {NODES} "
+        f"nodes of {CORES} cores label all of them in {images / rate / cores / 3600:.1f} hours. "
+        f"For that a core reads {wanted:.2f} MB a second, of {reading:.0f} that one process reads "
+        f"out of shards and hashes here, and a node {CORES * wanted:.0f}."
+    )
+
+
+def shards(records: dict[str, Record]) -> str:
+    """Tar shards beside files in a folder, in Markdown."""
+    record = records["tar-shards"]
+    large, label, packed = record["photographs"], record["label"], record["pack"]
+    steps = [
+        _step(f"read, decoded, with boxes: {record['images']:,} small images", record["read"]),
+        *(
+            _step(
+                f"bytes: {large['images']:,} files of {large['image_bytes'] // 1000} kB, {how}", row
+            )
+            for how, row in (("cold", large["cold"]), ("warm", large["warm"]))
+        ),
+    ]
+    header = ["one process", "shards: images a second", "MB a second"]
+    header += ["folder: images a second", "MB a second", "shards faster by"]
+    memory = [["packed", packed["memory"]], ["read", record["read"]["memory_of_the_shards"]]]
+    memory += [["labelled, two helpers together", label["helpers_memory"]]]
+    points = [[name, *_points(rows)] for name, rows in memory]
+    width, height = record["size"]
+    note = f" {record['note']}" if record["note"] else ""
+    rates = label["images_a_second"]
+    return "\n\n".join(
+        [
+            f"{record['images']:,} images of {width} x {height} pixels in {packed['shards']} "
+            f"shards, on {record['cores']} cores.{note}",
+            _table(header, steps, 0),
+            "The most memory (MB) up to a part of the images:",
+            _table(["", "a tenth", "half", "all", "images"], points, 0),
+            f"Packing took {packed['images_a_second']:,.0f} images a second. {packed['files']:,} "
+            f"files of {packed['file_bytes'] / 1e6:,.0f} MB became "
+            f"{packed['shard_bytes'] / 1e6:,.0f} MB of shards, "
+            f"{_padding(record):.0f} bytes more a file. Two processes labelled "
+            f"{label['images']:,} of the images, {rates['shard']:.1f} a second out of shards and "
+            f"{rates['folder']:.1f} out of the folder; all {label['equal_label_files']:,} label "
+            f"files were the same.",
+        ]
+    )
+
+
+def _step(title: str, row: Record) -> list[str]:
+    cells = [title]
+    for kind in ("shard", "folder"):
+        cells += [f"{row[kind]['images_a_second']:,.0f}", f"{row[kind]['megabytes_a_second']:,.1f}"]
+    return [*cells, f"{row['shards_faster_by']:.2f}"]
+
+
+def _points(rows: list[Record]) -> list[str]:
+    """Peak memory up to a tenth, half and all of the images, and how many these are."""
+    every = rows[-1]["images"]
+    peaks = [
+        max(
+            row["peak_memory_mb"]
+            for row in rows
+            if row["images"] <= max(part * every, rows[0]["images"])
+        )
+        for part in (0.1, 0.5, 1)
+    ]
+    return [*(f"{peak:,.0f}" for peak in peaks), f"{every:,}"]
 
 
 def _table(header: list[str], rows: list[list[str]], words: int) -> str:
@@ -207,7 +297,8 @@ def _draw_crf(by_size: Axes, by_labels: Axes, rows: list[Record]) -> None:
 
 def written(document: str, records: dict[str, Record]) -> str:
     """The document with its tables written anew."""
-    for name, text in {"measured": measured(records), "plan": plan(records)}.items():
+    parts = {"measured": measured, "plan": plan, "shards": shards}
+    for name, text in {name: write(records) for name, write in parts.items()}.items():
         begin, end = BEGIN.format(name), END.format(name)
         before, rest = document.split(begin)
         document = f"{before}{begin}\n\n{text}\n\n{end}{rest.split(end)[1]}"

@@ -94,6 +94,23 @@ Told as a note, and done: boxes narrower than a pixel, or that look like percent
 box, or that differ in case or spacing alone; files that nothing reads.
 """
 
+PACK = """\
+A hundred million files are no folder. A shard is a tar file in WebDataset's layout: the files of an
+image one after the other, unchanged, as <key>.jpg, <key>.xml, and the masks that there are as
+<key>.class.png, <key>.classaug.png and <key>.object.png. The key is the id, with a dot written as
+%2E. Shards are <split>-000000.tar and so on; shards.json, which comes last, lists them with the
+classes, and each one's images, bytes and SHA-256. The same files give the same shards, byte for
+byte. `bana label --from-shards` reads them, one image at a time.
+
+Needs webdataset: pip install -e .[shards]
+"""
+UNPACK = """\
+Photographs and boxes become a folder in VOC layout, as they were before `bana data pack`; labels
+become Y_crf/<id>.png and Y_ret/<id>.png. Several splits may come into one folder. Files that are
+there stay: they must be those of the shards. A shard that is damaged is told, and no list is
+written. Needs webdataset, as `bana data pack` does.
+"""
+
 
 def add_data_commands(commands: Any) -> None:
     """Add `data` and its commands to the subparsers of `bana`."""
@@ -136,6 +153,11 @@ def add_data_commands(commands: Any) -> None:
     _add_export_arguments(
         command("export", _export, "write the boxes of a split as another format")
     )
+
+    _add_pack_arguments(command("pack", _pack, "write a split as tar shards", PACK))
+    back = command("unpack", _unpack, "write tar shards as files again", UNPACK)
+    back.add_argument("shards", type=Path, metavar="SHARDS", help="folder of shards")
+    back.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where to")
 
     check = command("verify", _verify, "read every file and report what is wrong", VERIFY)
     check.add_argument(
@@ -185,6 +207,27 @@ def _add_export_arguments(back: argparse.ArgumentParser) -> None:
     back.add_argument("--split", default="train", metavar="NAME", help="(default: train)")
     back.add_argument(
         "--out", type=Path, required=True, metavar="PATH", help="a new JSON file, or folder of yolo"
+    )
+
+
+def _add_pack_arguments(pack: argparse.ArgumentParser) -> None:
+    pack.add_argument("--data", type=Path, required=True, metavar="FOLDER", help="in VOC layout")
+    pack.add_argument("--split", default="train", metavar="NAME", help="(default: train)")
+    pack.add_argument(
+        "--out", type=Path, required=True, metavar="FOLDER", help="where the shards go"
+    )
+    pack.add_argument(
+        "--shard-images",
+        type=count,
+        default=5000,
+        metavar="N",
+        help="the most images of a shard (default: 5000)",
+    )
+    pack.add_argument(
+        "--shard-bytes",
+        type=count,
+        metavar="N",
+        help="the most bytes of a shard's files, but one image at least (default: no limit)",
     )
 
 
@@ -271,6 +314,27 @@ def _export(arguments: argparse.Namespace) -> int:
     print(f"{arguments.split}: {counts}")
     if made.left_out:
         print(f"bana: note: {made.left_out} crowds left out, which YOLO knows not", file=sys.stderr)
+    print(arguments.out)
+    return 0
+
+
+def _pack(arguments: argparse.Namespace) -> int:
+    from bana.data.packing import pack
+
+    given = arguments.data, arguments.split, arguments.out
+    index = pack(*given, arguments.shard_images, arguments.shard_bytes)
+    total = sum(shard.size for shard in index.shards)
+    shards = f"{len(index.shards):,} shards of {total / 1e6:,.1f} MB together"
+    print(f"{index.split}: {index.images:,} images, {shards}")
+    print(arguments.out)
+    return 0
+
+
+def _unpack(arguments: argparse.Namespace) -> int:
+    from bana.data.packing import unpack
+
+    index = unpack(arguments.shards, arguments.out)
+    print(f"{index.split}: {index.holds} of {index.images:,} images")
     print(arguments.out)
     return 0
 

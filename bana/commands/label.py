@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bana.commands.data import count
@@ -77,6 +78,18 @@ def add_label_command(
         "for them and hands out again what is missing when it is given again",
     )
     add_job_option(label)
+    streams = label.add_argument_group(
+        "tar shards", "label what `bana data pack` has packed, with the profile's classifier"
+    )
+    streams.add_argument(
+        "--from-shards",
+        type=Path,
+        metavar="FOLDER",
+        help="the photographs; --shard K/N and --workers take whole shards of them",
+    )
+    streams.add_argument(
+        "--out", type=Path, metavar="FOLDER", help="shards of the labels, of the same names"
+    )
 
 
 def _shard(text: str) -> tuple[int, int]:
@@ -96,6 +109,8 @@ def _label(arguments: argparse.Namespace) -> int:
     profile = chosen_profile(arguments)
     options = options_of(arguments)
     crew = _crew(arguments, profile, options.cpus)
+    if arguments.from_shards or arguments.out:
+        return _label_shards(arguments, profile, crew)
     if arguments.submit:
         return _submit(arguments, profile, crew)
     folder = stages.labels(
@@ -120,6 +135,27 @@ def _told(failures: Mapping[str, str]) -> int:
     for reason in failures.values():
         print(f"bana: {reason}", file=sys.stderr)
     return 1 if failures else 0
+
+
+def _label_shards(arguments: argparse.Namespace, profile: "Profile", crew: "Crew") -> int:
+    from bana.experiment.shard_stage import label_photographs
+
+    if not (arguments.from_shards and arguments.out):
+        raise ValueError("tar shards need both --from-shards and --out")
+    if arguments.submit:
+        raise ValueError("--submit is of folders: of tar shards give --shard K/N to each machine")
+    if arguments.split != SPLITS[0]:
+        raise ValueError("tar shards are of the split that was packed: leave out --split")
+    folders = arguments.from_shards, arguments.out
+    made = label_photographs(
+        profile, arguments.variant, arguments.data, *folders, crew, arguments.shard
+    )
+    print(f"{made.images:,} images have labels" + ("" if made.whole else "; not yet all shards"))
+    print(arguments.out)
+    code = _told(made.failures | made.damaged)
+    if made.damaged:
+        print("bana: then give the same command again: finished labels are kept", file=sys.stderr)
+    return code
 
 
 def _submit(arguments: argparse.Namespace, profile: "Profile", crew: "Crew") -> int:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from packed import contents, write_folder
 from PIL import Image
 
 from bana.commands import data
@@ -16,7 +17,7 @@ from bana.data.sample import make
 from bana.data.voc import VocDataset
 from bana.experiment import stages
 
-COMMANDS = ("sample", "voc2012", "voc2007", "coco2017", "import", "verify")
+COMMANDS = ("sample", "voc2012", "voc2007", "coco2017", "import", "verify", "pack", "unpack")
 
 
 def last_words(capsys) -> str:
@@ -111,6 +112,29 @@ def test_own_boxes_from_the_command_line_to_a_data_set(tmp_path, capsys):
     assert main([*words, *out]) == 2
     message = last_words(capsys)
     assert message.startswith(f"bana: {boxes}:2: box (2, 2, 80, 8)") and message.count("\n") == 1
+
+
+def test_shards_from_the_command_line_and_back(tmp_path, capsys):
+    root = write_folder(tmp_path / "voc", ["a", "b", "c"])
+    shards, back = tmp_path / "shards", tmp_path / "back"
+    words = ["data", "pack", "--data", str(root), "--out", str(shards)]
+    assert main([*words, "--shard-images", "2"]) == 0
+    first, last = capsys.readouterr().out.splitlines()
+    assert first.startswith("train: 3 images, 2 shards of 0.") and last == str(shards)
+    assert main(["data", "unpack", str(shards), "--out", str(back)]) == 0
+    assert capsys.readouterr().out.splitlines() == ["train: photographs of 3 images", str(back)]
+    assert contents(back) == contents(root)
+    assert main(words) == 2
+    assert last_words(capsys) == (
+        f"bana: --out {shards}: holds finished shards: name another folder, or remove it\n"
+    )
+    (shards / "train-000001.tar").write_bytes(b"")
+    assert main(["data", "unpack", str(shards), "--out", str(back)]) == 2
+    message = last_words(capsys)
+    assert "train-000001.tar: has 0 bytes" in message and message.count("\n") == 1
+    one = tmp_path / "one"
+    assert main([*words[:-1], str(one), "--shard-bytes", "1"]) == 0
+    assert len(list(one.glob("*.tar"))) == 3
 
 
 @pytest.mark.parametrize("words", [["--workers", "0"], ["--workers", "x"], ["--split"]])

@@ -1,0 +1,350 @@
+"""Tar shards beside files in a folder: memory against images, images a second, bytes a second.
+
+Run `python benchmarks/tar_shards.py --out results/tar-shards.json`; `--quick` takes few. Many small
+images are packed, then read with their boxes from the shards and from the folder, and some of them
+labelled from both; at last files of a photograph's size are read as bytes alone. Each step is a
+process of its own, which says at every tenth of the images how much memory it has taken at most.
+"cold" means that the files' pages were dropped from the system's memory before; what the system
+keeps of names and places of files, it keeps. The classifier is not trained, which its time does not
+feel.
+"""
+
+import argparse
+import io
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from statistics import median
+from threading import Event, Thread
+from typing import Any
+
+import numpy as np
+import psutil
+import torch
+from measure import environment, write_record
+from PIL import Image
+
+from bana.data.packing import pack, unpack
+from bana.data.shard_index import read_index
+from bana.data.shard_items import item_of
+from bana.data.tar_shards import read_shard
+from bana.data.voc import VOC_CLASSES, VocDataset
+from bana.experiment.labelling import Crew, LabelJob, make_label_files
+from bana.experiment.profiles import get_profile
+from bana.experiment.shard_labels import label_shards
+from bana.experiment.stages import label_settings_of
+from bana.files.artefacts import source_commit
+from bana.networks.backbones import build_backbone
+from bana.networks.classifier import BoxClassifier
+
+WIDTH, HEIGHT = 64, 48
+PHOTOGRAPH = 90_000
+"""Bytes of a photograph of VOC, about."""
+PICTURES = 1_000
+"""Drawn ones; each is there under many names."""
+XML = """\
+<annotation><size><width>{}</width><height>{}</height><depth>3</depth></size>
+<object><name>{}</name><bndbox><xmin>{}</xmin><ymin>{}</ymin><xmax>{}</xmax><ymax>{}</ymax></bndbox>
+</object></annotation>
+"""
+LISTS = Path("ImageSets") / "Segmentation"
+
+
+def draw(root: Path, images: int) -> None:
+    """A folder in VOC layout: noise with one bright box, each picture under many names."""
+    random = np.random.default_rng(0)
+    pictures = []
+    for _ in range(min(images, PICTURES)):
+        x, y = (int(random.integers(1, side // 2)) for side in (WIDTH, HEIGHT))
+        pixels = random.integers(0, 90, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+        pixels[y : y + HEIGHT // 2, x : x + WIDTH // 2] += 130
+        held = io.BytesIO()
+        Image.fromarray(pixels).save(held, "JPEG", quality=75)
+        pictures.append((held.getvalue(), (x + 1, y + 1, x + WIDTH // 2, y + HEIGHT // 2)))
+    for folder in ("JPEGImages", "Annotations", LISTS):
+        (root / folder).mkdir(parents=True)
+    names = [f"{number:09d}" for number in range(images)]
+    for number, name in enumerate(names):
+        picture, box = pictures[number % len(pictures)]
+        (root / "JPEGImages" / f"{name}.jpg").write_bytes(picture)
+        text = XML.format(WIDTH, HEIGHT, VOC_CLASSES[1 + number % 20], *box)
+        (root / "Annotations" / f"{name}.xml").write_text(text)
+    (root / LISTS / "train.txt").write_text("\n".join(names) + "\n")
+
+
+def evict(folder: Path) -> None:
+    """Drop the pages of all files below a folder from the system's memory."""
+    os.sync()
+    for place, _, names in os.walk(folder):
+        for name in names:
+            opened = os.open(os.path.join(place, name), os.O_RDONLY)
+            os.posix_fadvise(opened, 0, 0, os.POSIX_FADV_DONTNEED)
+            os.close(opened)
+
+
+def size_of(folder: Path, ending: str = "") -> tuple[int, int]:
+    """Files below a folder and their bytes."""
+    found = [path.stat().st_size for path in folder.rglob(f"*{ending}") if path.is_file()]
+    return len(found), sum(found)
+
+
+# The steps: generators that yield once an image.
+
+
+def shard_items(folder: Path) -> Iterator[None]:
+    """Every image of the shards, decoded, with its boxes."""
+    index = read_index(folder)
+    for shard in index.shards:
+        for sample in read_shard(folder, shard, index.holds):
+            item_of(sample, index.classes, folder / shard.name)
+            yield
+
+
+def folder_items(folder: Path) -> Iterator[None]:
+    """Every image of the folder, decoded, with its boxes."""
+    data = VocDataset(folder, "train")
+    for number in range(len(data)):
+        data[number]
+        yield
+
+
+def shard_bytes(folder: Path) -> Iterator[None]:
+    """Every image's files out of the shards, hashed on the way, not decoded."""
+    index = read_index(folder)
+    for shard in index.shards:
+        for _ in read_shard(folder, shard, index.holds):
+            yield
+
+
+def folder_bytes(folder: Path) -> Iterator[None]:
+    """Every image's files out of the folder."""
+    for name in VocDataset(folder, "train").ids:
+        (folder / "JPEGImages" / f"{name}.jpg").read_bytes()
+        (folder / "Annotations" / f"{name}.xml").read_bytes()
+        yield
+
+
+STEPS = {each.__name__: each for each in (shard_items, folder_items, shard_bytes, folder_bytes)}
+
+
+def told(images: Iterable[None], count: int) -> None:
+    """A step's process: say at every tenth of the images the seconds and the most memory so far."""
+    start = time.perf_counter()
+    every = max(1, count // 10)
+    for number, _ in enumerate(images, start=1):
+        if number % every == 0:
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+            row = {"images": number, "seconds": round(time.perf_counter() - start, 3)}
+            print(json.dumps({**row, "peak_memory_mb": round(peak, 1)}), flush=True)
+
+
+def run_step(name: str, folder: Path, count: int, cold: bool) -> list[dict[str, float]]:
+    """A step in a process of its own; rows as `told` tells them."""
+    if cold:
+        evict(folder)
+    command = [sys.executable, __file__, "--step", name, str(folder), str(count)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{name} failed: {done.stderr}")
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def rates(rows: list[dict[str, float]], size: int) -> dict[str, Any]:
+    """Images and megabytes a second of a step that has read so many bytes."""
+    last = rows[-1]
+    return {
+        "images_a_second": round(last["images"] / last["seconds"], 1),
+        "megabytes_a_second": round(size / 1e6 / last["seconds"], 1),
+        "peak_memory_mb": last["peak_memory_mb"],
+    }
+
+
+def both(
+    name: str, folder: Path, shards: Path, count: int, repeats: int, cold: bool
+) -> dict[str, Any]:
+    """A step on the shards and on the folder in turn, medians of the repeats."""
+    sizes = {"shard": size_of(shards)[1], "folder": size_of(folder)[1]}
+    places = {"shard": shards, "folder": folder}
+    rows: dict[str, list[list[dict[str, float]]]] = {"shard": [], "folder": []}
+    for _ in range(repeats):
+        for kind, place in places.items():
+            rows[kind].append(run_step(f"{kind}_{name}", place, count, cold))
+    made: dict[str, Any] = {}
+    for kind, repeated in rows.items():
+        measured = [rates(each, sizes[kind]) for each in repeated]
+        made[kind] = {key: median(row[key] for row in measured) for key in measured[0]}
+    ratio = [
+        one[-1]["seconds"] / other[-1]["seconds"]
+        for one, other in zip(rows["folder"], rows["shard"], strict=True)
+    ]
+    made["shards_faster_by"] = round(median(ratio), 2)
+    made["memory_of_the_shards"] = [
+        {key: row[key] for key in ("images", "peak_memory_mb")} for row in rows["shard"][-1]
+    ]
+    return made
+
+
+class Watch:
+    """The most memory of this process's helpers together, against shards that are finished."""
+
+    def __init__(self, out: Path, images: int) -> None:
+        self._out, self._images, self._done = out, images, Event()
+        self._thread = Thread(target=self._look)
+        self.most: dict[int, float] = {}
+
+    def __enter__(self) -> "Watch":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        me, peak = psutil.Process(), 0.0
+        while not self._done.wait(0.1):
+            held = 0
+            for process in me.children(recursive=True):
+                try:
+                    held += process.memory_info().rss
+                except psutil.NoSuchProcess:
+                    continue
+            peak = max(peak, held / 1e6)
+            finished = len(list(self._out.glob("*-*.json"))) * self._images
+            self.most[finished] = round(peak, 1)
+
+
+def labelled(root: Path, work: Path, images: int, shard_images: int, repeats: int) -> dict:
+    """Labels of some images from the shards and from the folder, two processes each."""
+    names = VocDataset(root, "train").ids[:images]
+    (root / LISTS / "some.txt").write_text("\n".join(names) + "\n")
+    torch.manual_seed(0)
+    model = BoxClassifier(build_backbone("lite0", 16), len(VOC_CLASSES) - 1).eval()
+    settings, crew = label_settings_of(get_profile("voc-mini"), "bap"), Crew(2)
+    source = work / "some"
+    pack(root, "some", source, shard_images)
+    made: dict[str, list[float]] = {"shard": [], "folder": []}
+    for turn in range(repeats):
+        out, folder = work / f"stream-{turn}", work / f"files-{turn}"
+        with Watch(out, shard_images) as watch:
+            start = time.perf_counter()
+            label_shards(source, out, settings, "", lambda: model, crew)
+            made["shard"].append(time.perf_counter() - start)
+        start = time.perf_counter()
+        job = LabelJob(settings, VocDataset(root, "some"), model, folder)
+        make_label_files(job, [[number] for number in range(images)], crew)
+        made["folder"].append(time.perf_counter() - start)
+    unpack(out, work / "unpacked")
+    equal = sum(
+        (work / "unpacked" / kind / path.name).read_bytes() == path.read_bytes()
+        for kind in ("Y_crf", "Y_ret")
+        for path in (folder / kind).iterdir()
+    )
+    ratio = [one / other for one, other in zip(made["folder"], made["shard"], strict=True)]
+    return {
+        "images": images,
+        "shard_images": shard_images,
+        "equal_label_files": equal,
+        "images_a_second": {kind: round(images / median(took), 2) for kind, took in made.items()},
+        "shards_faster_by": round(median(ratio), 2),
+        "helpers_memory": [
+            {"images": finished, "peak_memory_mb": peak} for finished, peak in watch.most.items()
+        ],
+    }
+
+
+def photographs(work: Path, count: int, repeats: int) -> dict[str, Any]:
+    """Files of a photograph's size, read as bytes: from a folder and from shards, cold."""
+    root = work / "large"
+    draw(root, count)
+    random = np.random.default_rng(0)
+    for path in (root / "JPEGImages").iterdir():
+        path.write_bytes(random.bytes(PHOTOGRAPH))
+    pack(root, "train", work / "large-shards", 1000)
+    return {
+        "images": count,
+        "image_bytes": PHOTOGRAPH,
+        "cold": both("bytes", root, work / "large-shards", count, repeats, True),
+        "warm": both("bytes", root, work / "large-shards", count, repeats, False),
+    }
+
+
+def packed(root: Path, out: Path, shard_images: int) -> dict[str, Any]:
+    """Pack the folder in a process of its own, its memory looked at from here."""
+    code = "import sys; from pathlib import Path; from bana.data.packing import pack; "
+    code += "pack(Path(sys.argv[1]), 'train', Path(sys.argv[2]), int(sys.argv[3]))"
+    words = [sys.executable, "-c", code, str(root), str(out), str(shard_images)]
+    start, most = time.perf_counter(), {}
+    process = psutil.Popen(words, stderr=subprocess.DEVNULL)
+    peak = 0.0
+    while process.poll() is None:
+        try:
+            peak = max(peak, process.memory_info().rss / 1e6)
+        except psutil.NoSuchProcess:
+            break
+        most[len(list(out.glob("*.tar"))) * shard_images] = round(peak, 1)
+        time.sleep(0.02)
+    if process.wait():
+        raise RuntimeError("packing failed")
+    seconds = time.perf_counter() - start
+    files, size = size_of(root)
+    shards, shard_size = size_of(out)
+    return {
+        "files": files,
+        "file_bytes": size,
+        "shards": shards - 1,
+        "shard_bytes": shard_size,
+        "seconds_with_start": round(seconds, 1),
+        "images_a_second": round(read_index(out).images / seconds, 1),
+        "memory": [{"images": images, "peak_memory_mb": mb} for images, mb in most.items()],
+    }
+
+
+def main() -> None:
+    """Measure, print and, with --out, write the record."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="few images, to try the script")
+    parser.add_argument("--images", type=int, default=100_000)
+    parser.add_argument("--labelled", type=int, default=2_000)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--note", default="", help="of the machine, for the record")
+    parser.add_argument("--out", type=Path, help="JSON file to write")
+    parser.add_argument("--step", nargs=3, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.step:
+        name, folder, count = options.step
+        told(STEPS[name](Path(folder)), int(count))
+        return
+    images, some, large = options.images, options.labelled, 2_000
+    if options.quick:
+        images, some, large = 60, 20, 20
+    with tempfile.TemporaryDirectory() as name:
+        work = Path(name)
+        root, shards = work / "voc", work / "shards"
+        draw(root, images)
+        shard_images = max(1, images // 20)
+        record: dict[str, Any] = {
+            "benchmark": "tar shards beside files in a folder",
+            **environment(),
+            "commit": source_commit(),
+            "note": options.note,
+            "images": images,
+            "size": [WIDTH, HEIGHT],
+            "shard_images": shard_images,
+            "repeats": options.repeats,
+            "pack": packed(root, shards, shard_images),
+        }
+        record["read"] = both("items", root, shards, images, 1, False)
+        record["photographs"] = photographs(work, large, options.repeats)
+        record["label"] = labelled(root, work, some, max(1, some // 20), options.repeats)
+    write_record(record, options.out)
+
+
+if __name__ == "__main__":
+    main()
