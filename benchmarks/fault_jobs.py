@@ -57,7 +57,7 @@ def write_inputs(root: Path) -> None:
         _photograph(folder / f"{number}.jpg", number)
         rows.append(f"{number}.jpg,10,5,50,45,{('cat', 'zebra')[number % 2]}")
         rows.append(f"{number}.jpg,25,20,60,55,cat")
-    (root / "in" / "boxes.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    (root / "in" / "boxes.csv").write_text("\n".join(rows) + "\n", encoding="utf-8", newline="\n")
 
 
 def change_inputs(root: Path) -> None:
@@ -67,7 +67,7 @@ def change_inputs(root: Path) -> None:
     rows = path.read_text(encoding="utf-8").splitlines()
     last = f"{PHOTOGRAPHS - 1}.jpg"
     rows = [row.replace("2.jpg,10,5", "2.jpg,15,5") for row in rows if not row.startswith(last)]
-    path.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    path.write_text("\n".join(rows) + "\n", encoding="utf-8", newline="\n")
 
 
 def _photograph(path: Path, seed: int) -> None:

@@ -31,7 +31,8 @@ def make_data(root: Path, images: int) -> VocDataset:
     names = [f"{number:06d}" for number in range(images)]
     for folder in ("JPEGImages", "Annotations", "SegmentationClass", "ImageSets/Segmentation"):
         (root / folder).mkdir(parents=True)
-    (root / "ImageSets" / "Segmentation" / "train.txt").write_text("\n".join(names))
+    listed = root / "ImageSets" / "Segmentation" / "train.txt"
+    listed.write_text("\n".join(names), encoding="utf-8", newline="\n")
     pixels = np.random.default_rng(0).normal(128, 25, (HEIGHT, WIDTH, 3)).clip(0, 255)
     mask = torch.zeros(HEIGHT, WIDTH, dtype=torch.uint8)
     mask[100:250, 100:300] = 12

@@ -59,7 +59,7 @@ def write_large(case: Large, folder: Path) -> None:
         x, y = rng.random(2) * (1 - side) * (case.width, case.height)
         corners = f"{x:.0f},{y:.0f},{x + side * case.width:.0f},{y + side * case.height:.0f}"
         lines.append(f"a.jpg,{corners},class {number % case.classes:03}")
-    (folder / "boxes.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (folder / "boxes.csv").write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
 
 
 def masks_commands(case: Large, folder: Path) -> list[list[str]]:

@@ -55,7 +55,7 @@ def run(words: Sequence[str], out: Path | None = None, **variables: str) -> list
     """
     began = time.perf_counter()
     command = [sys.executable, "-m", "bana", *words]
-    with tempfile.TemporaryFile("w+") as log:
+    with tempfile.TemporaryFile("w+", encoding="utf-8", newline="") as log:
         process = subprocess.Popen(
             command, stdout=log, stderr=log, env=dict(os.environ, **variables)
         )

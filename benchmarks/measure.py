@@ -47,7 +47,7 @@ class Worker:
             [sys.executable, script, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            text=True,
+            encoding="utf-8",
         )
         self._line()
 
@@ -120,7 +120,7 @@ def write_record(record: Mapping[str, Any], out: Path | None) -> None:
     print(text)
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(text + "\n", encoding="utf-8")
+        out.write_text(text + "\n", encoding="utf-8", newline="\n")
 
 
 def _seconds(run: Callable[[], object]) -> float:

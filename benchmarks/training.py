@@ -80,7 +80,7 @@ def utilisation(device: torch.device) -> int:
     """Percent of the last moment in which the GPU was busy, as its driver counts."""
     query = ["--query-gpu=utilization.gpu", "--format=csv,noheader,nounits", "-i"]
     command = ["nvidia-smi", *query, str(device.index or 0)]
-    return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return int(subprocess.run(command, check=True, capture_output=True, encoding="utf-8").stdout)
 
 
 @dataclass(frozen=True)

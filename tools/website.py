@@ -158,7 +158,7 @@ def stage(source: Path, address: str) -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
     for path in source.glob("notebooks/*.ipynb"):
-        path.write_text(as_read(path.read_text(encoding="utf-8")), encoding="utf-8")
+        path.write_text(as_read(path.read_text(encoding="utf-8")), encoding="utf-8", newline="\n")
     pages = {
         "index.md": start_page(address),
         "touch.md": (SETTINGS / "touch.md").read_text(encoding="utf-8"),
@@ -168,7 +168,7 @@ def stage(source: Path, address: str) -> None:
     }
     for name, text in pages.items():
         (source / name).parent.mkdir(exist_ok=True)
-        (source / name).write_text(text, encoding="utf-8")
+        (source / name).write_text(text, encoding="utf-8", newline="\n")
     copy_assets(source / "assets", (MATHJAX,))
     write_playground(source / "playground.html")
     write_noise_page(source / "noise.html")

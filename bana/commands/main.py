@@ -14,7 +14,7 @@ from bana.commands.evaluate import add_evaluation_commands
 from bana.commands.gallery import add_gallery_commands
 from bana.commands.label import add_label_command
 from bana.commands.masks import add_masks_command
-from bana.commands.running import run
+from bana.commands.running import print_anything, run
 from bana.commands.train import add_train_command, tell_of_unused_folder
 
 VARIANTS = ("bap", "bap-no-u0", "gap", "boxes", "boxes-crf", "boxes-middle")
@@ -127,4 +127,5 @@ def main(arguments: list[str] | None = None) -> int:
         0 when all went well, 1 when a notebook failed or the check found something to do, 2 for
         wrong input, which is told in one line, 143 or 130 when a training was asked to stop.
     """
+    print_anything()
     return run(_parser().parse_args(arguments))

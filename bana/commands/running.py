@@ -38,6 +38,14 @@ def _exit_code(error: Exception) -> int | None:
     return getattr(error, "exit_code", None)
 
 
+def print_anything() -> None:
+    """Write as \\u2212 what the encoding of the output lacks, as of a file on Windows (cp1252)."""
+    for stream in (sys.stdout, sys.stderr):
+        # A notebook's, a test's, or none at all.
+        if getattr(stream, "errors", None) == "strict" and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def _end_workers() -> None:
     """End the workers of loaders that an error has left behind.
 

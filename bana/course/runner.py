@@ -42,6 +42,7 @@ from bana.experiment.profiles import check_data_folder, get_profile
 from bana.files.artefacts import content_hash, file_hash
 from bana.files.paths import figures_dir, notebooks_dir, results_dir, run_dir
 from bana.files.sources import code_hash
+from bana.files.unfinished import move
 
 QUIET_KERNEL = ["--IPKernelApp.log_level=40"]
 # A notebook waits for the one that makes what it needs, so that nothing is made twice at a time.
@@ -212,7 +213,7 @@ def _execute(
             )
         except Exception as error:
             return TaskFailed(_failure(notebook, partial, error), report=True)
-    os.replace(partial, executed)
+    move(partial, executed)
     made = [f for f, t in _figure_times(course.profile).items() if figures.get(f) != t]
     seconds, gigabytes = time.monotonic() - start, peak[0] / 1e9
     print(f"   {notebook.stem}: {seconds:.0f} s, peak memory {gigabytes:.1f} GB", flush=True)

@@ -116,7 +116,7 @@ def build_slides(folder: Path) -> list[Path]:
             raise NotebookError(f"{source.name}: {error}") from error
         page, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": source.stem}})
         files.append(folder / f"{source.stem}.html")
-        files[-1].write_text(page, encoding="utf-8")
+        files[-1].write_text(page, encoding="utf-8", newline="\n")
     return files
 
 

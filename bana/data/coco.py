@@ -143,9 +143,9 @@ def _write_class_masks(
 ) -> None:
     """Write the masks; of a file of annotations with another checksum none is there yet."""
     folder, note = out / "SegmentationClass", out / f".masks-{split}.md5"
-    going_on = note.exists() and note.read_text() == checksum
+    going_on = note.exists() and note.read_text(encoding="utf-8") == checksum
     with whole_file(note) as begun:
-        begun.write_text(checksum)
+        begun.write_text(checksum, encoding="utf-8", newline="\n")
     todo = [
         one for one in wanted if not (going_on and is_filled(folder / f"{one.photograph.name}.png"))
     ]

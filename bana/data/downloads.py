@@ -25,6 +25,7 @@ from tqdm import tqdm
 
 from bana.data.voc_files import DataError
 from bana.files.alone import alone_in
+from bana.files.unfinished import move
 
 # Seconds to wait before the second, third, ... attempt. An attempt that brought something counts
 # as the first again.
@@ -100,7 +101,7 @@ def _fetched(archive: Archive, folder: Path) -> Path:
     if found != archive.md5:
         part.unlink()
         raise _by_hand(archive, path, f"what arrives has md5 {found}")
-    os.replace(part, path)
+    move(part, path)
     return path
 
 
@@ -152,7 +153,7 @@ def _unpack(path: Path, folder: Path) -> None:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as opened:
                 for name in opened.namelist():
-                    if ".." in PurePath(name).parts or PurePath(name).is_absolute():
+                    if ".." in PurePath(name).parts or PurePath(name).root:
                         raise DataError(f"{path}: {name!r} leads out of the folder: not unpacked")
                 opened.extractall(folder)
         else:
@@ -169,7 +170,7 @@ def _merge(source: Path, folder: Path) -> None:
         target = folder / Path(parent).relative_to(source)
         target.mkdir(parents=True, exist_ok=True)
         for name in names:
-            os.replace(Path(parent, name), target / name)
+            move(Path(parent, name), target / name)
 
 
 def _receive_all(archive: Archive, part: Path) -> None:

@@ -110,7 +110,9 @@ def _write_coco(out: Path, photographs: Sequence[_Boxed], classes: Sequence[str]
         "categories": [{"id": numbers[kind], "name": kind} for kind in classes[1:]],
     }
     with whole_file(out) as unfinished:
-        unfinished.write_text(json.dumps(held, ensure_ascii=False) + "\n", encoding="utf-8")
+        unfinished.write_text(
+            json.dumps(held, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n"
+        )
 
 
 def _write_yolo(out: Path, photographs: Sequence[_Boxed], classes: Sequence[str]) -> None:
@@ -118,7 +120,9 @@ def _write_yolo(out: Path, photographs: Sequence[_Boxed], classes: Sequence[str]
     numbers = {kind: number for number, kind in enumerate(classes[1:])}
     names = {"nc": len(numbers), "names": {number: kind for kind, number in numbers.items()}}
     with whole_file(out / "data.yaml") as unfinished:
-        unfinished.write_text(yaml.safe_dump(names, allow_unicode=True), encoding="utf-8")
+        unfinished.write_text(
+            yaml.safe_dump(names, allow_unicode=True), encoding="utf-8", newline="\n"
+        )
     for photograph in photographs:
         width, height = photograph.size
         lines = []

@@ -16,6 +16,7 @@ from bana.data.annotations import Annotation, is_plain, read_annotation, write_a
 from bana.data.boxes import half_open_to_voc
 from bana.data.checks import DataError, alike, as_text, refuse
 from bana.data.lists import read_split, split_names
+from bana.data.names import check_apart, check_name
 from bana.data.oddities import notes_on_boxes, notes_on_classes, notes_on_photographs
 from bana.data.photograph_checks import checked
 from bana.data.voc_files import IMAGE_ENDINGS, check_class_names, read_class_names, whole_file
@@ -122,13 +123,16 @@ def image_id(file_name: str, where: str) -> str:
         where: what the name was read from, for the message.
 
     Raises:
-        DataError: when the path is empty, holds control characters, or leaves the folder.
+        DataError: when the path is empty, holds control characters, leaves the folder, or cannot be
+            a file's name on this system.
     """
     path = PurePosixPath(as_text(file_name, f"{where}: the name").replace("\\", "/"))
     outside = path.is_absolute() or ".." in path.parts or PureWindowsPath(path).drive
     if not path.name or outside:
         raise DataError(f"{where}: {file_name!r} is no file in the folder of the photographs")
-    return re.sub(r"[\s/]+", "_", str(path.with_suffix("")))
+    name = re.sub(r"[\s/]+", "_", str(path.with_suffix("")))
+    check_name(name, where)
+    return name
 
 
 def settle_classes(
@@ -214,6 +218,7 @@ def write_photographs(
     if not kept:
         raise DataError(f"{len(photographs)} photographs and none with a box: nothing to write")
     _check_names(kept)
+    check_apart((photograph.name for photograph in kept), root)
     every = [box for photograph in kept for box in photograph.boxes]
     names = settle_classes(root, classes, (box.kind for box in every))
     looked = list(mapped(checked, kept, "checking", workers))

@@ -8,6 +8,7 @@ import re
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from bana.data.checks import DataError, read_text, shown
+from bana.data.names import check_apart, check_name
 from bana.data.voc_files import IMAGE_ENDINGS
 
 LISTS = Path("ImageSets") / "Segmentation"
@@ -68,7 +69,7 @@ def read_split(root: Path, split: str) -> list[str]:
 
     Raises:
         DataError: when there is no such list, it is empty, or a line is no id; file and line are
-            named.
+            named. When two ids would be one file on this disk.
     """
     if not split or set("/\\") & set(split):
         raise DataError(f"split {split!r}: not the name of a list in {root / LISTS}")
@@ -82,6 +83,7 @@ def read_split(root: Path, split: str) -> list[str]:
             ids.append(_id_of(line.strip(), root / "JPEGImages", f"{path}:{number}"))
     if not ids:
         raise DataError(f"{path}: the split is empty")
+    check_apart(ids, root / "JPEGImages")
     return ids
 
 
@@ -120,8 +122,8 @@ def check_id(name: str, where: str) -> None:
     """Check that an id is the name of a file within a folder.
 
     Raises:
-        DataError: when it is an absolute path, one of Windows, or leads out of the folder; the
-            message begins with ``where``.
+        DataError: when it is an absolute path, one of Windows, or leads out of the folder, or
+            cannot be a file's name on this system; the message begins with ``where``.
     """
     parts = name.split("/")
     windows = PureWindowsPath(name)
@@ -132,3 +134,4 @@ def check_id(name: str, where: str) -> None:
         )
     if any(ord(letter) < 32 or ord(letter) == 127 for letter in name):
         raise DataError(f"{where}: {shown(name)} holds a control character, so is no id")
+    check_name(name, where)

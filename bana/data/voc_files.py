@@ -13,7 +13,7 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from bana.data.checks import DataError, as_class, read_text
-from bana.files.unfinished import explained, unfinished
+from bana.files.unfinished import explained, move, unfinished
 
 IGNORE = 255
 # What a photograph's name may end in.
@@ -224,7 +224,7 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield begun
-            os.replace(begun, path)
+            move(begun, path)
         finally:
             begun.unlink(missing_ok=True)
 

@@ -23,7 +23,7 @@ from bana.data.formats.common import CocoSource
 from bana.data.voc_files import whole_file, write_mask
 from bana.evaluation.instances import Part, box_parts, encode_part
 from bana.evaluation.polygons import one_polygon, polygons
-from bana.files.unfinished import explained, unfinished
+from bana.files.unfinished import explained, move, unfinished
 
 DIGITS = 2
 """Of coordinates in pixels. Those of polygons are multiples of a half."""
@@ -160,9 +160,9 @@ def _write_instances(folder: Path, image: Masked) -> None:
             _remove_instances(own)  # a box may have gone
             if own.exists():  # it holds those of photographs in a subfolder of this name
                 for file in begun.iterdir():
-                    file.rename(own / file.name)
+                    move(file, own / file.name)
             else:
-                begun.rename(own)
+                move(begun, own)
         finally:
             shutil.rmtree(begun, ignore_errors=True)
 

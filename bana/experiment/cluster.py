@@ -125,9 +125,12 @@ def run_jobs(
         processes: of every job on each node.
 
     Raises:
-        ValueError: if submitit is not installed, there is no such cluster, or it refuses the jobs.
+        ValueError: if this is Windows, submitit is not installed, there is no such cluster, or it
+            refuses the jobs.
         BlockingIOError: if another command waits for jobs of this folder.
     """
+    if not hasattr(signal, "SIGUSR2"):
+        raise ValueError("--submit needs Linux or macOS: on Windows give the command without it")
     if importlib.util.find_spec("submitit") is None:
         raise ValueError("--submit needs submitit: pip install -e .[cluster]")
     with _alone_in(folder):

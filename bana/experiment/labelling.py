@@ -21,6 +21,7 @@ from tqdm import tqdm
 from bana.baselines import MIDDLE, filled_boxes, grabcut, grown_middles, refined_boxes
 from bana.crf.dense import CrfParameters
 from bana.data.boxes import covered
+from bana.data.names import check_apart
 from bana.data.transforms import eval_image
 from bana.data.voc import IGNORE, DataError, VocDataset, write_mask
 from bana.experiment.processes import begin, computing_with, packed, unpacked
@@ -227,6 +228,7 @@ def make_label_files(job: LabelJob, batches: Sequence[list[int]], crew: Crew) ->
             does not know; nothing more is started then.
         bana.training.runs.RunError: if a process was ended from outside, as for want of memory.
     """
+    check_apart(job.data.ids, job.folder)
     _remove_unfinished(job, batches)
     if sum(map(len, batches)) < IMAGES_A_PROCESS * crew.processes:
         return _label_here(job, batches, crew)

@@ -114,7 +114,7 @@ def _label_path(out: Path, kind: str, name: str) -> Path:
 def keep_record(out: Path, name: str, record: dict[str, Any]) -> None:
     """Write the record of a photograph, which tells that it is finished."""
     with whole_file(_record_path(out, name)) as begun:
-        begun.write_text(json.dumps(record), encoding="utf-8")
+        begun.write_text(json.dumps(record), encoding="utf-8", newline="\n")
 
 
 def forget(out: Path, name: str) -> None:

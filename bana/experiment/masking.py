@@ -19,6 +19,7 @@ from bana.data.class_names import common_name
 from bana.data.fingerprint import version_of
 from bana.data.formats.common import CocoSource, Folder, Read
 from bana.data.layout import Box, Photograph
+from bana.data.names import check_apart
 from bana.data.voc_files import DAMAGE, IGNORE, DataError, check_class_names, read_image
 from bana.evaluation.mask_files import WRITERS, Masked
 from bana.experiment.keeping import key_of
@@ -176,9 +177,11 @@ def make_masks(
         source: what a COCO file of the boxes says besides, which its masks' files say too.
 
     Raises:
+        DataError: if the masks of two photographs would be one file on this disk.
         bana.training.runs.RunError: if a process was ended from outside, as for want of memory.
         bana.files.unfinished.NotWritten: if the disk is full or cannot be written.
     """
+    check_apart((job.name for job in jobs), out)
     key = key_of(make_masks, settings.side, model.about["hash"], model.unary, model.crf, classes)
     shared = _Shared(out, model, classes, settings, key)
     remove_strangers(out, {job.name for job in jobs})

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from bana.files.paths import repo_root
-from bana.files.unfinished import explained, remove_abandoned, unfinished
+from bana.files.unfinished import explained, move, remove_abandoned, unfinished
 
 COMMITTED = ("bana", "notebooks")
 
@@ -36,7 +36,11 @@ def source_commit() -> str:
 def _git(*arguments: str) -> str | None:
     try:
         done = subprocess.run(
-            ["git", *arguments], cwd=repo_root(), capture_output=True, text=True, timeout=20
+            ["git", *arguments],
+            cwd=repo_root(),
+            capture_output=True,
+            encoding="utf-8",
+            timeout=20,
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
@@ -118,7 +122,7 @@ def read_json(path: Path) -> dict[str, Any]:
 def write_json(path: Path, value: dict[str, Any]) -> None:
     """Write an object as JSON."""
     text = json.dumps(value, indent=1) + "\n"
-    write_whole(path, lambda file: file.write_text(text, encoding="utf-8"))
+    write_whole(path, lambda file: file.write_text(text, encoding="utf-8", newline="\n"))
 
 
 def kept_json(path: Path, key: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -157,7 +161,7 @@ def write_whole(path: Path, write: Callable[[Path], Any], hash_in_name: bool = F
                 os.fsync(written.fileno())
             if hash_in_name:
                 path = path.with_name(f"{path.stem}-{file_hash(begun)}{path.suffix}")
-            os.replace(begun, path)
+            move(begun, path)
         finally:
             begun.unlink(missing_ok=True)
         _sync_folder(path.parent)

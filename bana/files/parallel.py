@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing.context import BaseContext
@@ -18,7 +19,8 @@ FEW = 64
 def _context() -> BaseContext:
     # A forked process would inherit torch's thread pool in a state it cannot use. Where there is a
     # server of forks, it imports what takes long, computes nothing, and starts helpers in no time.
-    if "forkserver" not in multiprocessing.get_all_start_methods():
+    # On macOS an import may start threads of the system, which no fork survives.
+    if sys.platform == "darwin" or "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["torchvision", "timm"])

@@ -4,9 +4,11 @@ A file is written beside its place and moved there, so that it appears whole or 
 killed process leaves has a name that no command reads, with the process's number in it.
 """
 
+import errno
 import os
 import re
 import shutil
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +16,12 @@ from pathlib import Path
 import psutil
 
 _NAME = re.compile(r"\..*\.(\d{1,9})\.tmp")
+# Windows: access is denied, or another process uses the file. Who looks at every new file, such as
+# a virus scanner, is done in a moment.
+_IN_USE = (5, 32)
+_WAITS = (0.05, 0.1, 0.2, 0.4, 0.8)
+# Characters of a path that Windows takes unless it was told to take longer ones.
+LONGEST = 259
 
 
 class NotWritten(OSError):
@@ -37,17 +45,49 @@ def explained(path: Path) -> Iterator[None]:
         raise
     except OSError as error:
         reason = error.strerror or (str(error).splitlines() or [type(error).__name__])[0]
+        number = error.errno or 0
+        if _is_too_long(path, error):
+            reason = f"its name has {len(str(path))} characters, see docs/setup.md"
+            number = errno.ENAMETOOLONG
         told = NotWritten(
             f"{path} cannot be written ({reason}): see to it that it can, and give the same "
             f"command again; what is finished is kept"
         )
-        told.reason, told.number = reason, error.errno or 0
+        told.reason, told.number = reason, number
         raise told from error
 
 
 def unfinished(path: Path) -> Path:
     """Where this process writes a file, or a folder, before it is moved to its path."""
     return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+
+def move(begun: Path, path: Path) -> None:
+    """Move a file, or a folder to where none is, into its place.
+
+    Windows refuses while another program has the file open; it is asked a few times.
+
+    Raises:
+        OSError: if it cannot be moved.
+    """
+    for wait in _WAITS:
+        try:
+            os.replace(begun, path)
+            return
+        except PermissionError as error:
+            if getattr(error, "winerror", None) not in _IN_USE:
+                raise
+            time.sleep(wait)
+    try:
+        os.replace(begun, path)
+    except PermissionError as error:
+        raise PermissionError(error.errno, "another program has it open") from error
+
+
+def _is_too_long(path: Path, error: OSError) -> bool:
+    """Whether Windows says of a path that is too long that there is no such thing."""
+    told = isinstance(error, FileNotFoundError) and hasattr(error, "winerror")
+    return told and len(str(unfinished(path).absolute())) > LONGEST
 
 
 def remove_unfinished(folder: Path, below: bool = False) -> None:

@@ -178,7 +178,7 @@ class Metrics:
         kept = _rows_until(path, done)
         text = io.StringIO(newline="")
         csv.writer(text, lineterminator="\n").writerows(kept)
-        write_whole(path, lambda file: file.write_text(text.getvalue(), newline="\n"))
+        write_whole(path, lambda file: file.write_text(text.getvalue(), "utf-8", newline="\n"))
         self._file = path.open("a", encoding="utf-8", newline="")
         self._writer = csv.writer(self._file, lineterminator="\n")
         self._empty = not kept

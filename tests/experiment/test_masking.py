@@ -22,6 +22,7 @@ from bana.crf.dense import CrfParameters
 from bana.data.formats.common import Folder
 from bana.data.formats.detection import read_boxes
 from bana.data.voc_files import DataError, read_image, read_mask
+from bana.evaluation import mask_files
 from bana.experiment import masking
 from bana.experiment.mask_folder import labels_of, open_folder, opened_folder, record_of
 from bana.experiment.masking import Made, MaskSettings, classes_of, make_masks, mask_jobs
@@ -386,16 +387,14 @@ def test_an_instances_folder_of_a_killed_run_is_made_anew(
     out = images.parent / "out"
     before = files_of(out)
     shutil.rmtree(out / "instances" / "x" / "a")
-    rename = Path.rename
 
     def killed(path: Path, target: Path) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Path, "rename", killed)
-    with pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(mask_files, "move", killed)
         run(images, shipped)
     assert not (out / "instances" / "x" / "a").exists()
-    monkeypatch.setattr(Path, "rename", rename)
     run(images, shipped)
     assert files_of(out) == before
 

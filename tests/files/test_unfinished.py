@@ -118,3 +118,62 @@ def test_what_a_power_cut_emptied_is_not_there(tmp_path: Path) -> None:
     path.write_bytes(b"a")
     assert is_filled(path)
     assert unfinished.unfinished(path).name == f".a.png.{os.getpid()}.tmp"
+
+
+def refusing(monkeypatch, number: int | None, times: int) -> list[float]:
+    """Let moves be refused so many times, as Windows does with that number; lists the waits."""
+    replace, left, waits = os.replace, [times], []
+
+    def refused(begun, path) -> None:
+        left[0] -= 1
+        if left[0] >= 0:
+            error = PermissionError(errno.EACCES, "Access is denied")
+            if number is not None:
+                error.winerror = number
+            raise error
+        replace(begun, path)
+
+    monkeypatch.setattr(os, "replace", refused)
+    monkeypatch.setattr(unfinished.time, "sleep", waits.append)
+    return waits
+
+
+@pytest.mark.parametrize("number", [5, 32])
+def test_a_file_that_is_in_use_for_a_moment_is_waited_for(
+    number: int, tmp_path: Path, monkeypatch
+) -> None:
+    waits = refusing(monkeypatch, number, 2)
+    write_json(tmp_path / "a.json", {"a": 1})
+    assert len(waits) == 2 and (tmp_path / "a.json").is_file()
+
+
+def test_a_file_that_stays_in_use_is_told_in_one_line(tmp_path: Path, monkeypatch) -> None:
+    path = tmp_path / "a.json"
+    path.write_text("{}")
+    waits = refusing(monkeypatch, 32, 100)
+    with pytest.raises(NotWritten, match="another program has it open") as caught:
+        write_json(path, {"a": 1})
+    assert "\n" not in str(caught.value) and 1 < sum(waits) < 3
+    assert path.read_text() == "{}" and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("number", [None, 183])
+def test_what_will_not_change_is_not_waited_for(
+    number: int | None, tmp_path: Path, monkeypatch
+) -> None:
+    waits = refusing(monkeypatch, number, 100)
+    with pytest.raises(NotWritten, match="Access is denied"), whole_file(tmp_path / "a") as begun:
+        begun.touch()
+    assert waits == []
+
+
+@pytest.mark.parametrize("length", [100, 250])
+def test_a_name_too_long_for_windows_is_called_so(length: int, tmp_path: Path, monkeypatch) -> None:
+    path = tmp_path / ("a" * (length - len(str(tmp_path)) - 1))
+    error = FileNotFoundError(errno.ENOENT, "The system cannot find the path specified")
+    error.winerror = 3
+    with pytest.raises(NotWritten) as caught, whole_file(path):
+        raise error
+    long = length == 250
+    assert (caught.value.number == errno.ENAMETOOLONG) == long
+    assert ("its name has 250 characters" in str(caught.value)) == long

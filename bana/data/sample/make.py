@@ -31,7 +31,7 @@ from bana.data.voc_files import (
     write_mask,
 )
 from bana.files.parallel import mapped
-from bana.files.unfinished import remove_abandoned, unfinished
+from bana.files.unfinished import move, remove_abandoned, unfinished
 
 SAMPLE_CLASSES: tuple[str, ...] = ("background", *DRAW)
 MANIFEST = "manifest.json"
@@ -78,9 +78,9 @@ def make_sample(
     begun = unfinished(root)
     try:
         _write_all(begun, seed, {"train": train, "val": val}, size)
-        (begun / MANIFEST).write_text(json.dumps(settings) + "\n", encoding="utf-8")
+        (begun / MANIFEST).write_text(json.dumps(settings) + "\n", encoding="utf-8", newline="\n")
         shutil.rmtree(root, ignore_errors=True)
-        begun.rename(root)
+        move(begun, root)
     except OSError:
         # Another process may have finished the same sample in the meantime.
         if _settings(root) != settings:
@@ -100,8 +100,10 @@ def _write_all(root: Path, seed: int, counts: dict[str, int], size: tuple[int, i
         pass
     for split in (*counts, "trainval"):
         names = [f"{kind}_{number:04d}\n" for kind, number in every if split in (kind, "trainval")]
-        (lists / f"{split}.txt").write_text("".join(names), encoding="utf-8")
-    (root / "classes.txt").write_text("\n".join(SAMPLE_CLASSES) + "\n", encoding="utf-8")
+        (lists / f"{split}.txt").write_text("".join(names), encoding="utf-8", newline="\n")
+    (root / "classes.txt").write_text(
+        "\n".join(SAMPLE_CLASSES) + "\n", encoding="utf-8", newline="\n"
+    )
 
 
 def _write_scene(
