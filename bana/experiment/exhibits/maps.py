@@ -6,16 +6,15 @@ import torch
 from torch import Tensor
 
 from bana import bap
-from bana.cam import class_activation
 from bana.data import boxes as corners
 from bana.data.transforms import eval_image
 from bana.evaluation.regime import plain
 from bana.evaluation.verdicts import estimate
-from bana.experiment import stages
 from bana.experiment.exhibits.scenes import at_quantiles, chosen_scenes, scene
 from bana.experiment.exhibits.sources import Materials, Needs
 from bana.experiment.profiles import Profile
 from bana.interpolation import bilinear
+from bana.labels import enlarged_maps
 from bana.losses import IGNORE
 from bana.networks import backbones
 from bana.networks.classifier import BoxClassifier
@@ -41,18 +40,19 @@ def attention_and_cam(
         item: as a data set gives it.
         profile: settings.
     """
-    image, places = (item[key].as_subclass(Tensor) for key in ("image", "boxes"))
-    made = stages.image_labels(profile, model, item, model.pooling)
-    size = image.shape[1:]
+    size = item["image"].shape[1:]
+    wanted = item["labels"].unique()
+    inside = corners.class_masks(item["boxes"].as_subclass(Tensor), item["labels"], wanted, *size)
     with torch.no_grad():
-        f = model.backbone(eval_image(item, profile.image_scale)[None])
-        maps = class_activation(f, model.weight[made.classes[1:]])[0]
-    maps = bilinear(f.shape[2:], size, model.backbone.stride / profile.image_scale).enlarge(maps)
-    maps = maps * corners.class_masks(places, item["labels"], made.classes[1:], *size)
-    if not len(maps):
-        return made.attention, torch.zeros(size)
-    highest = maps.amax((1, 2), keepdim=True).clamp_min(1e-12)
-    return made.attention, (maps / highest).amax(0)
+        features = model.backbone(eval_image(item, profile.image_scale)[None])[0]
+        enlarge = bilinear(features.shape[1:], size, model.backbone.stride / profile.image_scale)
+        weight, grid_size = model.weight[wanted], profile.unary.grid_size
+        maps = enlarged_maps(features, weight, ~inside.any(0), enlarge, grid_size)
+    cams = maps.cams * inside
+    if not len(cams):
+        return maps.attention, torch.zeros(size)
+    highest = cams.amax((1, 2), keepdim=True).clamp_min(1e-12)
+    return maps.attention, (cams / highest).amax(0)
 
 
 def attention(materials: Materials) -> dict[str, Any]:
