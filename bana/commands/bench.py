@@ -143,7 +143,8 @@ def _recipes(arguments: argparse.Namespace) -> int:
 
 def _left_out(arguments: argparse.Namespace) -> int:
     from bana.experiment.left_out.catalogue import EXPERIMENTS
-    from bana.experiment.left_out.running import left_out, left_out_lines
+    from bana.experiment.left_out.running import left_out
+    from bana.experiment.left_out.saying import left_out_lines
 
     if arguments.list:
         width = max(map(len, EXPERIMENTS))

@@ -286,7 +286,7 @@ def test_bench_left_out_makes_what_is_asked(monkeypatch, tmp_path, capsys) -> No
 
     def left_out(profile, names, images, root) -> dict:
         asked.append((profile.name, list(names), images, root))
-        made = {"question": "Which?", "images": 3}
+        made = {"question": "Which?", "shows": "This one.", "images": 3}
         return {name: made | {"changes": {"T 2": dict.fromkeys(MEASURES, row)}} for name in names}
 
     monkeypatch.setattr(running, "left_out", left_out)
@@ -299,7 +299,11 @@ def test_bench_left_out_makes_what_is_asked(monkeypatch, tmp_path, capsys) -> No
     assert record["command"] == command and record["data"] == "voc-mini"
     assert record["experiments"]["temperature"]["changes"]["T 2"]["y_crf"] == row
     told = capsys.readouterr().out
-    assert "temperature: Which?" in told and "+0.2 [-0.5, +1.0], not told apart" in told
+    assert (
+        "temperature: Which?" in told
+        and "This one." in told
+        and "+0.2 [-0.5, +1.0], not told apart" in told
+    )
     assert main([*words, "--data", str(tmp_path)]) == 0
     everything = list(bench.EXPERIMENTS[:-1])
     assert asked == [

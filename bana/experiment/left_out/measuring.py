@@ -46,7 +46,9 @@ class Bench(NamedTuple):
     seed: int = 0
 
 
-def areas_of_change(bench: Bench, change: Change, item: Mapping[str, Any], features: Tensor) -> Any:
+def areas_of_change(
+    bench: Bench, change: Change, item: Mapping[str, Any], features: Tensor
+) -> Tensor:
     """Areas of one image's labels under a change, int64 [len(MEASURES), L + 1, 2]."""
     made = changed_labels(bench.model, item, features, bench.settings, change, bench.seed).labels
     mask, count = item["mask"].as_subclass(Tensor), len(bench.data.classes)

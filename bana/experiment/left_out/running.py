@@ -7,14 +7,14 @@ from typing import Any
 from torch import Tensor
 
 from bana.data.fingerprint import fingerprint
-from bana.evaluation.verdicts import Difference, stated
 from bana.experiment import stages
 from bana.experiment.keeping import key_of
 from bana.experiment.label_folders import manifest_path
 from bana.experiment.labelling import labelled
 from bana.experiment.left_out import doctor, sigma, trainings
 from bana.experiment.left_out.catalogue import EXPERIMENTS
-from bana.experiment.left_out.measuring import MEASURES, UNCHANGED, Bench, compared, kept_areas
+from bana.experiment.left_out.measuring import UNCHANGED, Bench, compared, kept_areas
+from bana.experiment.left_out.saying import shown_by
 from bana.experiment.left_out.steps import Change
 from bana.experiment.profiles import Profile
 from bana.experiment.regime import judged_images
@@ -36,9 +36,9 @@ def left_out(
         root: see `bana.experiment.stages.data_root`.
 
     Returns:
-        {name: {"question", and what the experiment measured}}. An experiment that changes a step
-        has "images" and "changes": {change: as of `bana.experiment.left_out.measuring.compared`},
-        "unchanged" first.
+        {name: {"question", "shows": the answer in a sentence or two, and what the experiment
+        measured}}. An experiment that changes a step has "images" and "changes": {change: as of
+        `bana.experiment.left_out.measuring.compared`}, "unchanged" first.
 
     Raises:
         ValueError: if a name is unknown, or fewer than one image is asked for.
@@ -58,7 +58,9 @@ def left_out(
     result = {}
     for name in names:
         run = others.get(name, lambda *given, name=name: _steps(name, *given))
-        result[name] = {"question": EXPERIMENTS[name].question} | run(profile, images, root)
+        made = run(profile, images, root)
+        question = EXPERIMENTS[name].question
+        result[name] = {"question": question, "shows": shown_by(made), **made}
     return result
 
 
@@ -171,50 +173,3 @@ def _trained(
         rows[each] = compared(areas, base)
     seconds = trainings.seconds_of_trainings(profile, list(chosen))
     return {"images": len(numbers), "changes": rows, "seconds of training": seconds}
-
-
-def left_out_lines(experiments: Mapping[str, Mapping[str, Any]]) -> str:
-    """What the experiments measured, as plain text, in percent and points.
-
-    Args:
-        experiments: of `left_out`.
-    """
-    lines: list[str] = []
-    for name, made in experiments.items():
-        lines.append(f"{name}: {made['question']}")
-        lines += _change_lines(made.get("changes", {}))
-        lines += _defect_lines(made.get("defects", {}))
-        lines += [
-            f"  gamma {gamma:<5}sigma {_estimated(row['sigma'])}, above the right labels by "
-            f"{_estimated(row['over'])}, error {_estimated(row['error'])}"
-            for gamma, row in made.get("gammas", {}).items()
-        ]
-    return "\n".join(lines)
-
-
-def _change_lines(changes: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    lines = []
-    for change, measures in changes.items():
-        lines.append(f"  {change}")
-        for measure in MEASURES:
-            row = measures[measure]
-            values = [row[field] for field in Difference._fields]
-            told = "-" if None in values else stated(Difference(*values))
-            score = "-" if row["miou"] is None else f"{row['miou']:.1f}"
-            lines.append(f"    {measure:<18}{score:>6}  {'' if change == UNCHANGED else told}")
-    return lines
-
-
-def _defect_lines(defects: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    lines = []
-    for defect, made in defects.items():
-        lines.append(f"  {defect}: {made['defective']} of {made['boxes']}")
-        lines += [
-            f"    {sign:<12}AUC {_estimated(curve)} (chance: 50)"
-            for sign, curve in made["signs"].items()
-        ]
-    return lines
-
-
-def _estimated(made: Mapping[str, float] | None) -> str:
-    return "{value:.1f} [{low:.1f}, {high:.1f}]".format(**made) if made else "-"

@@ -121,7 +121,9 @@ def changed_labels(
         boxes, classes, defective, forgotten = drawn(
             boxes, classes, size, change.defect, item["id"], seed
         )
-    options = replace(settings.unary, class_agnostic=change.class_agnostic)
+    options = settings.unary
+    if change.class_agnostic:
+        options = replace(options, class_agnostic=True)
     if change.threshold is not None:
         options = replace(options, background_threshold=change.threshold)
 

@@ -47,6 +47,7 @@ FEWER = {
     "a quarter of the images": Training(images=0.25),
     "30 % of boxes forgotten": Training(boxes=0.7),
     "half of boxes forgotten": Training(boxes=0.5),
+    "three quarters of boxes forgotten": Training(boxes=0.25),
     "no training": Training(untrained=True),
 }
 """The first is the training's own chance; no difference below it says anything."""

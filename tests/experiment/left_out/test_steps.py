@@ -47,6 +47,24 @@ def same(one: tuple, other: tuple) -> bool:
     return all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
 
 
+OPTIONS = {
+    "authors": UnaryOptions(),
+    "no u_0": UnaryOptions(background="none"),
+    "all of u_0": UnaryOptions(background_threshold=0),
+    "class agnostic": UnaryOptions(class_agnostic=True),
+}
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_unchanged_labels_follow_every_option_of_the_profile(name: str) -> None:
+    model, item, features, settings = problem()
+    settings = replace(settings, unary=OPTIONS[name])
+    with torch.no_grad():
+        made = changed_labels(model, item, features, settings, Change())
+        expected = labels_from_features(model, item, features, settings)
+    assert same(made.labels, expected)
+
+
 @pytest.mark.parametrize("seed", [0, 1, 3])
 def test_unchanged_labels_are_the_packages_to_the_last_bit(seed: int) -> None:
     model, item, features, settings = problem(seed)
