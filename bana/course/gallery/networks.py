@@ -13,17 +13,18 @@ from bana.course.gallery.files import Size
 from bana.course.gallery.scenes import QUARTILES, Told, add_scale, add_titles, ids, rule
 
 JUDGED: dict[str, tuple[str, str]] = {
-    "saved": ("wrong, down-weighted: saved", OKABE_ITO["sky blue"]),
+    "saved": ("wrong, down-weighted: saved", "#00E5FF"),
     "believed": ("wrong, believed", "#FFFFFF"),
-    "spoiled": ("right, down-weighted: spoiled", OKABE_ITO["vermillion"]),
+    "spoiled": ("right, down-weighted: spoiled", "#FF00C8"),
     "kept": ("right, believed", OKABE_ITO["yellow"]),
 }
 """What becomes of a label in ~S: in words, and its colour."""
 
 RIGHT: dict[str, tuple[str, str]] = {
-    "gained": ("NAL alone is right", OKABE_ITO["sky blue"]),
-    "lost": ("cross-entropy alone is right", OKABE_ITO["vermillion"]),
+    "gained": ("NAL alone is right", "#00E5FF"),
+    "lost": ("cross-entropy alone is right", "#FF00C8"),
 }
+"""Which network is right, in words, and its colour: none of a class's."""
 
 
 def draw_confidence(data: Mapping[str, Any], size: Size) -> Figure:
@@ -122,7 +123,7 @@ def draw_nal(data: Mapping[str, Any], size: Size) -> Figure:
     scenes, names = data["scenes"], data["classes"]
     palette = label_palette(len(names) - 1)
     heights = [layout.ratio_of(each["image"]) for each in scenes]
-    fig, axes = layout.tiles(heights, 5, size, lines_below=4)
+    fig, axes = layout.tiles(heights, 5, size)
     for row, each in zip(axes, scenes, strict=True):
         layout.photo(row[0], each["image"])
         for ax, loss in zip(row[1:3], ("crf", "nal"), strict=True):
