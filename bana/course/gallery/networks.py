@@ -59,8 +59,8 @@ def _judged_row(row: Any, each: Mapping[str, Any], iterations: list[int], palett
     for ax, iteration in zip(row[2:], iterations, strict=True):
         judged = each["judged"][iteration]
         layout.regions(ax, each["image"], judged, {key: c for key, (_, c) in JUDGED.items()})
-        saved, spoiled = shares(judged)
-        layout.inside(ax, f"saved {_percent(saved)}\nspoiled {_percent(spoiled)}")
+        numbers = ("-" if share is None else f"{share:.0f}" for share in shares(judged))
+        layout.inside(ax, f"{' / '.join(numbers)} %")
 
 
 def _patches(names: Mapping[str, tuple[str, str]]) -> list[Patch]:
@@ -98,8 +98,9 @@ def tell_confidence(data: Mapping[str, Any]) -> Told:
     if told := [_told_of(each) for each in data["scenes"] if "judged" in each]:
         caption += (
             f" Below: the labels in ~S, as their sigma is below {data['half']:g} or not. A wrong "
-            "label that is down-weighted is saved, a right one spoiled; percent of the wrong and "
-            "of the right labels in ~S. The masks say which are wrong and are not used in training."
+            "label that is down-weighted is saved, a right one spoiled. On a tile: percent of the "
+            "wrong labels in ~S that are saved, and of the right ones that are spoiled. The masks "
+            "say which are wrong and are not used in training."
         )
         alt += f" Wrong labels saved and right ones spoiled, in ~S: {'; '.join(told)}."
     return Told(caption, alt)
