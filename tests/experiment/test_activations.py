@@ -84,8 +84,8 @@ def test_answers_are_counted_box_by_box():
     labels = item["labels"]
     parts = torch.zeros(len(labels), 2, 9)
     for row, label in zip(parts, labels.tolist(), strict=True):
-        row[0, label] = 3  # one part is sure, the other a little of something else
-        row[1, (label + 1) % 9] = 2
+        row[:, label] = 2  # both parts agree a little, one is surer of something else
+        row[1, (label + 1) % 9] = 3
     parts[0, :, 0] = 5  # the first box is taken for background
     queries = torch.tensor([[1.0, *[0] * 8], [0, 1, *[0] * 7], [2.0, 1, *[0] * 7]])
     model = Answers(parts, queries)

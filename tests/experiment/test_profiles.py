@@ -58,6 +58,9 @@ def test_settings_that_no_profile_changes_are_the_papers() -> None:
         profile = get_profile(name)
         assert profile.test_scales == (0.5, 0.75, 1.0, 1.5)
         assert (profile.image_scale, profile.frozen_stages) == (1.0, 0)
+        assert {"grid_size": profile.grid_size, "parts": profile.parts}.items() <= pooling.items()
+        assert {"gamma": profile.gamma, "lam": profile.lam}.items() <= loss.items()
+        assert profile.unary.grid_size == 1
         assert profile.train_splits == ("train_aug", "train") and profile.frozen_statistics
         for training_settings in (profile.classifier, profile.segmentation):
             assert (training_settings.head_factor, training_settings.weight_decay) == (10, 5e-4)

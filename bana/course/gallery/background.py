@@ -28,8 +28,8 @@ def draw_background(data: Mapping[str, Any], size: Size) -> Figure:
     tallest = max(layout.ratio_of(each["image"]) for each in scenes)
     tall = min(tallest, layout.RATIO_LIMITS[1]) * across
     chart = min(0.42 * size.width, size.height - tall - 5 * line)
-    fig = plt.figure(figsize=(size.width, tall + chart + 4 * line))
-    grid = fig.add_gridspec(2, 2 * len(scenes), height_ratios=[tall + 2 * line, chart])
+    fig = plt.figure(figsize=(size.width, tall + chart + 5 * line))
+    grid = fig.add_gridspec(2, 2 * len(scenes), height_ratios=[tall, chart])
     for number, each in enumerate(scenes):
         first, second = (fig.add_subplot(grid[0, 2 * number + k]) for k in (0, 1))
         boxed(first, each, palette, f"{QUARTILES[each['quantile']]}\n{each['score']:.0f} % outside")

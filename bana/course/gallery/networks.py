@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
@@ -13,53 +14,52 @@ from bana.course.gallery.files import Size
 from bana.course.gallery.scenes import QUARTILES, Told, add_scale, add_titles, ids, rule
 
 JUDGED: dict[str, tuple[str, str]] = {
-    "saved": ("wrong, down-weighted: saved", OKABE_ITO["sky blue"]),
+    "saved": ("wrong, down-weighted: saved", "#00E5FF"),
     "believed": ("wrong, believed", "#FFFFFF"),
-    "spoiled": ("right, down-weighted: spoiled", OKABE_ITO["vermillion"]),
+    "spoiled": ("right, down-weighted: spoiled", "#FF00C8"),
     "kept": ("right, believed", OKABE_ITO["yellow"]),
 }
 """What becomes of a label in ~S: in words, and its colour."""
 
 RIGHT: dict[str, tuple[str, str]] = {
-    "gained": ("NAL alone is right", OKABE_ITO["sky blue"]),
-    "lost": ("cross-entropy alone is right", OKABE_ITO["vermillion"]),
+    "gained": ("NAL alone is right", "#00E5FF"),
+    "lost": ("cross-entropy alone is right", "#FF00C8"),
 }
+"""Which network is right, in words, and its colour: none of a class's."""
 
 
 def draw_confidence(data: Mapping[str, Any], size: Size) -> Figure:
     """Training images with the confidence in their label, and what it saves and spoils."""
     scenes, iterations = data["scenes"], data["iterations"]
     palette = label_palette(len(data["classes"]) - 1)
-    rows = 2 if all("judged" in each for each in scenes) else 1
-    heights = [layout.ratio_of(each["image"]) for each in scenes for _ in range(rows)]
-    fig, axes = layout.tiles(heights, 2 + len(iterations), size, lines_below=6)
-    for number, each in enumerate(scenes):
-        first, *second = axes[rows * number : rows * (number + 1)]
-        layout.photo(first[0], each["image"])
-        layout.label(first[1], each["image"], each["y_crf"], palette)
-        for ax, iteration in zip(first[2:], iterations, strict=True):
-            layout.unit_map(ax, each["sigma"][iteration])
-            layout.contour(ax, each["unreliable"].to(torch.uint8), 0.4)
-        for row in second:
-            _judged_row(row, each, iterations, palette)
-    add_titles(axes[0], ("image", "$Y_{crf}$", *(rf"$\sigma$, iteration {i}" for i in iterations)))
+    judged = all("judged" in each for each in scenes)
+    heights = [layout.ratio_of(each["image"]) for each in scenes]
+    columns = 2 + (1 + judged) * len(iterations)
+    fig, axes = layout.tiles(heights, columns, size, title_lines=2, lines_below=6)
+    for row, each in zip(axes, scenes, strict=True):
+        layout.photo(row[0], each["image"])
+        layout.label(row[1], each["image"], each["y_crf"], palette, "", each.get("mask"))
+        for number, iteration in enumerate(iterations):
+            layout.unit_map(row[2 + number], each["sigma"][iteration])
+            layout.contour(row[2 + number], each["unreliable"].to(torch.uint8), 0.4)
+            if judged:
+                _judged_tile(row[2 + len(iterations) + number], each, iteration)
+    titles = [f"$\\sigma$\niter. {i}" for i in iterations]
+    if judged:
+        titles += [f"~S\niter. {i}" for i in iterations]
+    add_titles(axes[0], ("image\n", "$Y_{crf}$\n", *titles))
     add_scale(fig, axes, "confidence")
-    if rows == 2:
+    if judged:
         layout.legend(fig, _patches(JUDGED), columns=2)
     return fig
 
 
-def _judged_row(row: Any, each: Mapping[str, Any], iterations: list[int], palette: Any) -> None:
-    """Mask, ~S, and at every iteration what became of the labels in ~S."""
-    layout.label(row[0], each["image"], each["mask"], palette)
-    layout.inside(row[0], "mask, not used")
-    layout.regions(row[1], each["image"], {"~S": each["unreliable"]}, {"~S": "white"})
-    layout.inside(row[1], f"~S: {100 * float(each['unreliable'].float().mean()):.0f} %")
-    for ax, iteration in zip(row[2:], iterations, strict=True):
-        judged = each["judged"][iteration]
-        layout.regions(ax, each["image"], judged, {key: c for key, (_, c) in JUDGED.items()})
-        saved, spoiled = shares(judged)
-        layout.inside(ax, f"saved {_percent(saved)}\nspoiled {_percent(spoiled)}")
+def _judged_tile(ax: Axes, each: Mapping[str, Any], iteration: int) -> None:
+    """What became of the labels in ~S: regions, and the shares saved and spoiled."""
+    judged = each["judged"][iteration]
+    layout.regions(ax, each["image"], judged, {key: c for key, (_, c) in JUDGED.items()})
+    numbers = ("-" if share is None else f"{share:.0f}" for share in shares(judged))
+    layout.inside(ax, f"{' / '.join(numbers)} %")
 
 
 def _patches(names: Mapping[str, tuple[str, str]]) -> list[Patch]:
@@ -87,8 +87,8 @@ def tell_confidence(data: Mapping[str, Any]) -> Told:
     when = ", ".join(map(str, data["iterations"]))
     caption = (
         "Confidence sigma (Eq. 12) in the label while the noise-aware network is trained, on the "
-        "first training images; outlines are those of ~S. A label is believed where sigma is near "
-        "1."
+        "first training images; outlines are those of ~S, on the label those of the mask. A label "
+        "is believed where sigma is near 1."
     )
     alt = (
         f"Training images {names} in rows: image, label, and the confidence in it at iterations "
@@ -96,9 +96,10 @@ def tell_confidence(data: Mapping[str, Any]) -> Told:
     )
     if told := [_told_of(each) for each in data["scenes"] if "judged" in each]:
         caption += (
-            f" Below: the labels in ~S, as their sigma is below {data['half']:g} or not. A wrong "
-            "label that is down-weighted is saved, a right one spoiled; percent of the wrong and "
-            "of the right labels in ~S. The masks say which are wrong and are not used in training."
+            f" Right: the labels in ~S, as their sigma is below {data['half']:g} or not. A wrong "
+            "label that is down-weighted is saved, a right one spoiled. On a tile: percent of the "
+            "wrong labels in ~S that are saved, and of the right ones that are spoiled. The masks "
+            "say which are wrong and are not used in training."
         )
         alt += f" Wrong labels saved and right ones spoiled, in ~S: {'; '.join(told)}."
     return Told(caption, alt)
@@ -122,7 +123,7 @@ def draw_nal(data: Mapping[str, Any], size: Size) -> Figure:
     scenes, names = data["scenes"], data["classes"]
     palette = label_palette(len(names) - 1)
     heights = [layout.ratio_of(each["image"]) for each in scenes]
-    fig, axes = layout.tiles(heights, 5, size, lines_below=4)
+    fig, axes = layout.tiles(heights, 5, size)
     for row, each in zip(axes, scenes, strict=True):
         layout.photo(row[0], each["image"])
         for ax, loss in zip(row[1:3], ("crf", "nal"), strict=True):
