@@ -11,14 +11,14 @@ feel.
 
 import argparse
 import io
-import json
+import multiprocessing
 import os
 import resource
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
 from threading import Event, Thread
@@ -43,6 +43,8 @@ from bana.files.artefacts import source_commit
 from bana.networks.backbones import build_backbone
 from bana.networks.classifier import BoxClassifier
 
+FORKED = multiprocessing.get_context("fork")
+"""Processes that need not import everything again; none of them computes with torch."""
 WIDTH, HEIGHT = 64, 48
 PHOTOGRAPH = 90_000
 """Bytes of a photograph of VOC, about."""
@@ -94,7 +96,8 @@ def size_of(folder: Path, ending: str = "") -> tuple[int, int]:
     return len(found), sum(found)
 
 
-# The steps: generators that yield once an image.
+Step = Callable[[Path], Iterator[None]]
+"""Yields once an image."""
 
 
 def shard_items(folder: Path) -> Iterator[None]:
@@ -133,26 +136,35 @@ def folder_bytes(folder: Path) -> Iterator[None]:
 STEPS = {each.__name__: each for each in (shard_items, folder_items, shard_bytes, folder_bytes)}
 
 
-def told(images: Iterable[None], count: int) -> None:
-    """A step's process: say at every tenth of the images the seconds and the most memory so far."""
+def told(step: Step, folder: Path, count: int, pipe: Connection) -> None:
+    """A step in its process: tell at every tenth the seconds and the most memory so far."""
     start = time.perf_counter()
     every = max(1, count // 10)
-    for number, _ in enumerate(images, start=1):
+    for number, _ in enumerate(step(folder), start=1):
         if number % every == 0:
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
             row = {"images": number, "seconds": round(time.perf_counter() - start, 3)}
-            print(json.dumps({**row, "peak_memory_mb": round(peak, 1)}), flush=True)
+            pipe.send({**row, "peak_memory_mb": round(peak, 1)})
+    pipe.send(None)
 
 
 def run_step(name: str, folder: Path, count: int, cold: bool) -> list[dict[str, float]]:
     """A step in a process of its own; rows as `told` tells them."""
     if cold:
         evict(folder)
-    command = [sys.executable, __file__, "--step", name, str(folder), str(count)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"{name} failed: {done.stderr}")
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    mine, its = FORKED.Pipe()
+    process = FORKED.Process(target=told, args=(STEPS[name], folder, count, its))
+    process.start()
+    its.close()
+    rows = list(iter(mine.recv, None))
+    process.join()
+    say(f"{name}, {rows[-1]}")
+    return rows
+
+
+def say(text: str) -> None:
+    """How far it is, for who waits."""
+    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
 
 
 def rates(rows: list[dict[str, float]], size: int) -> dict[str, Any]:
@@ -277,21 +289,19 @@ def photographs(work: Path, count: int, repeats: int) -> dict[str, Any]:
 
 def packed(root: Path, out: Path, shard_images: int) -> dict[str, Any]:
     """Pack the folder in a process of its own, its memory looked at from here."""
-    code = "import sys; from pathlib import Path; from bana.data.packing import pack; "
-    code += "pack(Path(sys.argv[1]), 'train', Path(sys.argv[2]), int(sys.argv[3]))"
-    words = [sys.executable, "-c", code, str(root), str(out), str(shard_images)]
     start, most = time.perf_counter(), {}
-    process = psutil.Popen(words, stderr=subprocess.DEVNULL)
+    process = FORKED.Process(target=pack, args=(root, "train", out, shard_images))
+    process.start()
+    seen = psutil.Process(process.pid)
     peak = 0.0
-    while process.poll() is None:
+    while process.is_alive():
         try:
-            peak = max(peak, process.memory_info().rss / 1e6)
+            peak = max(peak, seen.memory_info().rss / 1e6)
         except psutil.NoSuchProcess:
             break
         most[len(list(out.glob("*.tar"))) * shard_images] = round(peak, 1)
         time.sleep(0.02)
-    if process.wait():
-        raise RuntimeError("packing failed")
+    process.join()
     seconds = time.perf_counter() - start
     files, size = size_of(root)
     shards, shard_size = size_of(out)
@@ -300,7 +310,7 @@ def packed(root: Path, out: Path, shard_images: int) -> dict[str, Any]:
         "file_bytes": size,
         "shards": shards - 1,
         "shard_bytes": shard_size,
-        "seconds_with_start": round(seconds, 1),
+        "seconds": round(seconds, 1),
         "images_a_second": round(read_index(out).images / seconds, 1),
         "memory": [{"images": images, "peak_memory_mb": mb} for images, mb in most.items()],
     }
@@ -315,12 +325,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--note", default="", help="of the machine, for the record")
     parser.add_argument("--out", type=Path, help="JSON file to write")
-    parser.add_argument("--step", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.step:
-        name, folder, count = options.step
-        told(STEPS[name](Path(folder)), int(count))
-        return
     images, some, large = options.images, options.labelled, 2_000
     if options.quick:
         images, some, large = 60, 20, 20
@@ -328,6 +333,7 @@ def main() -> None:
         work = Path(name)
         root, shards = work / "voc", work / "shards"
         draw(root, images)
+        say("drawn")
         shard_images = max(1, images // 20)
         record: dict[str, Any] = {
             "benchmark": "tar shards beside files in a folder",
