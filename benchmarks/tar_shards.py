@@ -1,24 +1,26 @@
-"""Tar shards beside files in a folder: memory against images, images a second, bytes a second.
+"""Tar shards beside files in a folder: memory against images, images and bytes a second.
 
 Run `python benchmarks/tar_shards.py --out results/tar-shards.json`; `--quick` takes few. Many small
-images are packed, then read with their boxes from the shards and from the folder, and some of them
-labelled from both; at last files of a photograph's size are read as bytes alone. Each step is a
-process of its own, which says at every tenth of the images how much memory it has taken at most.
-"cold" means that the files' pages were dropped from the system's memory before; what the system
-keeps of names and places of files, it keeps. The classifier is not trained, which its time does not
-feel.
+images are packed, then read with their boxes from the shards and from the folder; files of a
+photograph's size are read as bytes alone; and some small images are labelled from both. Each step
+is a process of its own, which says at every tenth of the images how much memory it has taken at
+most. Seconds of the processor are told beside those of the clock, which other work on the machine
+makes longer. "cold" means that the files' pages were dropped from the system's memory before; what
+the system keeps of names and places of files, it keeps. The classifier is not trained, which its
+time does not feel. `--parts` measures some parts anew and keeps the others of the record.
 """
 
 import argparse
 import io
 import json
+import multiprocessing
 import os
 import resource
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
 from threading import Event, Thread
@@ -43,6 +45,8 @@ from bana.files.artefacts import source_commit
 from bana.networks.backbones import build_backbone
 from bana.networks.classifier import BoxClassifier
 
+FORKED = multiprocessing.get_context("fork")
+"""Processes that need not import everything again; none of them computes with torch."""
 WIDTH, HEIGHT = 64, 48
 PHOTOGRAPH = 90_000
 """Bytes of a photograph of VOC, about."""
@@ -94,7 +98,8 @@ def size_of(folder: Path, ending: str = "") -> tuple[int, int]:
     return len(found), sum(found)
 
 
-# The steps: generators that yield once an image.
+Step = Callable[[Path], Iterator[None]]
+"""Yields once an image."""
 
 
 def shard_items(folder: Path) -> Iterator[None]:
@@ -133,26 +138,36 @@ def folder_bytes(folder: Path) -> Iterator[None]:
 STEPS = {each.__name__: each for each in (shard_items, folder_items, shard_bytes, folder_bytes)}
 
 
-def told(images: Iterable[None], count: int) -> None:
-    """A step's process: say at every tenth of the images the seconds and the most memory so far."""
-    start = time.perf_counter()
+def told(step: Step, folder: Path, count: int, pipe: Connection) -> None:
+    """A step in its process: tell at every tenth the seconds and the most memory so far."""
+    start, used = time.perf_counter(), time.process_time()
     every = max(1, count // 10)
-    for number, _ in enumerate(images, start=1):
+    for number, _ in enumerate(step(folder), start=1):
         if number % every == 0:
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
-            row = {"images": number, "seconds": round(time.perf_counter() - start, 3)}
-            print(json.dumps({**row, "peak_memory_mb": round(peak, 1)}), flush=True)
+            row = {"images": number, "peak_memory_mb": round(peak, 1)}
+            row |= {"seconds": time.perf_counter() - start}
+            pipe.send(row | {"cpu_seconds": time.process_time() - used})
+    pipe.send(None)
 
 
 def run_step(name: str, folder: Path, count: int, cold: bool) -> list[dict[str, float]]:
     """A step in a process of its own; rows as `told` tells them."""
     if cold:
         evict(folder)
-    command = [sys.executable, __file__, "--step", name, str(folder), str(count)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"{name} failed: {done.stderr}")
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    mine, its = FORKED.Pipe()
+    process = FORKED.Process(target=told, args=(STEPS[name], folder, count, its))
+    process.start()
+    its.close()
+    rows = list(iter(mine.recv, None))
+    process.join()
+    say(f"{name}, {rows[-1]}")
+    return rows
+
+
+def say(text: str) -> None:
+    """How far it is, for who waits."""
+    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
 
 
 def rates(rows: list[dict[str, float]], size: int) -> dict[str, Any]:
@@ -161,7 +176,8 @@ def rates(rows: list[dict[str, float]], size: int) -> dict[str, Any]:
     return {
         "images_a_second": round(last["images"] / last["seconds"], 1),
         "megabytes_a_second": round(size / 1e6 / last["seconds"], 1),
-        "peak_memory_mb": last["peak_memory_mb"],
+        "images_a_cpu_second": round(last["images"] / last["cpu_seconds"], 1),
+        "megabytes_a_cpu_second": round(size / 1e6 / last["cpu_seconds"], 1),
     }
 
 
@@ -179,11 +195,12 @@ def both(
     for kind, repeated in rows.items():
         measured = [rates(each, sizes[kind]) for each in repeated]
         made[kind] = {key: median(row[key] for row in measured) for key in measured[0]}
-    ratio = [
-        one[-1]["seconds"] / other[-1]["seconds"]
-        for one, other in zip(rows["folder"], rows["shard"], strict=True)
-    ]
-    made["shards_faster_by"] = round(median(ratio), 2)
+    for clock in ("seconds", "cpu_seconds"):
+        ratio = [
+            one[-1][clock] / other[-1][clock]
+            for one, other in zip(rows["folder"], rows["shard"], strict=True)
+        ]
+        made[f"folder_takes_{clock}"] = round(median(ratio), 2)
     made["memory_of_the_shards"] = [
         {key: row[key] for key in ("images", "peak_memory_mb")} for row in rows["shard"][-1]
     ]
@@ -191,11 +208,12 @@ def both(
 
 
 class Watch:
-    """The most memory of this process's helpers together, against shards that are finished."""
+    """This process's helpers: their memory together, against shards that are finished, and time."""
 
     def __init__(self, out: Path, images: int) -> None:
         self._out, self._images, self._done = out, images, Event()
         self._thread = Thread(target=self._look)
+        self._used: dict[int, float] = {}
         self.most: dict[int, float] = {}
 
     def __enter__(self) -> "Watch":
@@ -206,6 +224,11 @@ class Watch:
         self._done.set()
         self._thread.join()
 
+    @property
+    def cpu_seconds(self) -> float:
+        """Of all helpers together."""
+        return sum(self._used.values())
+
     def _look(self) -> None:
         me, peak = psutil.Process(), 0.0
         while not self._done.wait(0.1):
@@ -213,6 +236,8 @@ class Watch:
             for process in me.children(recursive=True):
                 try:
                     held += process.memory_info().rss
+                    times = process.cpu_times()
+                    self._used[process.pid] = times.user + times.system
                 except psutil.NoSuchProcess:
                     continue
             peak = max(peak, held / 1e6)
@@ -220,78 +245,55 @@ class Watch:
             self.most[finished] = round(peak, 1)
 
 
-def labelled(root: Path, work: Path, images: int, shard_images: int, repeats: int) -> dict:
+def labelled(root: Path, work: Path, images: int, shard_images: int) -> dict[str, Any]:
     """Labels of some images from the shards and from the folder, two processes each."""
-    names = VocDataset(root, "train").ids[:images]
-    (root / LISTS / "some.txt").write_text("\n".join(names) + "\n")
     torch.manual_seed(0)
     model = BoxClassifier(build_backbone("lite0", 16), len(VOC_CLASSES) - 1).eval()
     settings, crew = label_settings_of(get_profile("voc-mini"), "bap"), Crew(2)
-    source = work / "some"
-    pack(root, "some", source, shard_images)
-    made: dict[str, list[float]] = {"shard": [], "folder": []}
-    for turn in range(repeats):
-        out, folder = work / f"stream-{turn}", work / f"files-{turn}"
+    source, out, folder = work / "shards", work / "stream", work / "files"
+    pack(root, "train", source, shard_images)
+    job = LabelJob(settings, VocDataset(root, "train"), model, folder)
+    ways = {
+        "shard": lambda: label_shards(source, out, settings, "", lambda: model, crew),
+        "folder": lambda: make_label_files(job, [[number] for number in range(images)], crew),
+    }
+    made: dict[str, Any] = {}
+    for kind, run in ways.items():
         with Watch(out, shard_images) as watch:
             start = time.perf_counter()
-            label_shards(source, out, settings, "", lambda: model, crew)
-            made["shard"].append(time.perf_counter() - start)
-        start = time.perf_counter()
-        job = LabelJob(settings, VocDataset(root, "some"), model, folder)
-        make_label_files(job, [[number] for number in range(images)], crew)
-        made["folder"].append(time.perf_counter() - start)
+            run()
+        made[kind] = {
+            "images_a_second": round(images / (time.perf_counter() - start), 2),
+            "images_a_cpu_second": round(images / watch.cpu_seconds, 2),
+            "memory": [{"images": n, "peak_memory_mb": mb} for n, mb in watch.most.items()],
+        }
+        say(f"labels, {kind}")
+    del made["folder"]["memory"][:-1]
     unpack(out, work / "unpacked")
-    equal = sum(
+    equal = [
         (work / "unpacked" / kind / path.name).read_bytes() == path.read_bytes()
         for kind in ("Y_crf", "Y_ret")
         for path in (folder / kind).iterdir()
-    )
-    ratio = [one / other for one, other in zip(made["folder"], made["shard"], strict=True)]
-    return {
-        "images": images,
-        "shard_images": shard_images,
-        "equal_label_files": equal,
-        "images_a_second": {kind: round(images / median(took), 2) for kind, took in made.items()},
-        "shards_faster_by": round(median(ratio), 2),
-        "helpers_memory": [
-            {"images": finished, "peak_memory_mb": peak} for finished, peak in watch.most.items()
-        ],
-    }
-
-
-def photographs(work: Path, count: int, repeats: int) -> dict[str, Any]:
-    """Files of a photograph's size, read as bytes: from a folder and from shards, cold."""
-    root = work / "large"
-    draw(root, count)
-    random = np.random.default_rng(0)
-    for path in (root / "JPEGImages").iterdir():
-        path.write_bytes(random.bytes(PHOTOGRAPH))
-    pack(root, "train", work / "large-shards", 1000)
-    return {
-        "images": count,
-        "image_bytes": PHOTOGRAPH,
-        "cold": both("bytes", root, work / "large-shards", count, repeats, True),
-        "warm": both("bytes", root, work / "large-shards", count, repeats, False),
-    }
+    ]
+    counts = {"label_files": len(equal), "equal_label_files": sum(equal)}
+    return {"images": images, "shard_images": shard_images, **counts, **made}
 
 
 def packed(root: Path, out: Path, shard_images: int) -> dict[str, Any]:
     """Pack the folder in a process of its own, its memory looked at from here."""
-    code = "import sys; from pathlib import Path; from bana.data.packing import pack; "
-    code += "pack(Path(sys.argv[1]), 'train', Path(sys.argv[2]), int(sys.argv[3]))"
-    words = [sys.executable, "-c", code, str(root), str(out), str(shard_images)]
     start, most = time.perf_counter(), {}
-    process = psutil.Popen(words, stderr=subprocess.DEVNULL)
+    process = FORKED.Process(target=pack, args=(root, "train", out, shard_images))
+    process.start()
+    seen = psutil.Process(process.pid)
     peak = 0.0
-    while process.poll() is None:
+    while process.is_alive():
         try:
-            peak = max(peak, process.memory_info().rss / 1e6)
+            peak = max(peak, seen.memory_info().rss / 1e6)
         except psutil.NoSuchProcess:
             break
         most[len(list(out.glob("*.tar"))) * shard_images] = round(peak, 1)
         time.sleep(0.02)
-    if process.wait():
-        raise RuntimeError("packing failed")
+    process.join()
     seconds = time.perf_counter() - start
     files, size = size_of(root)
     shards, shard_size = size_of(out)
@@ -300,49 +302,72 @@ def packed(root: Path, out: Path, shard_images: int) -> dict[str, Any]:
         "file_bytes": size,
         "shards": shards - 1,
         "shard_bytes": shard_size,
-        "seconds_with_start": round(seconds, 1),
+        "seconds": round(seconds, 1),
         "images_a_second": round(read_index(out).images / seconds, 1),
         "memory": [{"images": images, "peak_memory_mb": mb} for images, mb in most.items()],
     }
+
+
+def small(options: argparse.Namespace, work: Path) -> dict[str, Any]:
+    """Many small images: packed, and read out of shards and folder."""
+    root, shards, images = work / "voc", work / "shards", options.images
+    draw(root, images)
+    say("drawn")
+    shard_images = max(1, images // 20)
+    return {
+        "images": images,
+        "size": [WIDTH, HEIGHT],
+        "shard_images": shard_images,
+        "pack": packed(root, shards, shard_images),
+        "read": both("items", root, shards, images, 1, False),
+    }
+
+
+def photographs(options: argparse.Namespace, work: Path) -> dict[str, Any]:
+    """Files of a photograph's size, read as bytes: out of shards and folder, cold and warm."""
+    root, shards, count = work / "large", work / "large-shards", options.photographs
+    draw(root, count)
+    random = np.random.default_rng(0)
+    for path in (root / "JPEGImages").iterdir():
+        path.write_bytes(random.bytes(PHOTOGRAPH))
+    pack(root, "train", shards, 1000)
+    made: dict[str, Any] = {"images": count, "image_bytes": PHOTOGRAPH, "repeats": options.repeats}
+    for cold in (True, False):
+        read = both("bytes", root, shards, count, options.repeats, cold)
+        made["cold" if cold else "warm"] = read
+    return {"photographs": made}
+
+
+def labelling(options: argparse.Namespace, work: Path) -> dict[str, Any]:
+    """Labels of small images."""
+    draw(work / "voc", options.labelled)
+    return {"label": labelled(work / "voc", work, options.labelled, max(1, options.labelled // 20))}
+
+
+PARTS = {"small": small, "photographs": photographs, "label": labelling}
 
 
 def main() -> None:
     """Measure, print and, with --out, write the record."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="few images, to try the script")
-    parser.add_argument("--images", type=int, default=100_000)
-    parser.add_argument("--labelled", type=int, default=2_000)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--note", default="", help="of the machine, for the record")
+    parser.add_argument("--images", type=int, default=100_000, help="small ones")
+    parser.add_argument("--photographs", type=int, default=2_000, help="files of such a size")
+    parser.add_argument("--labelled", type=int, default=2_000, help="of small images")
+    parser.add_argument("--repeats", type=int, default=3, help="of reading photographs")
+    parser.add_argument("--note", default="", help="of the machine, a sentence for the record")
     parser.add_argument("--out", type=Path, help="JSON file to write")
-    parser.add_argument("--step", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     options = parser.parse_args()
-    if options.step:
-        name, folder, count = options.step
-        told(STEPS[name](Path(folder)), int(count))
-        return
-    images, some, large = options.images, options.labelled, 2_000
     if options.quick:
-        images, some, large = 60, 20, 20
-    with tempfile.TemporaryDirectory() as name:
-        work = Path(name)
-        root, shards = work / "voc", work / "shards"
-        draw(root, images)
-        shard_images = max(1, images // 20)
-        record: dict[str, Any] = {
-            "benchmark": "tar shards beside files in a folder",
-            **environment(),
-            "commit": source_commit(),
-            "note": options.note,
-            "images": images,
-            "size": [WIDTH, HEIGHT],
-            "shard_images": shard_images,
-            "repeats": options.repeats,
-            "pack": packed(root, shards, shard_images),
-        }
-        record["read"] = both("items", root, shards, images, 1, False)
-        record["photographs"] = photographs(work, large, options.repeats)
-        record["label"] = labelled(root, work, some, max(1, some // 20), options.repeats)
+        options.images, options.photographs, options.labelled = 60, 20, 20
+    before = options.out and options.out.is_file() and set(options.parts) != set(PARTS)
+    record = json.loads(options.out.read_text(encoding="utf-8")) if before else {}
+    record |= {"benchmark": "tar shards beside files in a folder", **environment()}
+    record |= {"commit": source_commit(), "note": options.note}
+    for part in options.parts:
+        with tempfile.TemporaryDirectory() as name:
+            record |= PARTS[part](options, Path(name))
     write_record(record, options.out)
 
 

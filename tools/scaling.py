@@ -170,7 +170,7 @@ def _streamed(records: dict[str, Record]) -> str:
     labelling, large = records["labelling"], records["tar-shards"]["photographs"]
     rate = labelling["2 processes of 1 thread"]["images_a_second"] / 2
     images, cores = SIZES["a hundred million"], NODES * CORES
-    reading = large["cold"]["shard"]["megabytes_a_second"]
+    reading = large["warm"]["shard"]["megabytes_a_cpu_second"]
     wanted = rate * labelling["image_kb"] / 1e3
     return (
         f"A hundred million: {math.ceil(images / SHARD_IMAGES):,} shards of photographs, "
@@ -178,8 +178,8 @@ def _streamed(records: dict[str, Record]) -> str:
         f"place of {4 * images / 1e6:.0f} million files. A core labels a shard in "
         f"{SHARD_IMAGES / rate / 60:.0f} minutes, which is the most that a kill costs; {NODES} "
         f"nodes of {CORES} cores label all of them in {images / rate / cores / 3600:.1f} hours. "
-        f"For that a core reads {wanted:.2f} MB a second, of {reading:.0f} that one process reads "
-        f"out of shards and hashes here, and a node {CORES * wanted:.0f}."
+        f"For that a core reads {wanted:.2f} MB a second, and a node {CORES * wanted:.0f}; in a "
+        f"second of its time a core reads {reading:,.0f} MB of shards and hashes them."
     )
 
 
@@ -187,23 +187,21 @@ def shards(records: dict[str, Record]) -> str:
     """Tar shards beside files in a folder, in Markdown."""
     record = records["tar-shards"]
     large, label, packed = record["photographs"], record["label"], record["pack"]
+    title = f"{large['images']:,} files of {large['image_bytes'] // 1000} kB, as bytes"
     steps = [
-        _step(f"read, decoded, with boxes: {record['images']:,} small images", record["read"]),
-        *(
-            _step(
-                f"bytes: {large['images']:,} files of {large['image_bytes'] // 1000} kB, {how}", row
-            )
-            for how, row in (("cold", large["cold"]), ("warm", large["warm"]))
-        ),
+        _step(f"{record['images']:,} small images, decoded, with boxes", record["read"]),
+        _step(f"{title}, from memory", large["warm"]),
+        _step(f"{title}, from the disk", large["cold"]),
     ]
-    header = ["one process", "shards: images a second", "MB a second"]
-    header += ["folder: images a second", "MB a second", "shards faster by"]
+    header = ["one process", "shards: images a CPU second", "MB a CPU second"]
+    header += ["folder: images a CPU second", "MB a CPU second"]
+    header += ["folder takes the CPU", "folder takes by the clock"]
     memory = [["packed", packed["memory"]], ["read", record["read"]["memory_of_the_shards"]]]
-    memory += [["labelled, two helpers together", label["helpers_memory"]]]
+    memory += [["labelled, by two processes together", label["shard"]["memory"]]]
     points = [[name, *_points(rows)] for name, rows in memory]
     width, height = record["size"]
     note = f" {record['note']}" if record["note"] else ""
-    rates = label["images_a_second"]
+    rates = {kind: label[kind]["images_a_cpu_second"] for kind in ("shard", "folder")}
     return "\n\n".join(
         [
             f"{record['images']:,} images of {width} x {height} pixels in {packed['shards']} "
@@ -211,13 +209,12 @@ def shards(records: dict[str, Record]) -> str:
             _table(header, steps, 0),
             "The most memory (MB) up to a part of the images:",
             _table(["", "a tenth", "half", "all", "images"], points, 0),
-            f"Packing took {packed['images_a_second']:,.0f} images a second. {packed['files']:,} "
-            f"files of {packed['file_bytes'] / 1e6:,.0f} MB became "
-            f"{packed['shard_bytes'] / 1e6:,.0f} MB of shards, "
-            f"{_padding(record):.0f} bytes more a file. Two processes labelled "
-            f"{label['images']:,} of the images, {rates['shard']:.1f} a second out of shards and "
-            f"{rates['folder']:.1f} out of the folder; all {label['equal_label_files']:,} label "
-            f"files were the same.",
+            f"Packing took {packed['seconds']:,.0f} seconds. {packed['files']:,} files of "
+            f"{packed['file_bytes'] / 1e6:,.0f} MB became {packed['shard_bytes'] / 1e6:,.0f} MB of "
+            f"shards, {_padding(record):.0f} bytes more a file. {label['images']:,} of the images "
+            f"were labelled by two processes, {rates['shard']:.1f} in a CPU second out of shards "
+            f"and {rates['folder']:.1f} out of the folder; {label['equal_label_files']:,} of "
+            f"{label['label_files']:,} label files were the same to the last bit.",
         ]
     )
 
@@ -225,8 +222,10 @@ def shards(records: dict[str, Record]) -> str:
 def _step(title: str, row: Record) -> list[str]:
     cells = [title]
     for kind in ("shard", "folder"):
-        cells += [f"{row[kind]['images_a_second']:,.0f}", f"{row[kind]['megabytes_a_second']:,.1f}"]
-    return [*cells, f"{row['shards_faster_by']:.2f}"]
+        of = row[kind]
+        cells += [f"{of['images_a_cpu_second']:,.0f}", f"{of['megabytes_a_cpu_second']:,.1f}"]
+    times = (row[f"folder_takes_{clock}"] for clock in ("cpu_seconds", "seconds"))
+    return [*cells, *(f"{value:.2f} times" for value in times)]
 
 
 def _points(rows: list[Record]) -> list[str]:

@@ -6,7 +6,7 @@ other, so that any number of processes and machines may each take whole ones.
 """
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -143,11 +143,6 @@ def _open_folder(job: ShardJob, split: str) -> None:
         )
 
 
-def unfinished_shards(job: ShardJob, shards: Iterable[Shard]) -> list[tuple[int, Shard]]:
-    """Those of some shards that have no labels of what they hold now, by their number."""
-    return [(n, each) for n, each in enumerate(shards) if _finished(job, each) is None]
-
-
 def _brought_up_to_date(
     job: ShardJob,
     index: Index,
@@ -156,7 +151,7 @@ def _brought_up_to_date(
     part: tuple[int, int],
 ) -> Labelled:
     mine = index.shards[part[0] - 1 :: part[1]]
-    todo = unfinished_shards(job, mine)
+    todo = [(n, each) for n, each in enumerate(mine) if _finished(job, each) is None]
     damaged: dict[str, str] = {}
     if todo:
         (job.out / INDEX).unlink(missing_ok=True)  # of labels that were made of other bytes

@@ -69,7 +69,7 @@ FILES = st.fixed_dictionaries(
     size=st.one_of(st.none(), st.integers(1, 2000)),
     odd=st.binary(max_size=1200),
 )
-@settings(max_examples=40, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 def test_any_files_come_back(data, images, size, odd, tmp_path_factory) -> None:
     folder = tmp_path_factory.mktemp("any")
     root = folder / "voc"

@@ -50,7 +50,7 @@ def samples_of(folder: Path, shard: Shard, holds: str = "photographs") -> list[S
 
 
 @given(name=IDS)
-@settings(max_examples=200)
+@settings(max_examples=60)
 def test_a_key_is_read_as_its_id_by_us_and_as_itself_by_webdataset(name: str) -> None:
     key = key_of(name)
     assert id_of(key, "here") == name
@@ -261,7 +261,7 @@ def test_labels_are_two_maps(tmp_path: Path) -> None:
 
 
 @given(content=st.binary(max_size=3000), at=st.integers(0, 3))
-@settings(max_examples=60, derandomize=True)
+@settings(max_examples=40, derandomize=True)
 def test_bytes_that_nobody_would_write(content, at, tmp_path_factory) -> None:
     """Random bytes, and random bytes in the place of a block: refused, or samples as they are."""
     folder = tmp_path_factory.mktemp("odd")
