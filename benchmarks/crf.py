@@ -304,7 +304,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--out", type=Path, help="JSON file to write")
     parser.add_argument(
-        "--parts", nargs="+", metavar="PART", help="of the record in --out, measured anew"
+        "--parts", nargs="+", metavar="PART", help="only these, of the record in --out"
     )
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -333,7 +333,7 @@ def main() -> None:
         **environment(),
         "repeats": repeats,
     }
-    if options.parts:
+    if options.parts and options.out and options.out.is_file():
         record |= json.loads(options.out.read_text(encoding="utf-8"))
     record |= {part: parts[part]() for part in options.parts or parts}
     write_record(record, options.out)

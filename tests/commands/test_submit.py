@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -26,6 +27,9 @@ from bana.experiment.labelling import Crew
 from bana.files.paths import repo_root
 from bana.training.machine import Machine, processes_of
 
+pytestmark = pytest.mark.skipif(
+    not hasattr(signal, "SIGUSR2"), reason="neither SLURM nor submitit knows Windows"
+)
 FORKED = pytest.mark.skipif(
     "forkserver" not in METHODS, reason="each of the jobs would import torch anew here"
 )

@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from links import linked
 from PIL import Image
 
 from bana.commands import data
@@ -429,7 +430,7 @@ def test_a_link_into_a_store_keeps_its_name(images, name):
     store.mkdir()
     Image.new("RGB", (WIDTH, HEIGHT)).save(store / "3f2a9c", format="JPEG")
     (images / "meadow.jpg").unlink()
-    (images / name).symlink_to(store / "3f2a9c")
+    linked(images / name, store / "3f2a9c")
     dataset = by_csv(images, f"{name},1,2,3,4,cat\n")
     assert dataset.image_path("meadow").name == name.lower()
     assert verify(dataset.root).findings == []
@@ -442,7 +443,7 @@ def test_a_data_set_is_never_made_from_itself(images):
     own = out / "Annotations", out / "JPEGImages"
     path = written_csv(images, "meadow.jpg,1,2,3,4,cat\n")
     link = images.parent / "link"
-    link.symlink_to(out)
+    linked(link, out)
     for kind, boxes, photographs, where in (
         ("voc", own[0], own[1], out),
         ("voc", own[0] / "meadow.xml", images, out),

@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import re
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -241,3 +242,10 @@ def test_last_words_are_not_those_of_submitit_or_of_a_bar() -> None:
     text = "first\n 10%|#\r100%|##\nbana: why\n\nsubmitit INFO (2026) - Job completed\n"
     assert last_line(text) == "bana: why"
     assert last_line("submitit INFO (2026) - Starting\n") == ""
+
+
+def test_windows_is_told_in_a_line(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.delattr(signal, "SIGUSR2")
+    with pytest.raises(ValueError, match="--submit needs Linux or macOS: on Windows") as caught:
+        run_jobs({"well": Small(tmp_path, "well")}, tmp_path / "jobs", JobOptions())
+    assert "\n" not in str(caught.value) and not (tmp_path / "jobs").exists()

@@ -22,12 +22,13 @@ from bana.commands.main import main
 from bana.crf.dense import CrfParameters
 from bana.experiment import profiles
 from bana.experiment.profiles import Profile, get_profile
+from bana.files.parallel import HELPERS
 from bana.networks import backbones
 from bana.networks.backbones import Backbone
 from bana.training.optimisation import Optimisation
 
-METHODS = multiprocessing.get_all_start_methods()
-CONTEXT = multiprocessing.get_context("forkserver" if "forkserver" in METHODS else "spawn")
+METHODS = [HELPERS.get_start_method()]  # macOS has a server of forks, which is not used
+CONTEXT = multiprocessing.get_context(METHODS[0])
 if "forkserver" in METHODS:
     CONTEXT.set_forkserver_preload(["bana.experiment.stages", "lightning_fabric", "pytest"])
 

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -78,7 +79,7 @@ def accumulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def two(tmp_path_factory: pytest.TempPathFactory, accumulated: Path) -> Path:
     runs = tmp_path_factory.mktemp("two")
     for scenes in accumulated.glob("sample-*"):
-        (runs / scenes.name).symlink_to(scenes)  # drawn once, not by both processes at once
+        shutil.copytree(scenes, runs / scenes.name)  # drawn once, not by both processes
     train(runs, 2)
     return runs
 
@@ -104,7 +105,7 @@ def test_the_first_process_alone_writes(two: Path) -> None:
 def test_a_batch_in_pieces_is_another_loss(two: Path, tmp_path: Path, accumulated: Path) -> None:
     # What the bound above must not hide: the whole batch as one micro-batch.
     for scenes in accumulated.glob("sample-*"):
-        (tmp_path / scenes.name).symlink_to(scenes)
+        shutil.copytree(scenes, tmp_path / scenes.name)
     train(tmp_path, 1)
     whole, pieces = (result(r, "segmenter-nal")["history"] for r in (tmp_path, two))
     assert whole[0]["loss"] != pytest.approx(pieces[0]["loss"], rel=1e-4)
@@ -118,7 +119,7 @@ def test_one_process_asked_to_stop_stops_both_and_both_go_on(
     for runs in (unbroken, broken):
         runs.mkdir()
         for scenes in accumulated.glob("sample-*"):
-            (runs / scenes.name).symlink_to(scenes)
+            shutil.copytree(scenes, runs / scenes.name)
     train(unbroken, 2, backbone="tiny")  # with dropout, a stream of its own in each process
     profile = job_profile(ITERATIONS, batch=4, backbone="tiny")
     started, late = begin(broken, 2, profile), time.monotonic() + PROCESS_LIMIT

@@ -92,7 +92,7 @@ class Folder:
         self.root = root
         self.paths: list[Path] = []
         self.strange: Counter[str] = Counter()
-        for path in sorted(root.rglob("*")):
+        for path in in_order(root.rglob("*")):
             ending = path.suffix.lower()
             if path.name.startswith(".") or not path.is_file():
                 continue
@@ -243,9 +243,14 @@ def files_below(path: Path, endings: Sequence[str]) -> list[Path]:
         return [path]
     return [
         each
-        for each in sorted(path.rglob("*"))
+        for each in in_order(path.rglob("*"))
         if each.suffix.lower() in endings and not each.name.startswith(".") and each.is_file()
     ]
+
+
+def in_order(paths: Iterable[Path]) -> list[Path]:
+    """Paths in the same order on every system; Windows alone would sort without capitals."""
+    return sorted(paths, key=lambda path: path.parts)
 
 
 def told(counts: Counter[str], where: Path) -> list[str]:

@@ -1,7 +1,7 @@
 """Photographs are found by what annotation files call them, and never another one."""
 
 import math
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import pytest
 from photos import folder_of, write_photo, write_text
@@ -9,6 +9,7 @@ from photos import folder_of, write_photo, write_text
 from bana.data.formats.common import (
     Folder,
     around,
+    in_order,
     load_json,
     number,
     one_line,
@@ -118,3 +119,12 @@ def test_turned_boxes() -> None:
     (_, left), (_, right), *_ = turned((10, 20, 30, 20), 30, (20, 20))
     assert right > 20 > left
     assert around([(-5, 70), (100, 50)], (80, 60)) == (0, 50, 80, 60)
+
+
+def test_photographs_are_in_the_same_order_on_windows() -> None:
+    names = ["b.jpg", "A/c.jpg", "a.jpg", "C.jpg", "a/b.jpg", "A-1/b.jpg"]
+    orders = [
+        [path.as_posix() for path in in_order(map(kind, names))]
+        for kind in (PurePosixPath, PureWindowsPath)
+    ]
+    assert orders[0] == orders[1] == [str(path) for path in sorted(map(PurePosixPath, names))]
