@@ -38,6 +38,8 @@ BENCH = LOSSES | {
     "symmetric": "symmetric cross-entropy",
     "nal-per-class": "noise-aware loss, ~S class by class",
 }
+SCATTER = 5.0
+"""Points of deviation between seeds from which on some trainings of a head have failed."""
 SPILLS = {"Y_crf": "Y_crf alone", "both": "both labels"}
 INSIDE = {
     "within boxes: Y_crf right where Y_ret agrees (S)": "accuracy_reliable",
@@ -302,7 +304,25 @@ def _bench(benches: dict[str, dict[str, Any]]) -> str:
         for name, record in benches.items()
     )
     header = ["losses on frozen features, points of mIoU [95 %]", *columns]
-    return f"{table_of(header, rows)}\n\nBenches: {records}." if columns else ""
+    table = f"{table_of(header, rows)}\n\nBenches: {records}. {_failed(columns)}".rstrip()
+    return table if columns else ""
+
+
+def _failed(columns: Mapping[str, dict[str, Any]]) -> str:
+    """Which losses some seeds could not be trained with; nothing where there are none."""
+    scattered = [
+        f"{BENCH[loss]}, {where}: {', '.join(f'{value:.1f}' for value in row['by_seed'])}"
+        for where, made in columns.items()
+        for loss, row in made.get("miou", {}).items()
+        if (row["spread"] or 0) > SCATTER
+    ]
+    return (
+        f"Trainings that failed under some seeds, mIoU by seed in %: {'; '.join(scattered)}. The "
+        "rate of learning was chosen with cross-entropy on Y_crf for all losses: what is said of "
+        "these here says nothing about them elsewhere."
+        if scattered
+        else ""
+    )
 
 
 def _noise(maps: Mapping[str, dict[str, Any]]) -> str:

@@ -79,6 +79,21 @@ def test_orderings_follow_the_intervals():
     )
 
 
+def test_trainings_that_failed_are_told():
+    made = {"truth - crf": {"mean": 1.0, "low": 0.5, "high": 1.5}}
+    rows = {
+        "generalised": {"mean": 50.0, "spread": 14.1, "by_seed": [40.0, 60.0]},
+        "crf": {"mean": 75.0, "spread": 0.1, "by_seed": [75.1, 74.9]},
+    }
+    bench = {"seeds": [0, 1], "benches": {"object, conv": {"differences": made, "miou": rows}}}
+    records, tool = {"voc-mini": _record(bap=65.0, nal=53.0)}, load_tool("readme")
+    text = tool.section(records, {}, {"voc-mini": bench})
+    assert "generalised cross-entropy, `voc-mini`, object, conv: 40.0, 60.0. The" in text
+    assert "75.1" not in text
+    rows["generalised"]["spread"] = 0.5
+    assert "failed" not in tool.section(records, {}, {"voc-mini": bench})
+
+
 def test_benches_are_columns_of_one_table():
     tool, records = load_tool("readme"), {"sample": _record(65.0, 53.0)}
     made = _apart(nal_crf=(0.25, -0.75, 1.25), truth_crf=(3.0, 1.0, 5.0))
