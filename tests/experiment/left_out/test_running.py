@@ -67,7 +67,7 @@ def test_sigma_is_asked_for_at_gamma_one(profile: Profile, monkeypatch: pytest.M
 
     def watched(images: Iterable[JudgedImage]) -> dict:
         seen.extend(images)
-        return {"images": len(seen)}
+        return {"images": len(seen), "right": None, "gammas": {}}
 
     watched.__module__ = sigma.__name__
     monkeypatch.setattr(sigma, "honesty", watched)
