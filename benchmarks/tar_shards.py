@@ -292,7 +292,7 @@ def packed(root: Path, out: Path, shard_images: int) -> dict[str, Any]:
         except psutil.NoSuchProcess:
             break
         most[len(list(out.glob("*.tar"))) * shard_images] = round(peak, 1)
-        time.sleep(0.02)
+        time.sleep(0.1)
     process.join()
     seconds = time.perf_counter() - start
     files, size = size_of(root)

@@ -21,7 +21,8 @@ def write_folder(root: Path, names: Sequence[str], masks: bool = True) -> Path:
     """Photographs with a box or two each, a crowd in every third, and a mask in every second."""
     for number, name in enumerate(names):
         ending = ("jpg", "PNG")[number % 4 == 3]
-        width, height = size = (WIDTH, HEIGHT) if number % 5 < 3 else (WIDTH + 16, HEIGHT + 12)
+        large = 16 if number % 5 in (2, 4) else 0
+        width, height = size = WIDTH + large, HEIGHT + large
         write_photo(root / "JPEGImages" / f"{name}.{ending}", size, seed=number)
         objects = [(CLASSES[1 + number % 2], [11.0, 6.0, 40.5 + number, 50.0])]
         objects += [(CLASSES[1], [30.0, 20.0, 70.0, 55.0])] if number % 2 else []
