@@ -41,7 +41,7 @@ class Change:
         threshold: in the place of the profile's, see `bana.labels.UnaryOptions`.
         class_agnostic: u_c = 1 - u_0, likewise.
         temperature: of the softmax inside the boxes: below 1 the unary is surer, above less sure.
-        grid: N of the background queries, one a grid cell of the image; the authors take 1.
+        grid: N of the background queries, in the place of the profile's, likewise.
         by_pixels: queries count by their background pixels, where Eq. 2 counts each alike.
         maximum: u_c is the CAM over its maximum in the "box", or in all boxes of the class in the
             "image".
@@ -55,7 +55,7 @@ class Change:
     threshold: float | None = None
     class_agnostic: bool = False
     temperature: float = 1.0
-    grid: int = 1
+    grid: int | None = None
     by_pixels: bool = False
     maximum: str = "box"
     prototypes: str = "class"
@@ -67,11 +67,8 @@ class Change:
                 f"maximum must be of {MAXIMA} and prototypes of {PROTOTYPES}, got "
                 f"{self.maximum!r} and {self.prototypes!r}"
             )
-        if self.temperature <= 0 or self.grid < 1:
-            raise ValueError(
-                f"temperature must be positive and grid at least 1, got {self.temperature} and "
-                f"{self.grid}"
-            )
+        if self.temperature <= 0:
+            raise ValueError(f"temperature must be positive, got {self.temperature}")
 
 
 class Made(NamedTuple):
@@ -126,6 +123,8 @@ def changed_labels(
         options = replace(options, class_agnostic=True)
     if change.threshold is not None:
         options = replace(options, background_threshold=change.threshold)
+    if change.grid is not None:
+        options = replace(options, grid_size=change.grid)
 
     enlarge = bilinear(
         features.shape[1:], size, model.backbone.stride / settings.image_scale, like=features
@@ -133,9 +132,9 @@ def changed_labels(
     wanted = torch.unique(classes)
     inside = class_masks(boxes, classes, wanted, *size)
     outside = ~inside.any(0)
-    maps = enlarged_maps(features, model.weight[wanted], outside, enlarge)
-    if change.grid > 1:
-        cosine = query_cosine(features, outside, enlarge, maps.lengths, change)
+    maps = enlarged_maps(features, model.weight[wanted], outside, enlarge, options.grid_size)
+    if change.by_pixels:
+        cosine = cosine_by_pixels(features, outside, enlarge, maps.lengths, options.grid_size)
         attention = torch.where(outside, torch.ones_like(cosine), cosine)
         maps = maps._replace(cosine=cosine, attention=attention)
     foreground = _foreground(maps, boxes, classes, wanted, inside, change.maximum)
@@ -168,28 +167,26 @@ def tempered(unary: Tensor, temperature: float) -> Tensor:
     return unary if temperature == 1 else (unary.log() / temperature).softmax(0)
 
 
-def query_cosine(
-    features: Tensor, outside: Tensor, enlarge: Bilinear, lengths: Tensor, change: Change
+def cosine_by_pixels(
+    features: Tensor, outside: Tensor, enlarge: Bilinear, lengths: Tensor, grid_size: int
 ) -> Tensor:
-    """Mean over the queries of the rectified cosine, [H, W] (Eq. 1-3 of enlarged features).
+    """Mean of the rectified cosine over the queries, each by its background pixels; [H, W].
 
     Args:
         features: float [D, h, w].
         outside: M, bool [H, W].
         enlarge: of the features to the image.
         lengths: of the enlarged features, float [H, W].
-        change: ``grid`` and ``by_pixels``.
+        grid_size: N of the queries.
     """
-    cells = grid_cells(*outside.shape, change.grid)
-    member = torch.stack([outside & (cells == cell) for cell in range(change.grid**2)])
+    cells = grid_cells(*outside.shape, grid_size)
+    member = torch.stack([outside & (cells == cell) for cell in range(grid_size**2)])
     pixels = member.flatten(1).sum(1).to(features)  # [J]
     queries = torch.einsum("dhw,jhw->jd", features, enlarge.gather(member.to(features)))
     queries = torch.nn.functional.normalize(queries, dim=1, eps=EPSILON)
     responses = enlarge.enlarge(torch.einsum("dhw,jd->jhw", features, queries))
     cosines = (responses / lengths).clamp(0, 1)
-    shares = pixels if change.by_pixels else (pixels > 0).to(features)
-    shares = shares / shares.sum().clamp_min(1)
-    return torch.einsum("j,jhw->hw", shares, cosines)
+    return torch.einsum("j,jhw->hw", pixels / pixels.sum().clamp_min(1), cosines)
 
 
 def _foreground(

@@ -13,7 +13,7 @@ from bana.experiment.left_out.steps import (
     Change,
     box_cosines,
     changed_labels,
-    query_cosine,
+    cosine_by_pixels,
     tempered,
 )
 from bana.interpolation import bilinear
@@ -109,11 +109,19 @@ def test_prototypes_change_y_ret_alone(kind: str) -> None:
     assert not torch.equal(made.y_ret, base.y_ret)
 
 
-def test_threshold_is_that_of_the_options() -> None:
+@pytest.mark.parametrize(
+    ("change", "option"),
+    [
+        (Change(threshold=0.55), {"background_threshold": 0.55}),
+        (Change(grid=3), {"grid_size": 3}),
+    ],
+    ids=["threshold", "grid"],
+)
+def test_threshold_and_grid_are_those_of_the_options(change: Change, option: dict) -> None:
     model, item, features, settings = problem()
-    other = replace(settings, unary=replace(settings.unary, background_threshold=0.55))
+    other = replace(settings, unary=replace(settings.unary, **option))
     with torch.no_grad():
-        made = changed_labels(model, item, features, settings, Change(threshold=0.55)).labels
+        made = changed_labels(model, item, features, settings, change).labels
         expected = labels_from_features(model, item, features, other)
     assert same(made, expected)
 
@@ -157,17 +165,17 @@ def test_queries_of_grid_cells_by_loops(grid: int, by_pixels: bool) -> None:
             weight = float(member.sum()) if by_pixels else 1.0
             total, weights = total + weight * cosine.clamp_min(0), weights + weight
     enlarge = bilinear(features.shape[1:], SIZE, 8.0)
-    made = query_cosine(features, outside, enlarge, lengths, Change(grid=grid, by_pixels=by_pixels))
+    if by_pixels:
+        made = cosine_by_pixels(features, outside, enlarge, lengths, grid)
+    else:
+        made = enlarged_maps(features, torch.rand(1, CHANNELS), outside, enlarge, grid).cosine
     assert torch.allclose(made, total / weights, atol=1e-5)
-    if grid == 1:
-        maps = enlarged_maps(features, torch.rand(1, CHANNELS), outside, enlarge)
-        assert torch.allclose(made, maps.cosine, atol=1e-5)
 
 
 def test_no_background_gives_no_attention() -> None:
     _, _, features, _ = problem()
     enlarge, inside = bilinear(features.shape[1:], SIZE, 8.0), torch.zeros(SIZE, dtype=torch.bool)
-    assert not query_cosine(features, inside, enlarge, torch.ones(SIZE), Change(grid=2)).any()
+    assert not cosine_by_pixels(features, inside, enlarge, torch.ones(SIZE), 2).any()
 
 
 @pytest.mark.parametrize("parts", [1, 2])
@@ -252,7 +260,7 @@ def test_a_defect_is_the_images_own_and_the_seeds() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"maximum": "class"}, {"prototypes": "image"}, {"temperature": 0}, {"grid": 0}],
+    [{"maximum": "class"}, {"prototypes": "image"}, {"temperature": 0}],
     ids=lambda wrong: next(iter(wrong)),
 )
 def test_refuses_what_has_no_meaning(wrong: dict) -> None:
