@@ -47,7 +47,7 @@ def draw_confidence(data: Mapping[str, Any], size: Size) -> Figure:
     titles = [f"$\\sigma$\niter. {i}" for i in iterations]
     if judged:
         titles += [f"~S\niter. {i}" for i in iterations]
-    add_titles(axes[0], ("image\n", "$Y_{crf}$\n", *titles))
+    add_titles(axes[0], ("image", "$Y_{crf}$", *titles))
     add_scale(fig, axes, "confidence")
     if judged:
         layout.legend(fig, _patches(JUDGED), columns=2)
