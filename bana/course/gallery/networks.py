@@ -35,7 +35,7 @@ def draw_confidence(data: Mapping[str, Any], size: Size) -> Figure:
     judged = all("judged" in each for each in scenes)
     heights = [layout.ratio_of(each["image"]) for each in scenes]
     columns = 2 + (1 + judged) * len(iterations)
-    fig, axes = layout.tiles(heights, columns, size, title_lines=2, lines_below=6)
+    fig, axes = layout.tiles(heights, columns, size, lines_below=6)
     for row, each in zip(axes, scenes, strict=True):
         layout.photo(row[0], each["image"])
         layout.label(row[1], each["image"], each["y_crf"], palette, "", each.get("mask"))
@@ -44,10 +44,10 @@ def draw_confidence(data: Mapping[str, Any], size: Size) -> Figure:
             layout.contour(row[2 + number], each["unreliable"].to(torch.uint8), 0.4)
             if judged:
                 _judged_tile(row[2 + len(iterations) + number], each, iteration)
-    titles = [f"$\\sigma$\niter. {i}" for i in iterations]
+    titles = [f"$\\sigma$ at {i}" for i in iterations]
     if judged:
-        titles += [f"~S\niter. {i}" for i in iterations]
-    add_titles(axes[0], ("image\n", "$Y_{crf}$\n", *titles))
+        titles += [f"~S at {i}" for i in iterations]
+    add_titles(axes[0], ("image", "$Y_{crf}$", *titles))
     add_scale(fig, axes, "confidence")
     if judged:
         layout.legend(fig, _patches(JUDGED), columns=2)
@@ -88,7 +88,7 @@ def tell_confidence(data: Mapping[str, Any]) -> Told:
     caption = (
         "Confidence sigma (Eq. 12) in the label while the noise-aware network is trained, on the "
         "first training images; outlines are those of ~S, on the label those of the mask. A label "
-        "is believed where sigma is near 1."
+        "is believed where sigma is near 1. The numbers above are iterations."
     )
     alt = (
         f"Training images {names} in rows: image, label, and the confidence in it at iterations "
