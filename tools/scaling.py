@@ -195,7 +195,6 @@ def shards(records: dict[str, Record]) -> str:
     ]
     header = ["one process", "shards: images a CPU second", "MB a CPU second"]
     header += ["folder: images a CPU second", "MB a CPU second"]
-    header += ["folder takes the CPU", "folder takes by the clock"]
     memory = [["packed", packed["memory"]], ["read", record["read"]["memory_of_the_shards"]]]
     memory += [["labelled, by two processes together", label["shard"]["memory"]]]
     points = [[name, *_points(rows)] for name, rows in memory]
@@ -209,7 +208,7 @@ def shards(records: dict[str, Record]) -> str:
             _table(header, steps, 0),
             "The most memory (MB) up to a part of the images:",
             _table(["", "a tenth", "half", "all", "images"], points, 0),
-            f"Packing took {packed['seconds']:,.0f} seconds. {packed['files']:,} files of "
+            f"{packed['files']:,} files of "
             f"{packed['file_bytes'] / 1e6:,.0f} MB became {packed['shard_bytes'] / 1e6:,.0f} MB of "
             f"shards, {_padding(record):.0f} bytes more a file. {label['images']:,} of the images "
             f"were labelled by two processes, {rates['shard']:.1f} in a CPU second out of shards "
@@ -224,8 +223,7 @@ def _step(title: str, row: Record) -> list[str]:
     for kind in ("shard", "folder"):
         of = row[kind]
         cells += [f"{of['images_a_cpu_second']:,.0f}", f"{of['megabytes_a_cpu_second']:,.1f}"]
-    times = (row[f"folder_takes_{clock}"] for clock in ("cpu_seconds", "seconds"))
-    return [*cells, *(f"{value:.2f} times" for value in times)]
+    return cells
 
 
 def _points(rows: list[Record]) -> list[str]:
