@@ -97,6 +97,22 @@ def test_any_files_come_back(data, images, size, odd, tmp_path_factory) -> None:
     assert contents(folder / "back") == contents(root)
 
 
+@pytest.mark.parametrize(
+    ("images", "size", "shards"),
+    [
+        (9, 20, "01 23 4"),
+        (9, 29, "01 23 4"),
+        (9, 9, "0 1 2 3 4"),
+        (2, 99, "01 23 4"),
+        (9, None, "01234"),
+    ],
+)
+def test_a_shard_ends_before_it_would_be_too_large(images, size, shards) -> None:
+    samples = [Sample(str(number), {"jpg": bytes(7), "xml": bytes(3)}) for number in range(5)]
+    cut = packing._cut(samples, images, size)
+    assert ["".join(sample.name for sample in group) for group in cut] == shards.split()
+
+
 def test_equal_files_are_equal_shards(root: Path, tmp_path: Path) -> None:
     pack(root, "train", tmp_path / "one", images=3)
     for path in root.rglob("*"):

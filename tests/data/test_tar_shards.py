@@ -175,6 +175,15 @@ def test_another_shard_of_the_same_size_is_noticed(tmp_path: Path) -> None:
         samples_of(tmp_path, shard)
 
 
+def test_what_follows_the_end_of_the_tar_counts_too(tmp_path: Path) -> None:
+    content = tar_of(WHOLE) + bytes(30_000)
+    shard = shard_of(tmp_path / "train-000000.tar", content)
+    assert samples_of(tmp_path, shard) == [A]
+    (tmp_path / shard.name).write_bytes(content[:-1] + b"\1")
+    with pytest.raises(DataError, match="is not the file that shards.json lists"):
+        samples_of(tmp_path, shard)
+
+
 def test_a_count_that_is_another_is_noticed(tmp_path: Path) -> None:
     shard = write_shard(tmp_path, "train-000000.tar", [A, B])
     with pytest.raises(DataError, match="has 2 images, and shards.json says 3"):
