@@ -57,8 +57,8 @@ class Step(NamedTuple):
 
 def at_least(what: str, value: float, wanted: float) -> Goal:
     """A goal that a number is to reach; missed by a factor of ``short_by``."""
-    short = {} if value >= wanted else {"short_by": round(wanted / max(value, 1e-12), 3)}
-    return {"goal": what, "wanted": f">= {wanted:g}", "value": value, "met": not short} | short
+    made: Goal = {"goal": what, "wanted": f">= {wanted:g}", "value": value, "met": value >= wanted}
+    return made | ({"short_by": round(wanted / value, 3)} if 0 < value < wanted else {})
 
 
 def at_most(what: str, value: float, wanted: float) -> Goal:

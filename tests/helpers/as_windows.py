@@ -4,7 +4,7 @@
 
 runs tests without fork, fcntl, links and the signals of POSIX; and a file that this process
 has open, or mapped into its memory, is neither replaced nor removed, which is how leaks are found.
-With `LC_ALL=C PYTHONUTF8=0 PYTHONCOERCECLOCALE=0` text without a named encoding is ASCII besides.
+Tests that are skipped on Windows, such as those of locks, fail so.
 """
 
 import multiprocessing

@@ -81,7 +81,8 @@ def test_what_is_done_is_not_done_again(gpu, tmp_path: Path, monkeypatch, capsys
 def test_it_ends_within_its_minutes(gpu, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setitem(gpu.run_all.__globals__, "GRACE", 0.5)
     monkeypatch.setitem(gpu.run_all.__globals__, "LEAST", 0.5)
-    steps = [step(gpu, tmp_path, "long", code="time.sleep(60)"), step(gpu, tmp_path, "next")]
+    half = f"open({str(tmp_path / 'long.json')!r}, 'w').write('{{}}'); time.sleep(60)"
+    steps = [step(gpu, tmp_path, "long", code=half), step(gpu, tmp_path, "next")]
     began = time.monotonic()
     record = gpu.run_all(steps, tmp_path / "out.json", 2 / 60, ABOUT, False)
     assert time.monotonic() - began < 10
@@ -162,7 +163,7 @@ def test_a_device_that_computes_otherwise_is_found(checks) -> None:
     right = {"a": torch.ones(10), "labels": torch.arange(1000)}
     wrong = {
         "a digit": {**right, "a": 1 + 1e-3 * torch.arange(10)},
-        "not finite": {**right, "a": torch.tensor([float("nan")] * 10)},
+        "not finite": {"labels": right["labels"], "a": torch.tensor([float("nan")] * 10)},
         "labels": {**right, "labels": torch.arange(1000).clamp(max=900)},
     }
     for values in (right, *wrong.values()):
