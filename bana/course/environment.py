@@ -36,8 +36,8 @@ class Answer:
 
 def _python() -> Answer:
     found = platform.python_version()
-    ok = (3, 11, 4) <= sys.version_info[:3] < (3, 14)  # what tar files are unpacked by is of 3.11.4
-    return Answer("Python", found, "" if ok else "make the environment with Python 3.11.4 to 3.13")
+    ok = (3, 11, 5) <= sys.version_info[:3] < (3, 14)  # nbconvert needs soupsieve, which needs 3.11.5
+    return Answer("Python", found, "" if ok else "make the environment with Python 3.11.5 to 3.13")
 
 
 def _torch() -> Answer:
