@@ -78,8 +78,9 @@ def draw(root: Path, images: int) -> None:
         picture, box = pictures[number % len(pictures)]
         (root / "JPEGImages" / f"{name}.jpg").write_bytes(picture)
         text = XML.format(WIDTH, HEIGHT, VOC_CLASSES[1 + number % 20], *box)
-        (root / "Annotations" / f"{name}.xml").write_text(text)
-    (root / LISTS / "train.txt").write_text("\n".join(names) + "\n")
+        (root / "Annotations" / f"{name}.xml").write_text(text, encoding="utf-8", newline="\n")
+    listed = "\n".join(names) + "\n"
+    (root / LISTS / "train.txt").write_text(listed, encoding="utf-8", newline="\n")
 
 
 def evict(folder: Path) -> None:

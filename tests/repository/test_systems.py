@@ -57,7 +57,9 @@ def unnamed(code: str) -> Iterator[str]:
             lacking = [] if given else ["encoding"]
             lacking += ["newline"] if name == "write_text" and "newline" not in named else []
         elif name in ("open", "TemporaryFile", "NamedTemporaryFile", "fdopen"):
-            if getattr(getattr(node.func, "value", None), "id", "") in ("os", "Image", "tarfile"):
+            owner = getattr(node.func, "value", None)
+            owner = getattr(owner, "id", getattr(owner, "attr", ""))
+            if owner in ("os", "Image", "tarfile", "TarFile"):
                 continue
             mode = _mode(node, name)
             if "b" not in mode:
