@@ -16,8 +16,7 @@ from torch import Tensor
 
 from bana.evaluation.verdicts import class_areas, mean_iou, paired_difference
 from bana.experiment.keeping import key_of
-from bana.experiment.processes import computing_with, spread
-from bana.files.artefacts import load_checkpoint, save_checkpoint
+from bana.experiment.processes import computing_with, spread_and_kept
 from bana.losses import IGNORE, reliable_pixels
 from bana.networks.heads import PixelHead
 from bana.training.heads import FrozenImage, HeadSettings, predicted, train_head
@@ -188,15 +187,13 @@ def bench(
     count = 2 if settings.task == "object" else n_classes
     runs = [(seed, loss) for seed in settings.seeds for loss in settings.losses]
     kept = {run: _kept(settings, *run, keep) for run in runs}
-    missing = [run for run in runs if load_checkpoint(*kept[run]) is None]
     title = f"bench {settings.task}, {settings.head.kind}"
     shared = train, val, count, settings.head
-    for run, made in spread(_train_one, shared, missing, processes, title):
-        save_checkpoint(*kept[run], made)
+    results = spread_and_kept(_train_one, shared, kept, processes, title)
     areas: dict[str, list[Tensor]] = {loss: [] for loss in settings.losses}
     mistakes = {loss: torch.zeros(2, 2, 2, dtype=torch.int64) for loss in settings.losses}
     for seed, loss in runs:
-        made = load_checkpoint(*kept[seed, loss])
+        made = results[seed, loss]
         areas[loss].append(made["areas"])
         mistakes[loss] += made["mechanism"]
     return {

@@ -18,8 +18,7 @@ from torch import Tensor
 from bana.evaluation.verdicts import mean_iou, paired_difference
 from bana.experiment.bench import for_task, head_areas
 from bana.experiment.keeping import key_of
-from bana.experiment.processes import computing_with, spread
-from bana.files.artefacts import load_checkpoint, save_checkpoint
+from bana.experiment.processes import computing_with, spread_and_kept
 from bana.losses import IGNORE, noise_aware_loss, reliable_pixels
 from bana.training.heads import FrozenImage, HeadSettings, train_head
 from bana.training.segmentation import LOSSES, SegmentationLoss
@@ -157,17 +156,11 @@ def noise_map(
     places = [(noise, reach) for noise in NOISES for reach in settings.reaches]
     runs = [(p, n, seed) for p in places for n in _contenders() for seed in settings.seeds]
     kept = {run: _kept(settings, *run, keep) for run in runs}
-    # Without spill the noises are one, with one file for both.
-    missing = {kept[run]: run for run in runs if load_checkpoint(*kept[run]) is None}
-    shared = train, val, settings.head
-    for run, areas in spread(_train_one, shared, list(missing.values()), processes, "noise"):
-        save_checkpoint(*kept[run], {"areas": areas})
+    made = spread_and_kept(_train_one, (train, val, settings.head), kept, processes, "noise")
     entries = []
     for place in places:
         areas = {
-            name: torch.stack(
-                [load_checkpoint(*kept[place, name, seed])["areas"] for seed in settings.seeds]
-            )
+            name: torch.stack([made[place, name, seed]["areas"] for seed in settings.seeds])
             for name in _contenders()
         }
         entries.append(
@@ -196,7 +189,7 @@ def _kept(
     seed: int,
     keep: tuple[Path, str],
 ) -> tuple[Path, str]:
-    """File and key of one training's areas."""
+    """File and key of one training's areas; without spill the noises are one, with one file."""
     (noise, reach), (folder, data_key) = place, keep
     place = noise if reach else "none", reach
     key = key_of(noise_map, data_key, list(place), _contenders()[name][1], settings.head, seed)
@@ -204,9 +197,9 @@ def _kept(
     return folder / f"noise-{'-'.join(str(word).replace(' ', '_') for word in words)}.pt", key
 
 
-def _train_one(shared: tuple[Any, ...], run: tuple[tuple[str, int], str, int]) -> Tensor:
+def _train_one(shared: tuple[Any, ...], run: tuple[tuple[str, int], str, int]) -> dict[str, Tensor]:
     """Areas of one training on val, [N, 2, 2]."""
     (train, val, head), (place, name, seed) = shared, run
     with computing_with(1):
         trained = train_head(_spilled_at(train, place), _contenders()[name][0], 2, head, seed)
-        return head_areas(trained, val, 2)
+        return {"areas": head_areas(trained, val, 2)}

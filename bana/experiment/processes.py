@@ -4,16 +4,18 @@ import io
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from pathlib import Path
 from threading import Thread
 from typing import Any, TypeVar
 
 import torch
 from tqdm import tqdm
 
+from bana.files.artefacts import load_checkpoint, save_checkpoint
 from bana.files.parallel import HELPERS
 from bana.training.runs import RunError
 
@@ -96,6 +98,28 @@ def spread(
         raise RunError("a process was ended from outside, perhaps for want of memory") from error
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def spread_and_kept(
+    function: Callable[[Any, Job], dict[str, Any]],
+    shared: Any,
+    kept: Mapping[Job, tuple[Path, str]],
+    processes: int,
+    title: str,
+) -> dict[Job, dict[str, Any]]:
+    """What is made of jobs whose results are kept: only what is missing is done.
+
+    Args:
+        function, shared, processes, title: see `spread`.
+        kept: file and key of each job's result; jobs that share a file are done once.
+
+    Raises:
+        bana.training.runs.RunError: as `spread`; what was done until then is kept.
+    """
+    missing = {place: job for job, place in kept.items() if load_checkpoint(*place) is None}
+    for job, made in spread(function, shared, list(missing.values()), processes, title):
+        save_checkpoint(*kept[job], made)
+    return {job: load_checkpoint(*place) for job, place in kept.items()}
 
 
 _work: tuple[Callable[[Any, Any], Any], Any] | None = None

@@ -17,9 +17,8 @@ from bana.experiment import benching, stages
 from bana.experiment.bench import for_task, head_areas, head_settings
 from bana.experiment.keeping import key_of
 from bana.experiment.noise import Weighing, weighed_loss
-from bana.experiment.processes import computing_with, spread
+from bana.experiment.processes import computing_with, spread_and_kept
 from bana.experiment.profiles import Profile
-from bana.files.artefacts import load_checkpoint, save_checkpoint
 from bana.files.paths import run_dir
 from bana.training.heads import FrozenImage, HeadSettings, train_head
 from bana.training.segmentation import LOSSES
@@ -88,12 +87,10 @@ def compared(
     contenders: list[Weighing | None] = [None, *pairs]
     runs = [(weighing, seed) for weighing in contenders for seed in settings.seeds]
     kept = {run: _kept(settings, *run, keep) for run in runs}
-    missing = [run for run in runs if load_checkpoint(*kept[run]) is None]
     shared = train, val, count, settings.head
-    for run, areas in spread(_train_one, shared, missing, processes, "gamma by lambda"):
-        save_checkpoint(*kept[run], {"areas": areas})
+    made = spread_and_kept(_train_one, shared, kept, processes, "gamma by lambda")
     areas = {
-        each: torch.stack([load_checkpoint(*kept[each, s])["areas"] for s in settings.seeds])
+        each: torch.stack([made[each, seed]["areas"] for seed in settings.seeds])
         for each in contenders
     }
     return {
@@ -122,9 +119,9 @@ def _kept(
     return path, key_of(compared, data_key, settings.task, settings.head, weighing, seed)
 
 
-def _train_one(shared: tuple[Any, ...], run: tuple[Weighing | None, int]) -> Tensor:
+def _train_one(shared: tuple[Any, ...], run: tuple[Weighing | None, int]) -> dict[str, Tensor]:
     """Areas of one training on val, [N, C, 2]."""
     (train, val, count, head), (weighing, seed) = shared, run
     loss = LOSSES["crf"] if weighing is None else weighed_loss(weighing)
     with computing_with(1):
-        return head_areas(train_head(train, loss, count, head, seed), val, count)
+        return {"areas": head_areas(train_head(train, loss, count, head, seed), val, count)}

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from packed import change_index, contents, shard_of, tar_of, write_folder
+from packed import change_index, contents, dying_at, shard_of, tar_of, write_folder
 
 from bana.data import packing
 from bana.data.checks import DataError
@@ -177,16 +177,7 @@ def pack_and_die(root: Path, out: Path, at: int) -> None:
 
     Steps are waits for the disk and moves of files.
     """
-    step = itertools.count()
-
-    def dying(real):
-        def call(*words, **more):
-            if next(step) == at:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return real(*words, **more)
-
-        return call
-
+    dying = dying_at(at)
     os.fsync, os.replace = dying(os.fsync), dying(os.replace)
     pack(root, "train", out, images=3)
 

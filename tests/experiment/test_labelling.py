@@ -14,6 +14,7 @@ import pytest
 import torch
 from PIL import Image
 from processes import watched
+from tiny import random_classifier
 from torch import Tensor, nn
 from torchvision import tv_tensors
 
@@ -64,16 +65,7 @@ def data(root: Path) -> VocDataset:
 
 @pytest.fixture(scope="module")
 def model(data: VocDataset) -> BoxClassifier:
-    torch.manual_seed(0)
-    body = nn.Sequential(
-        nn.Conv2d(3, 8, 3, stride=2, padding=1),
-        nn.ReLU(),
-        nn.Conv2d(8, 8, 3, stride=4, padding=1),
-        nn.ReLU(),
-    )
-    classifier = BoxClassifier(Backbone(body, 8, STRIDE), len(data.classes) - 1)
-    nn.init.normal_(classifier.weight)
-    return classifier.eval()
+    return random_classifier(len(data.classes) - 1)
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from packed import CLASSES, contents, write_folder
+from packed import CLASSES, contents, dying_at, write_folder
 from processes import watched
-from torch import nn
+from tiny import random_classifier
 
 from bana.crf.dense import CrfParameters
 from bana.data.packing import pack, unpack
@@ -24,7 +24,6 @@ from bana.experiment.labelling import Crew, LabelJob, label_settings, make_label
 from bana.experiment.shard_labels import Labelled, label_shards
 from bana.files.unfinished import NotWritten
 from bana.labels import UnaryOptions
-from bana.networks.backbones import Backbone
 from bana.networks.classifier import BoxClassifier
 
 NAMES = ("a", "b.c", "d/e", "f", "g", "h", "i", "j", "k")
@@ -52,16 +51,7 @@ def source(root: Path, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def model() -> BoxClassifier:
-    torch.manual_seed(0)
-    body = nn.Sequential(
-        nn.Conv2d(3, 8, 3, stride=2, padding=1),
-        nn.ReLU(),
-        nn.Conv2d(8, 8, 3, stride=4, padding=1),
-        nn.ReLU(),
-    )
-    classifier = BoxClassifier(Backbone(body, 8, 8), len(CLASSES) - 1)
-    nn.init.normal_(classifier.weight)
-    return classifier.eval()
+    return random_classifier(len(CLASSES) - 1)
 
 
 def settings_of(variant: str = "bap"):
@@ -286,16 +276,7 @@ def label_and_die(label: Callable[..., Labelled], at: int) -> None:
     Steps are waits for the disk, moves of files, and images.
     """
     torch.set_num_threads(1)
-    step = itertools.count()
-
-    def dying(real):
-        def call(*words, **more):
-            if next(step) == at:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return real(*words, **more)
-
-        return call
-
+    dying = dying_at(at)
     os.fsync, os.replace = dying(os.fsync), dying(os.replace)
     shard_labels._maps = dying(shard_labels._maps)
     label("killed")

@@ -4,12 +4,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from torch import nn
 
 from bana.crf.dense import CrfParameters
 from bana.experiment.profiles import Profile, get_profile
 from bana.networks import backbones
 from bana.networks.backbones import Backbone
+from bana.networks.classifier import BoxClassifier
 from bana.training.optimisation import Optimisation
 
 STRIDE = 16
@@ -25,6 +27,20 @@ def tiny(output_stride: int, frozen_stages: int, weights: Path | None) -> Backbo
         nn.Dropout(0.5),
     )
     return Backbone(body, 8, STRIDE)
+
+
+def random_classifier(n_classes: int) -> BoxClassifier:
+    """An untrained classifier of two convolutions, of stride 8, the same every time."""
+    torch.manual_seed(0)
+    body = nn.Sequential(
+        nn.Conv2d(3, 8, 3, stride=2, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(8, 8, 3, stride=4, padding=1),
+        nn.ReLU(),
+    )
+    classifier = BoxClassifier(Backbone(body, 8, 8), n_classes)
+    nn.init.normal_(classifier.weight)
+    return classifier.eval()
 
 
 def make_profile(**changes) -> Profile:
