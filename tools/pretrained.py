@@ -92,39 +92,42 @@ def trained_in(profile: Profile, root: str) -> dict[str, Any]:
 CARD = """\
 # {name}
 
-A box classifier with background-aware pooling. `bana.load_pretrained("{name}")` reads it,
-`bana.masks(image, boxes, classes)` makes masks with it. Written by `tools/pretrained.py`, together
-with [{name}.json]({name}.json), which holds the same and all settings.
+This is a box classifier with background-aware pooling. `bana.load_pretrained("{name}")` reads it,
+and `bana.masks(image, boxes, classes)` makes masks with it. `tools/pretrained.py` wrote this
+card and [{name}.json]({name}.json), which holds the same facts and all settings.
 
-- **What it is.** EfficientNet-Lite0 from ImageNet weights (output stride {stride}) and a linear
-  softmax classifier without bias, in 16-bit numbers, {size:.1f} MB. Classes: {classes}.
-- **What it was trained on.** {photographs} photographs with {boxes} boxes and no mask: a stratified
-  part of the segmentation *val* set of PASCAL VOC 2012. **Do not report scores on VOC's val set for
-  labels or networks made with it**: it has seen the boxes of many of those photographs.
-- **How.** Profile `{profile}`, seed {seed}, {iterations} iterations of {batch} crops of {crop}
-  pixels, on a CPU; commit {commit}, torch {torch}.
+- **What it is.** EfficientNet-Lite0, started from ImageNet weights (output stride {stride}), and a
+  linear softmax classifier without bias; 16-bit numbers, {size:.1f} MB. Classes: {classes}.
+- **What it was trained on.** {photographs} photographs with {boxes} boxes and no masks: a
+  stratified part of the segmentation *val* set of PASCAL VOC 2012. **Do not report scores on
+  VOC's val set for labels or networks made with it**: it has seen the boxes of many of those
+  photographs.
+- **How.** Profile `{profile}`, seed {seed}, {iterations} iterations with {batch} crops of {crop}
+  pixels each, on a CPU; commit {commit}, torch {torch}.
 
 ## What it scores
 
-mIoU in percent on the {validated} validation photographs of the profile, whose boxes it did not
-see; 95 % intervals over images:
+The table gives the mIoU in percent on the {validated} validation photographs of the profile, whose
+boxes it did not see, with 95 % intervals over images:
 
 | labels | mIoU |
 | --- | ---: |
 {rows}
 
-Y_crf less boxes filled with a CRF: {gain} points. One training: nothing here tells how far another
-seed would differ.
+Y_crf minus boxes filled with a CRF: {gain} points. This is one training; nothing here tells how far
+another seed would differ.
 
 ## What it is not for
 
-- Not a detector: it needs boxes, and it labels what a box holds with the class that the box has.
-- Not for classes beside the {n} with their own name: those take u_c = 1 - u_0, the attention alone.
-- Not for scores that are set beside published ones: see above.
-- Weak where a box fills the image (no background to compare with), where an object looks like its
-  ground, on parts thinner than {stride} pixels, and where boxes of one class overlap.
-- The photographs of PASCAL VOC come from Flickr, under Flickr's terms, for research use. No
-  photograph is in this file; whether weights learned from them suit your use is yours to decide.
+- It is not a detector: it needs boxes, and it labels what a box holds with the class of the box.
+- It knows no class but these {n}: boxes of other classes take u_c = 1 - u_0, the attention alone.
+- It is not for scores that are set beside published ones: see above.
+- It is weak where a box fills the image (there is no background to compare with), where an object
+  looks like its background, on parts thinner than {stride} pixels, and where boxes of one class
+  overlap.
+- The photographs of PASCAL VOC come from Flickr, under Flickr's terms, for research use. The
+  weights contain no photograph. You decide whether weights learned from such photographs suit
+  your use.
 """
 
 

@@ -60,7 +60,7 @@ def test_numbers_of_the_page_are_the_records() -> None:
     disks = sum(row["disks"]["pages"] + row["disks"]["files"] for row in jobs)
     twice = sum(row["two"]["times"] for row in jobs)
     told = re.search(
-        r"killed ([\d,]+) times.*?full ([\d,]+) times.*?([\d,]+) times twice", TEXT, re.S
+        r"killed ([\d,]+) times.*?full ([\d,]+) times.*?twice at once ([\d,]+) times", TEXT, re.S
     )
     assert told, "the page says how many"
     assert [int(number.replace(",", "")) for number in told.groups()] == [kills, disks, twice]
