@@ -8,6 +8,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import ConnectionPatch
+from matplotlib.patheffects import Normal, Stroke
 
 from bana.course.colours import OKABE_ITO, label_palette
 from bana.course.gallery import layout
@@ -82,7 +83,8 @@ def _draw_stage_1(axes: Any, data: Mapping[str, Any]) -> None:
         beyond = float(share) + 0.03
         text = {"x": 0.03, "color": "white"} if beyond > 0.5 else {"x": beyond, "color": "black"}
         axes[4].text(y=place, s=names[c], va="center", **text)
-    axes[4].set(title="class of $r_i$ (4)", xlim=(0, 1), xticks=(0, 1), box_aspect=height / width)
+    axes[4].set(title="class of $r_i$ (4)", xlim=(0, 1), box_aspect=height / width)
+    axes[4].set_xticks((0, 1), ("", "1"))  # an arrow runs where the 0 would be
     axes[4].set_anchor("N")
     axes[4].grid(False)
 
@@ -107,16 +109,23 @@ def _draw_stage_3(axes: Any, data: Mapping[str, Any], palette: Any) -> None:
     _label(axes[4], data["mask"], palette, "mask (not used)")
 
 
-def _arrow(start: Axes, end: Axes, a: tuple, b: tuple, colour: str = "0.35") -> None:
+def _arrow(
+    start: Axes, end: Axes, a: tuple, b: tuple, colour: str = "0.35", head: str = "-|>"
+) -> ConnectionPatch:
     """An arrow from one axes to another, both ends in fractions of the axes."""
     patch = ConnectionPatch(a, b, "axes fraction", "axes fraction", axesA=start, axesB=end)
-    patch.set(arrowstyle="-|>", mutation_scale=9, color=colour, linewidth=1.3)
+    patch.set(arrowstyle=head, mutation_scale=9, color=colour, linewidth=1.3)
     patch.set_in_layout(False)
     start.figure.add_artist(patch)
+    return patch
 
 
 def _connect(axes: Any, ratio: float) -> None:
-    """Grey arrows along each row, vermillion ones where a stage uses what another made."""
+    """Grey arrows along each row, vermillion ones where a stage uses what another made.
+
+    The one from the features to the activation map runs between the rows, and leaves a gap where
+    the attention's crosses it.
+    """
     onward, back = ((1.01, 0.5), (-0.01, 0.5)), ((-0.01, 0.5), (1.01, 0.5))
     for k in range(COLUMNS - 1):
         _arrow(axes[0, k], axes[0, k + 1], *onward)
@@ -124,23 +133,32 @@ def _connect(axes: Any, ratio: float) -> None:
         if k < 3:
             _arrow(axes[2, k], axes[2, k + 1], *onward)
     down = ((0.5, -0.02), (0.5, 1.0 + 0.16 / ratio), OKABE_ITO["vermillion"])
-    for row, column in ((0, 1), (0, 3), (1, 0)):
+    turn = (0.5, -0.11 / ratio)
+    _arrow(axes[0, 1], axes[0, 4], turn, turn, down[2], "-")
+    _arrow(axes[0, 4], axes[1, 4], turn, *down[1:])
+    crossing = _arrow(axes[0, 3], axes[1, 3], (0.5, -0.05), *down[1:])
+    crossing.set_path_effects([Stroke(linewidth=6, foreground="white"), Normal()])
+    for row, column in ((0, 1), (1, 0)):
         _arrow(axes[row, column], axes[row + 1, column], *down)
-    _arrow(axes[0, 4], axes[1, 4], (0.5, -0.16 / ratio), *down[1:])
     _arrow(axes[1, 2], axes[2, 0], (0.0, -0.02), (0.95, 1.0 + 0.16 / ratio), down[2])
 
 
 def tell_overview(data: Mapping[str, Any]) -> Told:
     """The diagram in words."""
     boxes = ", ".join(data["classes"][int(c)] for c in data["labels"])
+    share = f"{100 * data['label_threshold']:.0f} % of its maximum"
     return Told(
         "The whole method on one image; every panel is a tensor of this run, and numbers in "
         "brackets are equations of the paper. Grey arrows stay within a stage, vermillion ones "
-        "lead to another. The image is the first from the upper quartile of mIoU on whose boxes "
+        "lead to another. The attention shown is the one of training, with "
+        f"N = {data['grid']}; labels take one with N = {data['label_grid']}, of which u_0 keeps "
+        f"what reaches {share}. The image is the first in the upper quartile of mIoU whose boxes "
         "have several classes.",
         f"The method on image {data['id']} ({boxes}) in three rows. Stage 1: image with boxes, "
-        "features, grid of certain background, attention, class probabilities of a pooled box. "
-        "Stage 2, right to left: activation map, unary, label from the CRF, similarity to the "
-        "class prototype, label from it. Stage 3: agreement of both labels, confidence, "
-        "confidence on unreliable pixels, prediction, and the true mask.",
+        "features, grid of certain background, attention, which is 1 outside the boxes and low on "
+        "objects, class probabilities of a pooled box. Stage 2, right to left: activation map, "
+        "unary, label from the CRF, similarity to the class prototype, label from it; arrows lead "
+        "from the features to the activation map and to the similarity, and from the attention to "
+        "the unary. Stage 3: agreement of both labels, confidence, confidence on unreliable "
+        "pixels, prediction, and the true mask.",
     )

@@ -96,7 +96,7 @@ def tell_confidence(data: Mapping[str, Any]) -> Told:
     )
     if told := [_told_of(each) for each in data["scenes"] if "judged" in each]:
         caption += (
-            f" Right: the labels in ~S, as their sigma is below {data['half']:g} or not. A wrong "
+            f" Right: the labels in ~S, split by whether sigma is below {data['half']:g}. A wrong "
             "label that is down-weighted is saved, a right one spoiled. On a tile: percent of the "
             "wrong labels in ~S that are saved, and of the right ones that are spoiled. The masks "
             "say which are wrong and are not used in training."

@@ -114,9 +114,10 @@ def tell_teaser(data: Mapping[str, Any]) -> Told:
     )
     return Told(
         "Labels of every kind on three scenes, with the pixels that are unreliable because Y_crf "
-        "and Y_ret differ (~S), and how these lie to the errors of Y_crf. The number on a tile is "
-        "the mIoU of the label on that image; white outlines are those of the true mask. "
-        + rule(data),
+        "and Y_ret differ (~S), and where these lie relative to the errors of Y_crf. The number "
+        "on a tile is the mIoU of the label on that image; white outlines are those of the true "
+        "mask. Under ~S stands its share of the pixels, under the errors the share of them that "
+        "is found, that is, lies in ~S. " + rule(data),
         f"Three scenes, {ids(data)}, in two rows of tiles each: image with boxes, filled box, "
         f"filled box with a CRF, GrabCut, GAP, BAP's Y_crf and Y_ret, unreliable pixels in white, "
         f"errors inside and outside of them, and the mask. mIoU of the tiles: {scores}.",
@@ -154,7 +155,8 @@ def tell_both_labels(data: Mapping[str, Any]) -> Told:
     )
     return Told(
         "Y_crf and Y_ret (Eq. 5 to 9), where they differ, and where Y_crf is wrong: the method "
-        "never sees the fifth column and uses the fourth in its place. " + rule(data),
+        "never sees the fifth column and uses the fourth in its place. Under ~S stands what share "
+        "of it is an error of Y_crf, under the errors what share of them lies in ~S. " + rule(data),
         f"Scenes {ids(data)} in rows: image, Y_crf, Y_ret, white where they differ, white where "
         f"Y_crf is wrong, and the mask. {shares}.",
     )

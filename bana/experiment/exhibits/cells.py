@@ -17,7 +17,7 @@ def quoted(value: float | None, data: str, table: str, source: str = PAPER) -> C
     return Cell(
         value,
         Source(data, f"{source}, {table}"),
-        why="" if value is not None else "the source has no such row",
+        why="" if value is not None else "the source gives no such number",
     )
 
 

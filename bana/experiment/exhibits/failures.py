@@ -49,7 +49,7 @@ def _crowd(item: dict[str, Any], attention: Tensor) -> float:
     return float(len(item["boxes"]))
 
 
-def _thin(item: dict[str, Any], attention: Tensor) -> float:
+def _empty(item: dict[str, Any], attention: Tensor) -> float:
     """Share of the emptiest box that is not its class, in percent."""
     mask = item["mask"]
     shares = []
@@ -70,7 +70,7 @@ CAUSES: dict[str, Cause] = {
     "full": Cause("box fills the image", _largest_box, "largest box: {:.0f} % of the image"),
     "ground": Cause("object like the ground", _like_ground, "mean A on objects: {:.2f}"),
     "crowd": Cause("many objects", _crowd, "{:.0f} boxes"),
-    "thin": Cause("thin parts", _thin, "emptiest box: {:.0f} % ground"),
+    "empty": Cause("nearly empty box", _empty, "emptiest box: {:.0f} %\nis not its class"),
     "overlap": Cause("boxes overlap", _overlap, "boxes' IoU: {:.0f} %"),
 }
 

@@ -24,12 +24,13 @@ LIKELIEST = 4
 def overview(materials: Materials) -> dict[str, Any]:
     """Every panel of the diagram: a good label of an image with two classes.
 
-    The first image from the upper quartile on whose boxes have several classes; the upper
-    quartile's itself where there is none.
+    The first image in the upper quartile of mIoU whose boxes have several classes; the lowest of
+    that quartile where there is none.
 
     Returns:
-        What `scene` has, "classes", and the panels by name; "shapes": of the tensors that
-        they show, by name.
+        What `scene` has, "classes", and the panels by name; "grid": N in training; "label_grid"
+        and "label_threshold": N where labels are made, and the share of its maximum below which
+        the attention is no u_0; "shapes": of the tensors that the panels show, by name.
     """
     data = materials.data["val"]
     order, _ = ranked(materials)
@@ -56,7 +57,10 @@ def _enlarger(materials: Materials, shown: dict[str, Any], features: Tensor) -> 
 
 
 def _classified(materials: Materials, shown: dict[str, Any]) -> dict[str, Any]:
-    """Stage 1: features, certain background, attention, and the largest box's class (Eq. 1-4)."""
+    """Stage 1: features, certain background, attention, and the largest box's class (Eq. 1-4).
+
+    The attention is the one of training, with its grid, and 1 outside the boxes (Eq. 3).
+    """
     model, scale = materials.classifiers["bap"], materials.profile.image_scale
     seen, places = _seen(materials, shown), shown["boxes"] * scale
     stride = model.backbone.stride
@@ -72,12 +76,16 @@ def _classified(materials: Materials, shown: dict[str, Any]) -> dict[str, Any]:
     size = shown["boxes"][:, 2:] - shown["boxes"][:, :2]
     widest = int(size.prod(1).argmax())
     best = probabilities[widest].argsort(descending=True)[:LIKELIEST]
-    enlarge = _enlarger(materials, shown, f)
+    enlarged = _enlarger(materials, shown, f).enlarge(attention)[0, 0]
+    certain = corners.background_mask(shown["boxes"], *shown["image"].shape[1:])[0] == 1
+    unary = materials.profile.unary
     return {
         "features": f,
         "grid": model.grid_size,
-        "outside": corners.background_mask(shown["boxes"], *shown["image"].shape[1:])[0] == 1,
-        "attention": enlarge.enlarge(attention)[0, 0],
+        "label_grid": unary.grid_size,
+        "label_threshold": unary.background_threshold,
+        "outside": certain,
+        "attention": torch.where(certain, 1.0, enlarged),
         "widest": widest,
         "likeliest": best,
         "probabilities": probabilities[widest][best],

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from bana.experiment import published
 from bana.experiment.exhibits.cells import PAPER, REPLICATION, VOC, ours, quoted
 from bana.experiment.exhibits.measured import Measured
-from bana.experiment.exhibits.table import Cell, Column, Row, Source, Table
+from bana.experiment.exhibits.table import Cell, Column, Row, Table
 
 GPU_PROFILES = ("paper-vgg", "paper-resnet")
 LOSSES = {
@@ -58,13 +58,11 @@ def losses_table(measured: Sequence[Measured]) -> Table:
 def networks_table(measured: Sequence[Measured]) -> Table:
     """Tables 4 and 5: which labels to learn from, the paper's networks and its peers."""
     columns = [column for made in measured for column in _network_columns(made, heads=False)]
-    columns += [Column("mIoU %", f"{VOC}, profile {name}") for name in GPU_PROFILES]
     columns += [Column(f"{name}, mIoU %", VOC) for name in QUOTED]
     columns.append(PEERS)
     rows = []
     for loss, name in (("crf", "Y_crf"), ("ret", "Y_ret"), ("nal", "both, noise-aware loss")):
         cells = [cell for made in measured for cell in _network_cells(made, loss, heads=False)]
-        cells += [_needs_gpu(profile) for profile in GPU_PROFILES]
         rows.append(
             Row(name, (*cells, *_published({n: v[0].get(loss) for n, v in QUOTED.items()})))
         )
@@ -81,6 +79,7 @@ def networks_table(measured: Sequence[Measured]) -> Table:
         "learned from",
         tuple(columns),
         tuple(rows),
+        tuple(_needs_gpu(name) for name in GPU_PROFILES if name not in {m.name for m in measured}),
     )
 
 
@@ -103,7 +102,6 @@ def _semi_supervised(measured: Sequence[Measured]) -> Row:
 
 def _ceiling(measured: Sequence[Measured]) -> Row:
     cells = [cell for made in measured for cell in _network_cells(made, "truth", heads=False)]
-    cells += [_needs_gpu(profile) for profile in GPU_PROFILES]
     return Row(LOSSES["truth"], (*cells, *_published({})))
 
 
@@ -116,19 +114,18 @@ def _peers(measured: Sequence[Measured]) -> list[Row]:
 
 def _all_blank(measured: Sequence[Measured], why: str) -> list[Cell]:
     """Blank cells of all columns that are ours."""
-    cells = [
+    return [
         ours(made, "record", None, why)
         for made in measured
         for _ in _network_columns(made, heads=False)
     ]
-    for name in GPU_PROFILES:
-        cells.append(Cell(None, Source(f"{VOC}, profile {name}", "not measured"), why=why))
-    return cells
 
 
-def _needs_gpu(name: str) -> Cell:
-    why = f"not run, it needs a GPU: `bana evaluate --profile {name} --data FOLDER`"
-    return Cell(None, Source(f"{VOC}, profile {name}", "not measured"), why=why)
+def _needs_gpu(name: str) -> str:
+    return (
+        f"Profile {name}, with the paper's network, has no column: it was not run and needs a GPU: "
+        f"`bana evaluate --profile {name} --data FOLDER`"
+    )
 
 
 def _modes(made: Measured) -> list[str]:

@@ -170,8 +170,9 @@ def class_agnostic_table(measured: Sequence[Measured]) -> Table:
         for kind in ("Y_crf", "Y_ret"):
             rows.append(Row(f"{name}: {kind}", _agnostic_cells(measured, origin, kind)))
     caption = (
-        "Labels with u_c = 1 - u_0 for all classes, as if the classifier knew none: what features "
-        "bring in which background is like background. A label takes its class from its box; "
+        "Labels with u_c = 1 - u_0 for all classes, as if the classifier knew none: what is gained "
+        "from features alone, in which background resembles background. A label takes its class "
+        "from its box; "
         "threshold and CRF are the profile's for all origins. 95 % intervals over images. The "
         "replication's features are those of its own classifier, on VOC's training images."
     )

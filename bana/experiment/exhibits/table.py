@@ -81,6 +81,8 @@ class Table:
         corner: what the rows are.
         columns: of numbers.
         rows: with a cell for each.
+        notes: what a reader should know besides, such as which column is left out as it would
+            be empty; sentences without their full stop.
 
     Raises:
         ValueError: a row has not as many cells as there are columns, a cell has no source, a blank
@@ -93,6 +95,7 @@ class Table:
     corner: str
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse a cell without source, and a column of several data sets that does not say so."""
@@ -137,9 +140,13 @@ class Table:
         lines.append(["---", *["---:"] * len(self.columns)])
         lines += [[row.heading(), *_marked(row.cells, reasons)] for row in self.rows]
         parts = ["\n".join("| " + " | ".join(line) + " |" for line in lines)]
-        notes = [f"({_mark(number)}) {why}." for number, why in enumerate(reasons)]
-        notes += [f"{data}: {'; '.join(origins)}." for data, origins in self.origins().items()]
-        return "\n\n".join([*parts, " ".join(notes)]).rstrip() + "\n"
+        return "\n\n".join([*parts, " ".join(self._below())]).rstrip() + "\n"
+
+    def _below(self) -> list[str]:
+        """What stands below the table: reasons, notes, and where the numbers are from."""
+        below = [f"({_mark(number)}) {why}." for number, why in enumerate(self.reasons())]
+        below += [f"{note}." for note in self.notes]
+        return below + [f"{data}: {'; '.join(o)}." for data, o in self.origins().items()]
 
     def csv(self) -> str:
         """One line a cell: row, column, data set, number, interval, spread, source, reason."""
@@ -163,11 +170,9 @@ class Table:
             " & ".join(_escaped([row.heading(), *_marked(row.cells, reasons)])) for row in self.rows
         ]
         rule = f"\\begin{{tabular}}{{l{'r' * len(self.columns)}}}\n\\toprule\n"
-        notes = [f"({_mark(number)}) {why}." for number, why in enumerate(reasons)]
-        notes += [f"{data}: {'; '.join(origins)}." for data, origins in self.origins().items()]
         text = f"% {self.item}. {self.title}\n{rule}{lines[0]} \\\\\n\\midrule\n"
         text += " \\\\\n".join(body) + " \\\\\n\\bottomrule\n\\end{tabular}\n"
-        return text + "".join(f"% {note}\n" for note in notes)
+        return text + "".join(f"% {note}\n" for note in self._below())
 
 
 def _mark(number: int) -> str:
