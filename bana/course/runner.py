@@ -48,6 +48,7 @@ QUIET_KERNEL = ["--IPKernelApp.log_level=40"]
 # A notebook waits for the one that makes what it needs, so that nothing is made twice at a time.
 # 06 takes one core: beside 08, which takes one too, and not beside the trainings of 07.
 AFTER = {"04": ["03"], "05": ["03"], "06": ["05", "07"], "07": ["05"], "08": ["05", "07"]}
+AFTER["09"] = ["03"]
 State = dict[str, str]
 
 

@@ -140,4 +140,4 @@ def test_a_bank_is_built_into_the_files(build, tmp_path) -> None:
 def test_the_same_build_gives_the_same_bytes(build, tmp_path) -> None:
     first = {path.name: path.read_bytes() for path in build(tmp_path / "one")}
     assert first == {path.name: path.read_bytes() for path in build(tmp_path / "other")}
-    assert len(first) == 9
+    assert len(first) == 10

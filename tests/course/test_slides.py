@@ -109,7 +109,7 @@ def pages(tmp_path_factory) -> list[Path]:
 
 
 def test_pages_load_nothing_from_the_web(pages) -> None:
-    assert len(pages) == 9
+    assert len(pages) == 10
     for page in pages:
         html = page.read_text(encoding="utf-8")
         # What a browser loads by itself; links are for readers.

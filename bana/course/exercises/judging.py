@@ -25,6 +25,7 @@ MODULES = {
     "06": "noise",
     "07": "segmenter",
     "08": "results",
+    "09": "left_out",
 }
 
 
