@@ -1,6 +1,7 @@
 """Every notebook of the course: its build, its committed outputs, and a whole run with `smoke`.
 
-What is run is the instructor edition, with the solutions in their cells.
+What is run is the instructor edition, with the solutions in their cells and the code of the folded
+answers in cells of their own, where a reader would try it.
 """
 
 import re
@@ -10,12 +11,20 @@ from pathlib import Path
 
 import pytest
 from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell
 
 from bana.course import runner
 from bana.course.claims import check_claims
 from bana.course.editions import build_instructors
 from bana.course.exercises import judging
-from bana.course.notebook_io import code_cells, find_notebooks, has_tag, parameters, read_notebook
+from bana.course.notebook_io import (
+    code_cells,
+    find_notebooks,
+    has_tag,
+    parameters,
+    read_notebook,
+    write_notebook,
+)
 from bana.files.paths import notebooks_dir, repo_root
 
 NOTEBOOKS = find_notebooks()
@@ -99,11 +108,26 @@ def test_names_no_path_of_one_machine(path):
         assert f"{folder.as_posix()}/" not in text
 
 
+def try_answers(path: Path) -> None:
+    """Write the code of a notebook's folded answers into cells behind them."""
+    notebook = read_notebook(path)
+    cells = []
+    for cell in notebook.cells:
+        cells.append(cell)
+        if has_tag(cell, "answers"):
+            blocks = re.findall(r"```python\n(.+?)```", cell.source, flags=re.DOTALL)
+            cells += [new_code_cell(block) for block in blocks]
+    notebook.cells = cells
+    write_notebook(notebook, path)
+
+
 @pytest.fixture(scope="module")
 def smoke_course(tmp_path_factory: pytest.TempPathFactory) -> runner.Course:
     """One folder for all notebooks, so that each finds what the ones before it made."""
     source = tmp_path_factory.mktemp("instructor")
     build_instructors(source)
+    for path in find_notebooks(source):
+        try_answers(path)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BANA_RUNS", str(tmp_path_factory.mktemp("runs")))
         yield replace(runner.make_course("smoke"), source=source)
