@@ -182,6 +182,15 @@ def read_records(names: Iterable[str] = tuple(PROFILES)) -> dict[str, dict[str, 
     return {n: json.loads(p.read_text(encoding="utf-8")) for n, p in paths.items() if p.is_file()}
 
 
+def with_classes(name: str, bench: dict[str, Any]) -> dict[str, Any]:
+    """A bench with that of all classes, where it has a record of its own."""
+    other = f"bench-{name}-classes"
+    made = read_records([other]).get(other)
+    if made is None:
+        return bench
+    return bench | {"benches": bench["benches"] | made["benches"], "classes": f"{other}.json"}
+
+
 def with_section(page: str, name: str, text: str) -> str:
     """A page with one of its sections replaced."""
     begin, end = BEGIN.format(name), END.format(name)
@@ -199,15 +208,15 @@ def written(page: str, sections: Mapping[str, str]) -> str:
 
 def pages() -> dict[Path, str]:
     """Both pages as the records want them."""
-    cards, benches, maps = (
+    cards, benches, maps, left_out = (
         {
             name: record
             for name in PROFILES
             if (record := read_records([f"{kind}-{name}"]).get(f"{kind}-{name}"))
         }
-        for kind in ("regime", "bench", "noise")
+        for kind in ("regime", "bench", "noise", "left-out")
     )
-    found = read_records(), cards, benches, maps
+    found = read_records(), cards, {n: with_classes(n, r) for n, r in benches.items()}, maps
     again = {
         name: list(read_records(path.stem for path in paths).values())
         for name in PROFILES
@@ -216,7 +225,7 @@ def pages() -> dict[Path, str]:
     wanted = {
         README: {"results": extract(*found, again)},
         RESULTS: {
-            "results": section(*found, again),
+            "results": section(*found, again, left_out),
             "speed": speed(read_records(("labels", "crf"))),
         },
     }

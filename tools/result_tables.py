@@ -57,6 +57,7 @@ def section(
     benches: Mapping[str, dict[str, Any]] | None = None,
     maps: Mapping[str, dict[str, Any]] | None = None,
     again: Mapping[str, list[dict[str, Any]]] | None = None,
+    left_out: Mapping[str, dict[str, Any]] | None = None,
 ) -> str:
     """The results section, in Markdown, of records, cards, benches and maps by profile."""
     names = [name for name in PROFILES if name in records]
@@ -70,6 +71,7 @@ def section(
     parts.append(_noise({name: r for name in PROFILES if (r := (maps or {}).get(name))}))
     parts.append(_again(benches or {}, again or {}))
     parts.append(_head_room(shown, benches or {}))
+    parts += [_left_out(name, record) for name, record in (left_out or {}).items()]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -300,12 +302,19 @@ def _bench(benches: dict[str, dict[str, Any]]) -> str:
         cells = [stated(Difference(**cell)) if cell else "-" for cell in cells]
         rows.append([f"{BENCH[first]}, over {BENCH[second]}", *cells])
     records = "; ".join(
-        f"[`{name}`](../results/bench-{name}.json), {len(record['seeds'])} seeds"
+        f"[`{name}`](../results/bench-{name}.json), {len(record['seeds'])} seeds{_classes(record)}"
         for name, record in benches.items()
     )
     header = ["losses on frozen features, points of mIoU [95 %]", *columns]
     table = f"{table_of(header, rows)}\n\nBenches: {records}. {_failed(columns)}".rstrip()
     return table if columns else ""
+
+
+def _classes(record: dict[str, Any]) -> str:
+    """Where the bench of all classes lies, if it has a record of its own."""
+    if "classes" not in record:
+        return ""
+    return f" (all classes [by another training of the classifier](../results/{record['classes']}))"
 
 
 def _failed(columns: Mapping[str, dict[str, Any]]) -> str:
@@ -323,6 +332,17 @@ def _failed(columns: Mapping[str, dict[str, Any]]) -> str:
         if scattered
         else ""
     )
+
+
+def _left_out(name: str, record: dict[str, Any]) -> str:
+    """What the paper left out: the question of each experiment, and what it shows."""
+    lines = [
+        f"**What the paper left out**, on `{name}` ([record](../results/left-out-{name}.json), "
+        "notebook 09): points over the unchanged method, the same classifier on the same images.",
+        "",
+    ]
+    lines += [f"- *{made['question']}* {made['shows']}" for made in record["experiments"].values()]
+    return "\n".join(lines)
 
 
 def _noise(maps: Mapping[str, dict[str, Any]]) -> str:

@@ -31,7 +31,7 @@ class Segmenter(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.neck = neck
-        # Rows of length 1: cosines do not feel it, but the step a gradient takes does.
+        # Rows of about length 1: cosines do not feel it, but the step a gradient takes does.
         self.weight = nn.Parameter(torch.randn(n_classes + 1, channels) / channels**0.5)
         self.temperature = temperature
 

@@ -1,6 +1,7 @@
 """The numbers of README.md and docs/results.md are what tools/readme.py writes from the records."""
 
 import copy
+import json
 
 from load_tool import load_tool
 
@@ -114,6 +115,32 @@ def test_benches_are_columns_of_one_table():
     assert rows["true masks, over cross-entropy on Y_crf"][1] == "-"
     assert "[`sample`](../results/bench-sample.json), 3 seeds" in text
     assert "losses on frozen" not in tool.section(records)
+
+
+def test_a_bench_of_all_classes_may_have_a_record_of_its_own(tmp_path, monkeypatch):
+    tool, made = load_tool("readme"), _apart(nal_crf=(0.2, -0.8, 1.2))
+    bench = {"seeds": [0], "benches": {"object, conv": {"differences": made}}}
+    monkeypatch.setattr(tool, "ROOT", tmp_path)
+    assert tool.with_classes("sample", bench) is bench
+    (tmp_path / "results").mkdir()
+    other = {"benches": {"classes, conv": {"differences": made}}}
+    (tmp_path / "results" / "bench-sample-classes.json").write_text(json.dumps(other))
+    text = tool.section(
+        {"sample": _record(65.0, 53.0)}, {}, {"sample": tool.with_classes("sample", bench)}
+    )
+    assert (
+        _rows(text)["losses on frozen features, points of mIoU [95 %]"][-1]
+        == "`sample`, classes, conv"
+    )
+    assert "[by another training of the classifier](../results/bench-sample-classes.json)" in text
+    assert list(bench["benches"]) == ["object, conv"]
+
+
+def test_what_the_paper_left_out_is_told_as_measured():
+    tool = load_tool("readme")
+    record = {"experiments": {"cams": {"question": "Which maximum?", "shows": "0 lower."}}}
+    text = tool.section({"sample": _record(65.0, 53.0)}, left_out={"sample": record})
+    assert "- *Which maximum?* 0 lower." in text and "results/left-out-sample.json" in text
 
 
 def test_head_room_is_what_true_masks_bring():
