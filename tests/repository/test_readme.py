@@ -91,7 +91,10 @@ def test_trainings_that_failed_are_told():
     text = tool.section(records, {}, {"voc-mini": bench})
     assert "generalised cross-entropy, `voc-mini`, object, conv: 40.0, 60.0. The" in text
     assert "75.1" not in text
-    rows["generalised"]["spread"] = 0.5
+    rows["generalised"]["by_seed"] = [40.0, 40.0]
+    text = tool.section(records, {}, {"voc-mini": bench})
+    assert "generalised cross-entropy, `voc-mini`, object, conv: 40.0, 40.0. The" in text
+    rows["generalised"]["by_seed"] = [70.0, 65.0]
     assert "failed" not in tool.section(records, {}, {"voc-mini": bench})
 
 
