@@ -47,8 +47,14 @@ from bana.files.unfinished import move
 QUIET_KERNEL = ["--IPKernelApp.log_level=40"]
 # A notebook waits for the one that makes what it needs, so that nothing is made twice at a time.
 # 06 takes one core: beside 08, which takes one too, and not beside the trainings of 07.
-AFTER = {"04": ["03"], "05": ["03"], "06": ["05", "07"], "07": ["05"], "08": ["05", "07"]}
-AFTER["09"] = ["03"]
+AFTER = {
+    "04": ["03"],
+    "05": ["03"],
+    "06": ["05", "07"],
+    "07": ["05"],
+    "08": ["05", "07"],
+    "09": ["03"],
+}
 State = dict[str, str]
 
 
