@@ -596,9 +596,9 @@ def test_check_says_what_to_do(monkeypatch, capsys):
 def test_course_build_says_what_it_made_and_where(tmp_path, capsys) -> None:
     assert main(["course", "build", "--out", str(tmp_path), "--edition", "student"]) == 0
     said = capsys.readouterr().out
-    assert said.startswith("student: 9 files, ") and said.endswith(f" s: {tmp_path / 'student'}\n")
+    assert said.startswith("student: 10 files, ") and said.endswith(f" s: {tmp_path / 'student'}\n")
     assert [path.name for path in tmp_path.iterdir()] == ["student"]
-    assert len(list((tmp_path / "student").glob("0?_*.ipynb"))) == 9
+    assert len(list((tmp_path / "student").glob("0?_*.ipynb"))) == 10
 
 
 def test_course_build_makes_all_editions(tmp_path, monkeypatch, capsys) -> None:
