@@ -24,11 +24,11 @@ def loosened_boxes(answer) -> str:
         found = answer(boxes.clone(), share, height, width)
         sides = (boxes[:, 2:] - boxes[:, :2]).repeat(1, 2)
         uncut = boxes + share * outwards * sides
-        expected = uncut.clamp_min(0).minimum(limits)
+        expected = _cut(uncut, limits)
         mistakes = {
             "A box ends where the image does: cut it off there.": uncut,
             "The x coordinates end at the width, the y coordinates at the height. Yours are "
-            "exchanged.": uncut.clamp_min(0).minimum(limits[[1, 0, 1, 0]]),
+            "exchanged.": _cut(uncut, limits[[1, 0, 1, 0]]),
             "Every edge moves by the share, so a side grows by twice as much. Yours grows by the "
             "share in all.": _cut(boxes + share / 2 * outwards * sides, limits),
             "The share is of the box's sides, not of the image's.": _cut(
