@@ -2,11 +2,11 @@
 
     python benchmarks/gpu.py --photographs VOC_FOLDER --weights FOLDER --minutes 30
 
-First whether the GPU computes what the CPU does, then speed, then the paper's experiment with
-VGG-16 on the photographs, and voc-mini. Each step is a process of its own; the record
-(results/gpu.json) is written after each, and says of each goal whether it is met or by how much it
-is missed. The same command goes on with what is not done: out of minutes, a training is asked to
-stop and has saved its state.
+First whether the GPU computes what the CPU does, then speed and which operations take most of it,
+then the paper's experiment with VGG-16 on the photographs, voc-mini, and voc-mini's recipes. Each
+step is a process of its own; the record (results/gpu.json) is written after each, and says of each
+goal whether it is met or by how much it is missed. The same command goes on with what is not done:
+out of minutes, a training is asked to stop and has saved its state.
 
 `--rehearse` does the same at a tiny size on drawn scenes and the CPU, to find what is broken before
 a GPU is paid for. Every number of it is marked as a rehearsal, and it writes nothing to results/.
@@ -146,7 +146,18 @@ def plan(folder: Path, photographs: Path | None, weights: Path | None, seeds: in
         steps.append(
             Step("voc-mini", ["-m", "bana", "evaluate", "--profile", "voc-mini", *words], out)
         )
+    steps.append(_recipes(folder, photographs))
     return steps
+
+
+def _recipes(folder: Path, photographs: Path | None) -> Step:
+    """Whether more iterations make true masks lead Y_crf, on held-out training photographs."""
+    out = folder / "recipes.json"
+    words = ["--profile", "smoke", "--recipes", "plain"]
+    if photographs is not None:
+        words = ["--profile", "voc-mini", "--recipes", "plain", "times-4", "times-16"]
+        words += ["--data", str(photographs)]
+    return Step("recipes", ["-m", "bana", "bench", "recipes", *words, "--out", str(out)], out)
 
 
 def _data(photographs: Path | None, weights: Path | None) -> list[str]:

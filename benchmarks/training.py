@@ -2,7 +2,8 @@
 
 Run `python benchmarks/training.py --data VOC2012 --precision bf16-mixed --out
 results/training.json` on the machine in question; `--quick` tries it on drawn scenes and a CPU.
-`--full` trains both stages to their end and records how long that took.
+`--full` trains both stages to their end and records how long that took. Beside speed there are the
+operations that take most of a step, after which to look for what can be made faster.
 
 The segmenter is measured on true masks in place of pseudo labels, which cost the same to load, so
 that nothing has to be trained first.
@@ -173,6 +174,35 @@ def network(case: Case, alone: bool) -> dict[str, Any]:
     return {"crops_per_second": per_second(case, stamps), **watch.report()}
 
 
+def costliest(case: Case, operations: int = 10) -> list[dict[str, Any]]:
+    """The operations that take most of the device's time in the training loop, itself alone.
+
+    The loader is left out; what happens in the warm-up is not counted.
+    """
+    hold, data = Engine(case.machine), stages.dataset(case.profile, "train", case.root)
+    first = next(iter(case.batches(hold)))
+    first = {k: v.to(hold.device) if torch.is_tensor(v) else v for k, v in first.items()}
+    kinds = [torch.profiler.ProfilerActivity.CPU]
+    kinds += [torch.profiler.ProfilerActivity.CUDA] if hold.device.type == "cuda" else []
+    pieces = case.machine.accumulation
+    before, counted = case.warmup * pieces, case.iterations * pieces
+    plan = torch.profiler.schedule(wait=0, warmup=before, active=counted, repeat=1)
+    with torch.profiler.profile(activities=kinds, schedule=plan) as profiler:
+
+        def stepped() -> Iterator[dict]:
+            for _ in range(case.settings.iterations * pieces):
+                yield first
+                profiler.step()
+
+        case.train(hold, stepped(), data)
+    kind = "device" if hold.device.type == "cuda" else "cpu"
+    rows = {row.key: getattr(row, f"self_{kind}_time_total") for row in profiler.key_averages()}
+    rows = {name: taken for name, taken in rows.items() if not name.startswith("ProfilerStep")}
+    most = sorted(rows, key=lambda name: rows[name], reverse=True)[:operations]
+    whole = sum(rows.values())
+    return [{"operation": name, "percent": round(100 * rows[name] / whole, 1)} for name in most]
+
+
 def measure(case: Case, workers: list[int]) -> dict[str, Any]:
     """Everything about one stage."""
     loader = {}
@@ -191,6 +221,7 @@ def measure(case: Case, workers: list[int]) -> dict[str, Any]:
         "network_alone": alone,
         "together": {"workers": best, **both},
         "minutes_projected": {"iterations": whole.iterations, "minutes": round(minutes, 1)},
+        "costliest_operations": costliest(replace(case, iterations=min(10, case.iterations))),
     }
 
 

@@ -27,6 +27,9 @@ def test_quick_run_writes_a_record(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         assert rate > 0
     assert measured["together"]["workers"] == 0
     assert "minutes_in_full" not in record
+    shares = [row["percent"] for row in measured["costliest_operations"]]
+    assert shares == sorted(shares, reverse=True) and 50 < sum(shares) <= 100.5
+    assert any("conv" in row["operation"] for row in measured["costliest_operations"][:3])
 
 
 def test_rate_leaves_the_warm_up_out() -> None:
