@@ -208,13 +208,13 @@ def written(page: str, sections: Mapping[str, str]) -> str:
 
 def pages() -> dict[Path, str]:
     """Both pages as the records want them."""
-    cards, benches, maps, left_out = (
+    cards, benches, maps, left_out, recipes = (
         {
             name: record
             for name in PROFILES
             if (record := read_records([f"{kind}-{name}"]).get(f"{kind}-{name}"))
         }
-        for kind in ("regime", "bench", "noise", "left-out")
+        for kind in ("regime", "bench", "noise", "left-out", "recipes")
     )
     found = read_records(), cards, {n: with_classes(n, r) for n, r in benches.items()}, maps
     again = {
@@ -225,7 +225,7 @@ def pages() -> dict[Path, str]:
     wanted = {
         README: {"results": extract(*found, again)},
         RESULTS: {
-            "results": section(*found, again, left_out),
+            "results": section(*found, again, left_out, recipes),
             "speed": speed(read_records(("labels", "crf"))),
         },
     }

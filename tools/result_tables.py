@@ -58,6 +58,7 @@ def section(
     maps: Mapping[str, dict[str, Any]] | None = None,
     again: Mapping[str, list[dict[str, Any]]] | None = None,
     left_out: Mapping[str, dict[str, Any]] | None = None,
+    recipes: Mapping[str, dict[str, Any]] | None = None,
 ) -> str:
     """The results section, in Markdown, of records, cards, benches and maps by profile."""
     names = [name for name in PROFILES if name in records]
@@ -71,6 +72,7 @@ def section(
     parts.append(_noise({name: r for name in PROFILES if (r := (maps or {}).get(name))}))
     parts.append(_again(benches or {}, again or {}))
     parts.append(_head_room(shown, benches or {}))
+    parts += [_recipes(name, record) for name, record in (recipes or {}).items()]
     parts += [_left_out(name, record) for name, record in (left_out or {}).items()]
     return "\n\n".join(part for part in parts if part)
 
@@ -334,14 +336,38 @@ def _failed(columns: Mapping[str, dict[str, Any]]) -> str:
     )
 
 
+def _recipes(name: str, record: dict[str, Any]) -> str:
+    """What each recipe of stage 3 makes of true masks and of Y_crf."""
+    rows = [
+        [
+            recipe,
+            f"{made['miou']['truth']:.1f}",
+            f"{made['miou']['crf']:.1f}",
+            stated(Difference(**made["truth - crf"])),
+        ]
+        for recipe, made in record["recipes"].items()
+    ]
+    header = ["recipe", "true masks", "Y_crf", "true masks over Y_crf, points"]
+    return (
+        f"**Looking for room**: recipes of stage 3 on `{name}`, each with one thing changed, "
+        f"mIoU % on every fifth *training* image, held out of the training "
+        f"([record](../results/recipes-{name}.json); one training each, so that intervals cover "
+        f"the choice of images alone).\n\n"
+        f"{table_of(header, rows)}"
+    )
+
+
 def _left_out(name: str, record: dict[str, Any]) -> str:
     """What the paper left out: the question of each experiment, and what it shows."""
+    measured = record["experiments"].values()
+    images = max(made["images"] for made in measured if "changes" in made)
     lines = [
-        f"**What the paper left out**, on `{name}` ([record](../results/left-out-{name}.json), "
-        "notebook 09): points over the unchanged method, the same classifier on the same images.",
+        f"**What the paper left out**, on {images} validation images of `{name}` "
+        f"([record](../results/left-out-{name}.json), notebook 09): points over the unchanged "
+        "method, the same classifier on the same images.",
         "",
     ]
-    lines += [f"- *{made['question']}* {made['shows']}" for made in record["experiments"].values()]
+    lines += [f"- *{made['question']}* {made['shows']}" for made in measured]
     return "\n".join(lines)
 
 

@@ -141,9 +141,23 @@ def test_a_bench_of_all_classes_may_have_a_record_of_its_own(tmp_path, monkeypat
 
 def test_what_the_paper_left_out_is_told_as_measured():
     tool = load_tool("readme")
-    record = {"experiments": {"cams": {"question": "Which maximum?", "shows": "0 lower."}}}
+    cams = {"question": "Which maximum?", "shows": "0 lower.", "images": 60, "changes": {}}
+    sigma = {"question": "How honest?", "shows": "Not.", "images": 160}  # of training images
+    record = {"experiments": {"cams": cams, "sigma": sigma}}
     text = tool.section({"sample": _record(65.0, 53.0)}, left_out={"sample": record})
     assert "- *Which maximum?* 0 lower." in text and "results/left-out-sample.json" in text
+    assert "on 60 validation images of `sample`" in text
+
+
+def test_recipes_are_told_as_measured():
+    tool = load_tool("readme")
+    apart = {"mean": 0.7, "low": -0.8, "high": 2.2}
+    made = {"miou": {"truth": 52.4, "crf": 51.7}, "truth - crf": apart}
+    text = tool.section(
+        {"sample": _record(65.0, 53.0)}, recipes={"sample": {"recipes": {"plain": made}}}
+    )
+    assert "| plain | 52.4 | 51.7 | +0.7 [-0.8, +2.2], not told apart |" in text
+    assert "results/recipes-sample.json" in text
 
 
 def test_head_room_is_what_true_masks_bring():
