@@ -35,7 +35,7 @@ def read_records() -> dict[str, Record]:
     """The records, by name."""
     return {
         name: json.loads((ROOT / "results" / f"{name}.json").read_text(encoding="utf-8"))
-        for name in ("scaling", "labelling", "crf", "training", "tar-shards")
+        for name in ("scaling", "labelling", "crf", "training", "tar-shards", "ray-data")
     }
 
 
@@ -218,6 +218,34 @@ def shards(records: dict[str, Record]) -> str:
     )
 
 
+def ray(records: dict[str, Record]) -> str:
+    """Ray Data beside the package's own processes, in Markdown."""
+    record = records["ray-data"]
+    names = {
+        "bana": "two processes of the package",
+        "ray, all steps": "two Ray actors, each with all steps",
+        "ray, apart": "a Ray actor with the backbone, another with the rest",
+    }
+    rows = [
+        [
+            title,
+            f"{record[way]['images_a_second']:.2f}",
+            f"{record[way]['seconds_with_start']:.0f}",
+            f"{record[way]['peak_memory_mb']:,.0f}",
+            f"{record[way]['equal_label_files']} of {record[way]['label_files']}",
+        ]
+        for way, title in names.items()
+    ]
+    header = ["labels of the same photographs", "images a second", "seconds with the start"]
+    header += ["most memory (MB)", "label files equal to the package's"]
+    return (
+        f"{_table(header, rows, 0)}\n\n{record['images']} photographs, backbone lite0, Ray "
+        f"{record['ray']}, {record['cores']} cores, medians of {record['repeats']} runs in turn "
+        f"([record](../results/ray-data.json)). Features are {record['feature_mb_an_image']:.1f} "
+        f"MB an image; memory leaves out what processes share, and so the store between them."
+    )
+
+
 def _step(title: str, row: Record) -> list[str]:
     cells = [title]
     for kind in ("shard", "folder"):
@@ -294,7 +322,7 @@ def _draw_crf(by_size: Axes, by_labels: Axes, rows: list[Record]) -> None:
 
 def written(document: str, records: dict[str, Record]) -> str:
     """The document with its tables written anew."""
-    parts = {"measured": measured, "plan": plan, "shards": shards}
+    parts = {"measured": measured, "plan": plan, "shards": shards, "ray": ray}
     for name, text in {name: write(records) for name, write in parts.items()}.items():
         begin, end = BEGIN.format(name), END.format(name)
         before, rest = document.split(begin)

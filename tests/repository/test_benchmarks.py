@@ -49,6 +49,13 @@ def test_benchmark_of_labelling(tmp_path: Path) -> None:
     assert record["2 processes of 1 thread"]["images_a_second"] > 0
 
 
+def test_benchmark_beside_ray(tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="the package does without it")
+    record = run("ray_data", tmp_path / "record.json")
+    for way in ("bana", "ray, all steps", "ray, apart"):
+        assert record[way]["equal_label_files"] == record[way]["label_files"] == 32
+
+
 def test_benchmark_of_the_threshold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BANA_RUNS", str(tmp_path))
     record = run("threshold", tmp_path / "record.json")
