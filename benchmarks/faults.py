@@ -31,6 +31,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a few of each, to try the script")
     parser.add_argument("--only", default="", metavar="NAME", help="jobs whose names begin so")
     parser.add_argument("--tables", nargs="+", choices=TABLES, default=TABLES, metavar="TABLE")
+    parser.add_argument("--disks", type=int, default=DISKS, help="sizes of disks that get full")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="JSON file to write")
     options = parser.parse_args()
@@ -41,7 +42,8 @@ def main() -> None:
         work = Path(folder).resolve()
         for job in JOBS:
             if job.name.startswith(options.only):
-                row = row_of(job, work, options.tables, options.quick, options.seed)
+                counts = (3, 5, 4, 2) if options.quick else (KILLS, STEPS, options.disks, TWICE)
+                row = row_of(job, work, options.tables, counts, options.seed)
                 lost = {table: each["losses"] for table, each in row.items() if each["losses"]}
                 print(f"{job.name}: {lost or 'no losses'}", flush=True)
                 rows[job.name] = rows.get(job.name, {}) | row
@@ -55,11 +57,11 @@ def main() -> None:
 
 
 def row_of(
-    job: Job, work: Path, tables: Sequence[str], quick: bool, seed: int
+    job: Job, work: Path, tables: Sequence[str], counts: tuple[int, int, int, int], seed: int
 ) -> dict[str, dict[str, Any]]:
     """All tables of one job."""
     base, root = make_base(job, work), work / "job"
-    kills, steps, disks, twice = (3, 5, 4, 2) if quick else (KILLS, STEPS, DISKS, TWICE)
+    kills, steps, disks, twice = counts
     make = {
         "moments": partial(kill_at_moments, job, root, base, kills, seed),
         "steps": partial(kill_at_steps, job, root, base, steps),

@@ -95,9 +95,9 @@ def folder_part(data: Path, names: Sequence[str], workers: int, out: Path) -> di
     words = ["masks", str(data / "JPEGImages"), "--boxes", str(chosen), "--out", str(out)]
     samples = run([*words, "--workers", str(workers), "--review", "0"], out)
     working = [each for each in samples if each.finished and each.finished < len(names)]
-    tenth = max(1, len(names) // 10)
-    first = [each.megabytes for each in working if each.finished <= tenth]
-    last = [each.megabytes for each in working if each.finished > len(names) - tenth]
+    tenths: list[list[float]] = [[] for _ in range(10)]
+    for each in working:
+        tenths[10 * each.finished // len(names)].append(each.megabytes)
     seconds = working[-1].seconds - working[0].seconds
     return {
         "photographs": len(names),
@@ -106,8 +106,7 @@ def folder_part(data: Path, names: Sequence[str], workers: int, out: Path) -> di
         "seconds": round(samples[-1].seconds, 1),
         "images_a_second": round((working[-1].finished - working[0].finished) / seconds, 3),
         "peak_memory_mb": round(max(each.megabytes for each in samples)),
-        "first_tenth_mb": {"median": round(median(first)), "peak": round(max(first))},
-        "last_tenth_mb": {"median": round(median(last)), "peak": round(max(last))},
+        "median_mb_by_tenth": [round(median(held)) for held in tenths if held],
     }
 
 

@@ -135,7 +135,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         be_quick(patch)
         patch.setenv("BANA_RUNS", str(root / "runs"))
-        patch.setitem(profiles.PROFILES, "tiny", make_profile(losses=("nal",)))
+        # What works in this process alone: sockets of others are not watched.
+        tiny = make_profile(losses=("nal",), label_workers=1, train_workers=1)
+        patch.setitem(profiles.PROFILES, "tiny", tiny)
         stages.data_root(make_profile())
         yield root
 
@@ -143,6 +145,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 COMMANDS = {
     "import": "data import --format csv --boxes {0}/boxes.csv --images {0}/im --out {0}/voc",
     "verify": "data verify --data {0}/voc",
+    "boxes": "data export --data {0}/voc --format coco --out {0}/boxes.json",
+    "pack": "data pack --data {0}/voc --split train --out {0}/shards",
+    "unpack": "data unpack {0}/shards --out {0}/unpacked",
+    "check": "check",
     "masks": "masks {0}/im --boxes {0}/boxes.csv --out {0}/masks --longest 64 --workers 1",
     "classifier": "train classifier --profile tiny",
     "label": "label --profile tiny --workers 1",
@@ -150,6 +156,15 @@ COMMANDS = {
     "export": "export --profile tiny --out {0}/results.json",
     "predict": "predict --profile tiny --images {0}/im --out {0}/predicted",
     "evaluate": "evaluate --profile tiny --out {0}/record.json",
+    "regime": "regime --profile tiny --out {0}/card.json",
+    "losses": "bench losses --profile tiny --tasks object --heads linear --losses crf nal"
+    " --seeds 0 1 --epochs 1 --out {0}/losses.json",
+    "noise": "bench noise --profile tiny --reaches 0 --seeds 0 1 --epochs 1 --out {0}/noise.json",
+    "left-out": "bench left-out --profile tiny --experiments cams --out {0}/left-out.json",
+    "figure": "figure background --profile tiny --out {0}/figures",
+    "table": "table labels --profile tiny --out {0}/tables",
+    "playground": "course playground --out {0}/playground.html",
+    "course": "course build --out {0}/course",
 }
 
 
