@@ -141,12 +141,25 @@ def test_a_bench_of_all_classes_may_have_a_record_of_its_own(tmp_path, monkeypat
 
 def test_what_the_paper_left_out_is_told_as_measured():
     tool = load_tool("readme")
-    cams = {"question": "Which maximum?", "shows": "0 lower.", "images": 60, "changes": {}}
-    sigma = {"question": "How honest?", "shows": "Not.", "images": 160}  # of training images
-    record = {"experiments": {"cams": cams, "sigma": sigma}}
-    text = tool.section({"sample": _record(65.0, 53.0)}, left_out={"sample": record})
-    assert "- *Which maximum?* 0 lower." in text and "results/left-out-sample.json" in text
-    assert "on 60 validation images of `sample`" in text
+
+    def row(mean: float) -> dict:
+        each = {"mean": mean, "low": mean - 1, "high": mean + 1}
+        return {"y_crf": each, "y_ret": each | {"low": -5.0, "high": 5.0}}
+
+    changes = {"unchanged": row(0), "image maximum": row(-2)}
+    cams = {"question": "Which maximum?", "shows": "1 lower.", "images": 60, "changes": changes}
+    sigma = {"question": "How honest?", "shows": "Not so.", "images": 160}  # of training images
+    both = {
+        "voc-mini": {"experiments": {"cams": cams | {"images": 100}}},
+        "sample": {"experiments": {"cams": cams | {"changes": {"none": row(3)}}, "sigma": sigma}},
+    }
+    text = tool.section({"sample": _record(65.0, 53.0)}, left_out=both)
+    assert "100 validation images of [`voc-mini`](../results/left-out-voc-mini.json)" in text
+    assert "60 validation images of [`sample`](../results/left-out-sample.json)" in text
+    told = "-2.0 [-3.0, -1.0] | -2.0 [-5.0, +5.0], not told apart"
+    assert f"| cams: image maximum | {told} | - | - |" in text
+    assert "| cams: none | - | - | +3.0 [+2.0, +4.0] |" in text and "unchanged |" not in text
+    assert "*How honest?* On `sample`: Not so." in text and "Which maximum?" not in text
 
 
 def test_recipes_are_told_as_measured():
