@@ -145,7 +145,9 @@ def _recorded(names: Sequence[str]) -> dict[str, str]:
 
     made = {name: part for name in names for part in needs_of([name]) if part in OF_TABLES}
     if not made:
-        raise ValueError("--record: `bana evaluate` and `bana regime` record what these show")
+        raise ValueError(
+            "--record: `bana evaluate`, `bana bench sam` and `bana regime` record what these show"
+        )
     return made
 
 

@@ -7,6 +7,7 @@ from bana.experiment import published
 from bana.experiment.exhibits.cells import COCO, REPLICATION, VOC, estimated, ours, quoted
 from bana.experiment.exhibits.measured import Measured
 from bana.experiment.exhibits.table import EACH_ROW, Cell, Column, Row, Table
+from bana.experiment.left_out.measuring import UNCHANGED
 from bana.experiment.tables import AP_COLUMNS
 
 LABELS = {
@@ -21,6 +22,7 @@ LABELS = {
     "agreement-dropped": ("both agree, the rest left out", "agreement"),
     "agreement-wrong": ("both agree, the rest counted wrong", "agreement"),
 }
+SAM = "SAM, box prompts"
 INSIDE = {
     "accuracy_reliable": "Y_crf right where Y_ret agrees (S)",
     "accuracy_unreliable": "Y_crf right where it does not (~S)",
@@ -50,13 +52,14 @@ def labels_table(measured: Sequence[Measured]) -> Table:
             quoted(published.LABELS_REPLICATION_VAL.get(theirs), VOC, "Table 1", REPLICATION),
         ]
         rows.append(Row(name, tuple(cells)))
+    rows.append(_sam_row(measured))
     caption = (
         "mIoU of labels made from boxes, with 95 % intervals over images. Masks of training images "
         "are read to measure alone. Where WSSL was published, ours holds the middle fifth of a box "
         "for surely its object and lets the same CRF as in the other rows find its edges, which is "
-        "WSSL's idea and not its code. Networks, images and classes differ between data sets, so "
-        "that rows are compared within a column. The paper does not say which convention its row "
-        "of agreement has."
+        "WSSL's idea and not its code. SAM learned from masks, and is asked for the mask of each "
+        "box. Networks, images and classes differ between data sets, so that rows are compared "
+        "within a column. The paper does not say which convention its row of agreement has."
     )
     return Table(
         "Table 1", "Labels made from boxes", caption, "labels", tuple(columns), tuple(rows)
@@ -76,6 +79,35 @@ def _label_cells(made: Measured, kind: str) -> list[Cell]:
         else ours(made, "record", row["miou"], why)
     )
     return [score, ours(made, "record", row["coverage"], why), *trained]
+
+
+def _sam_row(measured: Sequence[Measured]) -> Row:
+    cells = [cell for made in measured for cell in _sam_cells(made)]
+    cells += [quoted(None, VOC, "Table 1")] * 2
+    cells.append(quoted(None, VOC, "Table 1", REPLICATION))
+    return Row(SAM, tuple(cells))
+
+
+def _sam_cells(made: Measured) -> list[Cell]:
+    card, why = made.more.get("sam"), no_sam(made)
+    count = made.record["data"]["images"]["val"]
+    if card and card["images"] != count:  # a column holds scores of the same images
+        card, why = None, f"measured on {card['images']} of the {count} images alone"
+    score = card["drawings"][UNCHANGED]["miou"]["sam"] if card else None
+    cells = [
+        estimated(made, "sam", score, why),
+        ours(made, "sam", card["coverage"] if card else None, why),
+    ]
+    if "card_train" in made.more:
+        why = "not measured on training images"
+        cells.append(ours(made, "sam", None, why, made.train_data))
+    return cells
+
+
+def no_sam(made: Measured) -> str:
+    """Why there is no score of a promptable model, and what makes one."""
+    command = f"bana bench sam --profile {made.name} --sam FOLDER"
+    return f"not measured: no checkpoint comes along: `{command}`"
 
 
 def _train_cell(made: Measured, kind: str) -> Cell:

@@ -6,7 +6,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bana.data.voc_files import DataError
-from bana.experiment import activations, agnostic, grids, recording, regime, weighings
+from bana.experiment import (
+    activations,
+    agnostic,
+    grids,
+    prompting,
+    recording,
+    regime,
+    weighings,
+)
 from bana.experiment.profiles import Profile
 from bana.files.artefacts import file_hash, read_json, source_commit
 from bana.files.paths import results_dir, run_dir
@@ -18,13 +26,13 @@ class Part(NamedTuple):
     Attributes:
         file: name of its record in results/, in which {} stands for the profile's.
         held: under which name a record holds it; None where it is the record.
-        measure: makes it from a run; takes the profile and the root of its data. None where no
-            table of a run has it.
+        measure: makes it from a run; takes the profile and the root of its data, and gives None
+            where that needs more than a run has. None where no table of a run has it.
     """
 
     file: str
     held: str | None
-    measure: Callable[[Profile, str | Path | None], dict[str, Any]] | None
+    measure: Callable[[Profile, str | Path | None], dict[str, Any] | None] | None
 
 
 PARTS: dict[str, Part] = {
@@ -38,6 +46,7 @@ PARTS: dict[str, Part] = {
     "grids": Part("grids-{}.json", "grids", grids.grid_card),
     "weighings": Part("weighings-{}.json", "weighings", weighings.weighing_card),
     "agnostic": Part("class-agnostic-{}.json", "class_agnostic", agnostic.agnostic_card),
+    "sam": Part("sam-{}.json", "sam", prompting.kept_card),  # of a checkpoint of the user's own
 }
 OF_TABLES = ("activations", "grids", "weighings", "agnostic")
 """Parts that no other command records: `bana table --record` does."""
@@ -118,7 +127,7 @@ def from_run(
         made["record"] = recording.about(profile, root)
     elif told := _machine_of(profile):
         made["record"] = {**made["record"], "environment": told}
-    origins = dict.fromkeys(made, origin)
+    origins = dict.fromkeys((name for name, held in made.items() if held), origin)
     return [_measured(profile.name, made, origins, {})]
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from bana.experiment.exhibits.label_tables import labels_table, precision_table, regime_table
 from bana.experiment.exhibits.measured import Measured
 from bana.experiment.exhibits.network_tables import losses_table, networks_table, per_class_table
+from bana.experiment.exhibits.sam_tables import sam_table
 from bana.experiment.exhibits.supplement_tables import (
     cam_table,
     class_agnostic_table,
@@ -26,15 +27,17 @@ TABLES: dict[str, Callable[[Sequence[Measured]], Table]] = {
     "class_agnostic": class_agnostic_table,
     "time": time_table,
     "regime": regime_table,
+    "sam": sam_table,
 }
 
 NEEDS: dict[str, tuple[str, ...]] = {
-    "labels": ("record", "card", "card_train"),
+    "labels": ("record", "card", "card_train", "sam"),
     "cam": ("activations",),
     "grid": ("grids",),
     "gamma_lambda": ("weighings",),
     "class_agnostic": ("agnostic",),
     "regime": ("card",),
+    "sam": ("sam",),
 }
 """The parts that a table is made of, see `bana.experiment.exhibits.measured`; else the record."""
 
