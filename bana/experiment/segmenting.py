@@ -59,6 +59,23 @@ def segmenter_key(settings: SegmenterSettings, labels_key: str, data: VocDataset
     )
 
 
+def untrained_segmenter(settings: SegmenterSettings, n_classes: int) -> Segmenter:
+    """The segmenter that a training starts from, but for what it has of the classifier.
+
+    Args:
+        settings: what is to be trained.
+        n_classes: L, without background.
+
+    Raises:
+        ValueError: if there is no such backbone or neck, or the two do not go together.
+        FileNotFoundError: if the weights file does not exist.
+    """
+    torch.manual_seed(settings.seed)
+    backbone = settings.backbone.build()
+    neck, channels = build_neck(settings.neck, backbone.channels, backbone.early_channels)
+    return Segmenter(backbone, neck, channels, n_classes)
+
+
 def trained_segmenter(
     path: Path,
     settings: SegmenterSettings,
@@ -85,10 +102,7 @@ def trained_segmenter(
         workers: processes that prepare crops, where the machine does not say.
     """
     labels_key, make_labels = labels
-    torch.manual_seed(settings.seed)
-    backbone = settings.backbone.build()
-    neck, channels = build_neck(settings.neck, backbone.channels)
-    model = Segmenter(backbone, neck, channels, len(data.classes) - 1)
+    model = untrained_segmenter(settings, len(data.classes) - 1)
     maps: dict[int, dict[str, Tensor]] = {}
 
     def train(hold: Engine) -> dict[str, Any]:

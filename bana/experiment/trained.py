@@ -124,8 +124,9 @@ def _trained(
     """As `kept_training`, of what is not there yet, alone in the run folder."""
     path, key = files
     hold = Engine(machine, run, extra)
-    hold.prepare({"settings": described(settings), "training": path.stem}, model)
-    hold.check_memory(model.backbone, settings.crops.crop, settings.optimisation.batch)
+    optimisation, about = settings.optimisation, {"settings": described(settings)}
+    hold.prepare(about | {"training": path.stem}, model, optimisation.copies)
+    hold.check_memory(model.backbone, settings.crops.crop, optimisation.batch, optimisation.copies)
     learned = train(hold)
     model.cpu()
     kept = {"state": model.state_dict(), "history": hold.history}

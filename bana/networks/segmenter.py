@@ -3,10 +3,11 @@
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Real
+from timm.layers import LayerNorm2d
 from torch import Tensor, nn
 
 from bana.losses import cosine_scores
-from bana.networks.backbones import Backbone
+from bana.networks.backbones import EARLY_STRIDE, Backbone
 
 
 class Segmenter(nn.Module):
@@ -18,6 +19,9 @@ class Segmenter(nn.Module):
         channels: of phi.
         n_classes: L, without background.
         temperature: tau of H = softmax(tau cos(phi, W)).
+
+    Attributes:
+        stride: pixels per cell of phi: the backbone's, or a finer one of the neck.
     """
 
     def __init__(
@@ -31,20 +35,22 @@ class Segmenter(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.neck = neck
+        self.stride = EARLY_STRIDE if isinstance(neck, SkipPyramid) else backbone.stride
         # Rows of about length 1: cosines do not feel it, but the step a gradient takes does.
         self.weight = nn.Parameter(torch.randn(n_classes + 1, channels) / channels**0.5)
         self.temperature = temperature
 
     def forward(self, images: Real[Tensor, "N 3 H W"]) -> Float[Tensor, "N channels h w"]:
         """phi of RGB images; see `Backbone`."""
+        if isinstance(self.neck, SkipPyramid):
+            return self.neck(*self.backbone.with_early(images))
         return self.neck(self.backbone(images))
 
     def scores(self, images: Real[Tensor, "N 3 H W"]) -> Float[Tensor, "N C H W"]:
         """Cosine of every pixel with every class, in [-1, 1]; C = L + 1."""
         phi = self(images)
-        stride = self.backbone.stride
         height, width = images.shape[2:]
-        padded = tuple((cells - 1) * stride + 1 for cells in phi.shape[2:])
+        padded = tuple((cells - 1) * self.stride + 1 for cells in phi.shape[2:])
         return cosine_scores(phi, self.weight, padded)[:, :, :height, :width]
 
 
@@ -85,16 +91,49 @@ class SmallPyramid(nn.Module):
         return self.pyramid(F.relu(self.narrow(features)))
 
 
-def build_neck(kind: str, channels: int) -> tuple[nn.Module, int]:
+class SkipPyramid(nn.Module):
+    """`SmallPyramid` with a skip from early features, whose cells phi then has.
+
+    As in DeepLab-V3+ a 1 x 1 convolution narrows the early features and a 3 x 3 convolution joins
+    both, here a separable one. Early features of lite0 are ten times as large as the pyramid's
+    output; brought to length sqrt(E) in each cell, they do not drown it.
+    """
+
+    def __init__(self, channels: int, early: int, width: int = 256, narrow: int = 48):
+        super().__init__()
+        self.pyramid = SmallPyramid(channels, width)
+        self.scale = LayerNorm2d(early)
+        self.narrow = nn.Conv2d(early, narrow, 1)
+        both = width + narrow
+        self.around = nn.Conv2d(both, both, 3, padding=1, groups=both, bias=False)
+        self.join = nn.Conv2d(both, width, 1)
+        for layer in (self.narrow, self.join):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            nn.init.zeros_(layer.bias)
+        nn.init.kaiming_normal_(self.around.weight, nonlinearity="linear")
+
+    def forward(
+        self, features: Float[Tensor, "N D h w"], early: Float[Tensor, "N E H W"]
+    ) -> Float[Tensor, "N width H W"]:
+        """Features and early ones, whose corners align, to phi, at least 0."""
+        size = early.shape[2:]
+        coarse = F.interpolate(self.pyramid(features), size, mode="bilinear", align_corners=True)
+        both = torch.cat([coarse, F.relu(self.narrow(self.scale(early)))], dim=1)
+        return F.relu(self.join(self.around(both)))
+
+
+def build_neck(kind: str, channels: int, early: int | None = None) -> tuple[nn.Module, int]:
     """A DeepLab neck and the channels of its phi.
 
     Args:
-        kind: "none" (VGG-16, whose fc6 is the dilated LargeFOV layer already), "aspp" (DeepLab-V2)
-            or "aspp-small" (`SmallPyramid`, for stride 16 and small images).
+        kind: "none" (VGG-16, whose fc6 is the dilated LargeFOV layer already), "aspp" (DeepLab-V2),
+            "aspp-small" (`SmallPyramid`, for stride 16 and small images) or "skip" (`SkipPyramid`,
+            the same with early features).
         channels: of the backbone.
+        early: channels of its early features, see `bana.networks.backbones.Backbone`.
 
     Raises:
-        ValueError: if the kind is unknown.
+        ValueError: if the kind is unknown, or needs early features and there are none.
     """
     if kind == "none":
         return nn.Identity(), channels
@@ -102,4 +141,8 @@ def build_neck(kind: str, channels: int) -> tuple[nn.Module, int]:
         return AtrousPyramid(channels), 256
     if kind == "aspp-small":
         return SmallPyramid(channels), 256
-    raise ValueError(f"unknown neck {kind!r}: use none, aspp or aspp-small")
+    if kind == "skip":
+        if early is None:
+            raise ValueError("neck 'skip' needs early features: use lite0, lite2 or timm:<model>")
+        return SkipPyramid(channels, early), 256
+    raise ValueError(f"unknown neck {kind!r}: use none, aspp, aspp-small or skip")

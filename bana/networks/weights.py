@@ -21,6 +21,7 @@ WEIGHT_FILES: dict[str, tuple[str, ...]] = {
     "vgg16-largefov": VGG_FILES,
     "resnet101": ("resnet101-cd907fc2.pth",),
     "lite0": ("efficientnet-lite0.pth",),
+    "lite2": ("efficientnet-lite2.pth",),
 }
 
 

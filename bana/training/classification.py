@@ -39,13 +39,13 @@ def train_classifier(
         bana.training.runs.Interrupted: after a signal that asks to stop, when everything is saved.
     """
     engine = engine or engine_of(model)
-    sgd = optimiser(model, settings)
-    schedule = torch.optim.lr_scheduler.MultiStepLR(sgd, [int(drop * settings.iterations)])
-    network, sgd = engine.start(model, sgd, schedule)
+    descent = optimiser(model, settings)
+    schedule = torch.optim.lr_scheduler.MultiStepLR(descent, [int(drop * settings.iterations)])
+    network, descent = engine.start(model, descent, schedule, settings.ema)
     model.train()
     title = f"classifier ({model.pooling})"
     for _, micro_batches in engine.steps(batches, settings.iterations, title):
-        sgd.zero_grad(set_to_none=True)
+        descent.zero_grad(set_to_none=True)
         for batch in micro_batches:
             labels = batch["labels"]
             logits = network(batch["image"], batch["background"], batch["boxes"])
@@ -53,7 +53,7 @@ def train_classifier(
             engine.backward(loss)
             right = (logits.boxes.argmax(2) == labels[:, None]).float().mean()
             engine.log(loss=loss, accuracy=right)
-        sgd.step()
+        descent.step()
         schedule.step()
     model.eval()
     return engine.history

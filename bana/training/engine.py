@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from bana.training.machine import (
@@ -119,28 +120,34 @@ class Engine:
         starts = range(self.done * batch + self.rank * size, len(order), self.processes * size)
         return [order[start : start + size] for start in starts]
 
-    def prepare(self, settings: dict[str, Any], model: nn.Module) -> None:
+    def prepare(self, settings: dict[str, Any], model: nn.Module, copies: int) -> None:
         """Write down what is about to run, and see that the folder has room for its checkpoints.
+
+        Args:
+            settings: what is trained.
+            model: the network.
+            copies: see `bana.training.optimisation.Optimisation.copies`.
 
         Raises:
             RunError: if the folder cannot be written or the disk is too full.
         """
         if self.run is not None and self.rank == 0:
-            # Weights, and as much again for the momentum of the optimiser.
-            size = 2 * sum(v.numel() * v.element_size() for v in model.state_dict().values())
+            tensors = model.state_dict().values()
+            size = copies * sum(v.numel() * v.element_size() for v in tensors)
             self.run.prepare(
                 {**settings, "machine": asdict(self.machine)},
                 environment(self.device, self.processes),
                 size,
             )
 
-    def check_memory(self, body: nn.Module, crop: int, batch: int) -> None:
+    def check_memory(self, body: nn.Module, crop: int, batch: int, copies: int) -> None:
         """Refuse a micro-batch that cannot fit the memory, before anything is trained.
 
         Args:
             body: maps images [N, 3, crop, crop] to features.
             crop: side of a crop in pixels.
             batch: of the profile.
+            copies: see `bana.training.optimisation.Optimisation.copies`.
 
         Raises:
             RunError: if even the convolutions' outputs alone, which training must keep, are more
@@ -148,8 +155,8 @@ class Engine:
         """
         size = self.micro_batch(batch)
         each = activation_bytes(body, crop) // (1 if self.machine.precision == "32-true" else 2)
-        # Every weight has a gradient and a momentum beside it.
-        fixed = 12 * sum(p.numel() for p in body.parameters())
+        # Every weight has a gradient beside what its checkpoints hold.
+        fixed = 4 * (copies + 1) * sum(p.numel() for p in body.parameters())
         free = free_memory(self.device)
         if size * each + fixed <= free:
             return
@@ -165,24 +172,32 @@ class Engine:
     def start(
         self,
         model: nn.Module,
-        sgd: torch.optim.Optimizer,
+        descent: torch.optim.Optimizer,
         schedule: torch.optim.lr_scheduler.LRScheduler,
+        ema: float | None = None,
     ) -> tuple[nn.Module, Any]:
         """Move everything to the device, and back to where an interrupted training stopped.
 
         Args:
             model: moved in place.
-            sgd: over its parameters.
+            descent: the optimiser of its parameters.
             schedule: of the optimiser's rates.
+            ema: decay of an exponential mean of weights and buffers, which begins with those after
+                the first step; the model has it when `steps` has come to its end.
 
         Returns:
             The network and the optimiser to use in the loop.
         """
-        self._model, self._sgd, self._schedule = model, sgd, schedule
+        self._model, self._descent, self._schedule = model, descent, schedule
         if self.device.type == "cuda":
             model.to(memory_format=torch.channels_last)
         network = torch.compile(model) if self.machine.compile else model
-        self._network, optimiser = self.fabric.setup(network, sgd)
+        self._network, optimiser = self.fabric.setup(network, descent)
+        self._mean = None
+        if ema is not None:
+            self._mean = AveragedModel(
+                model, multi_avg_fn=get_ema_multi_avg_fn(ema), use_buffers=True
+            )
         if self.rank:
             # Dropout of its own. The seed is mixed, since torch's generator on the CPU looks at 32
             # bits of it and neighbouring seeds are those of other experiments.
@@ -190,9 +205,11 @@ class Engine:
             torch.manual_seed(int(mixed[0]))
         if self._kept is not None:
             model.load_state_dict(self._kept["model"])
-            sgd.load_state_dict(self._kept["optimiser"])
+            descent.load_state_dict(self._kept["optimiser"])
             schedule.load_state_dict(self._kept["schedule"])
             self.fabric.strategy.precision.load_state_dict(self._kept["precision"])
+            if self._mean is not None:
+                self._mean.load_state_dict(self._kept["mean"])
         return self._network, optimiser
 
     def steps(self, batches: Iterable[dict], total: int, title: str) -> Iterator[tuple[int, Any]]:
@@ -226,9 +243,11 @@ class Engine:
         self._saved = time.monotonic()
         began = time.perf_counter()
         while step := list(islice(batches, self.machine.accumulation)):
-            rate = self._sgd.param_groups[0]["lr"]
+            rate = self._descent.param_groups[0]["lr"]
             self._logged: list[dict[str, Tensor]] = []
             yield self.done + 1, self._on_device(step)
+            if self._mean is not None:
+                self._mean.update_parameters(self._model)
             self.done += 1
             stop, due = self._record(rate, step, time.perf_counter() - began)
             began = time.perf_counter()
@@ -240,6 +259,8 @@ class Engine:
                     stop, f"stopped after iteration {self.done} of {total}; run again to go on"
                 )
         self._progress.close()
+        if self._mean is not None:
+            self._model.load_state_dict(self._mean.module.state_dict())
 
     def _on_device(self, step: list[dict]) -> Iterator[dict]:
         self._pieces = len(step)
@@ -314,7 +335,8 @@ class Engine:
                 {
                     "iteration": self.done,
                     "model": self._model.state_dict(),
-                    "optimiser": self._sgd.state_dict(),
+                    "mean": None if self._mean is None else self._mean.state_dict(),
+                    "optimiser": self._descent.state_dict(),
                     "schedule": self._schedule.state_dict(),
                     "precision": self.fabric.strategy.precision.state_dict(),
                     "random": random,

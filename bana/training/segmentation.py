@@ -85,7 +85,8 @@ def train_segmenter(
         settings: iterations and rates; the rate decays as (1 - t / T)^.9.
         loss: a key of `LOSSES`.
         on_iteration: called after every iteration with its number (from 1) and the model, in the
-            first of several processes.
+            first of several processes; the model has its weights of that iteration, of which a
+            mean may be kept apart.
         engine: where to train; None trains on the model's device and keeps nothing.
         weights: of `weights_of`; the paper's where a loss is given none.
 
@@ -99,13 +100,13 @@ def train_segmenter(
     if loss not in LOSSES:
         raise ValueError(f"unknown loss {loss!r}: use one of {', '.join(LOSSES)}")
     engine = engine or engine_of(model)
-    sgd = optimiser(model, settings)
-    schedule = torch.optim.lr_scheduler.PolynomialLR(sgd, settings.iterations, power=0.9)
-    network, sgd = engine.start(model, sgd, schedule)
+    descent = optimiser(model, settings)
+    schedule = torch.optim.lr_scheduler.PolynomialLR(descent, settings.iterations, power=0.9)
+    network, descent = engine.start(model, descent, schedule, settings.ema)
     model.train()
     title = f"segmenter ({loss})"
     for number, micro_batches in engine.steps(batches, settings.iterations, title):
-        sgd.zero_grad(set_to_none=True)
+        descent.zero_grad(set_to_none=True)
         for batch in micro_batches:
             phi = network(batch["image"])
             value = LOSSES[loss](
@@ -113,7 +114,7 @@ def train_segmenter(
             )
             engine.backward(value)
             engine.log(loss=value)
-        sgd.step()
+        descent.step()
         schedule.step()
         if on_iteration is not None and engine.rank == 0:
             on_iteration(number, model)

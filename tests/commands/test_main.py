@@ -15,7 +15,7 @@ from bana.course import editions, environment, slides, widget
 from bana.course.gallery import making
 from bana.course.gallery.items import FIGURES
 from bana.course.gallery.making import Made
-from bana.experiment import benching, recording, regime, stages
+from bana.experiment import benching, prompting, recording, regime, stages
 from bana.experiment.bench import TASKS
 from bana.experiment.exhibits.table_items import TABLES
 from bana.experiment.labelling import Crew
@@ -253,7 +253,13 @@ def test_bench_recipes_trains_what_is_asked(monkeypatch, tmp_path, capsys) -> No
         row |= {"seconds": {"truth": 61.0, "crf": None}}
         return dict.fromkeys(names, row)
 
+    def check_recipes(profile, names, root) -> None:
+        asked.append("checked")
+
+    labels = ["made by one"]
     monkeypatch.setattr(benching, "recipe_bench", recipe_bench)
+    monkeypatch.setattr(benching, "check_recipes", check_recipes)
+    monkeypatch.setattr(benching, "recipe_inputs", lambda profile, root: {"Y_crf": labels[-1]})
     monkeypatch.setattr(recording, "about", lambda profile, root: {"data": profile.name})
     out = tmp_path / "recipes.json"
     words = [
@@ -266,18 +272,33 @@ def test_bench_recipes_trains_what_is_asked(monkeypatch, tmp_path, capsys) -> No
         "--data",
         str(tmp_path),
     ]
-    assert main([*words, "--recipes", "plain", "times-4"]) == 0
+    assert main([*words, "--recipes", "times-16", "plain"]) == 0
+    earlier = json.loads(out.read_text())["recipes"]
+    assert list(earlier) == ["plain", "times-16"]  # in the order of the list
+    assert "torch" in earlier["plain"]["environment"]
+    earlier["times-16"]["environment"] = earlier["plain"]["environment"] = "another machine's"
+    out.write_text(json.dumps(json.loads(out.read_text()) | {"recipes": earlier}))
     assert main(words) == 0
-    everything = [*bench.RECIPES[:-1]]
-    assert asked == [(["plain", "times-4"], tmp_path), (everything, tmp_path)]
+    chosen = [*bench.RECIPES[:-2]]
+    everything = [*chosen, "times-16"]
+    assert asked == ["checked", (["times-16", "plain"], tmp_path), "checked", (chosen, tmp_path)]
     record = json.loads(out.read_text())
+    assert record["recipes"]["times-16"] == earlier["times-16"]
+    assert record["recipes"]["plain"]["environment"] != "another machine's"
     assert (
         record["command"]
         == f"bana bench recipes --profile voc-mini --recipes {' '.join(everything)}"
     )
     assert record["recipes"]["plain"]["miou"]["truth"] == 50.25
+    assert record["inputs"] == {"Y_crf": "made by one"} and list(record["recipes"]) == everything
     told = capsys.readouterr().out
     assert "50.2" in told and "+0.2 [-0.5, +1.0], not told apart" in told
+    # A record of other labels is neither added to nor written over, and nothing is trained for it.
+    labels.append("made by another")
+    before, asked[:] = out.read_text(), []
+    assert main([*words, "--recipes", "ema"]) == 2
+    assert "were measured on other inputs" in capsys.readouterr().err
+    assert out.read_text() == before and asked == ["checked"]
 
 
 def test_bench_left_out_makes_what_is_asked(monkeypatch, tmp_path, capsys) -> None:
@@ -311,6 +332,47 @@ def test_bench_left_out_makes_what_is_asked(monkeypatch, tmp_path, capsys) -> No
         ("voc-mini", everything, None, tmp_path),
     ]
     assert "--images" not in json.loads(out.read_text())["command"]
+
+
+def test_bench_sam_asks_what_is_given(monkeypatch, tmp_path, capsys) -> None:
+    asked = []
+    estimate = {"value": 61.25, "low": 60.0, "high": 62.0}
+    ahead = {"mean": 0.25, "low": -0.5, "high": 1.0, "verdict": "not told apart"}
+    row = dict.fromkeys(("boxes", "y_crf", "sam"), estimate)
+    row |= dict.fromkeys(("sam - y_crf", "sam - boxes"), ahead)
+    card = {"checkpoint": "vit", "type": "sam", "parameters": 91_000_000, "images": 3}
+    card |= {"seconds an image": 1.25, "prompts an image": 10.0}
+    card |= {"drawings": {"unchanged": {"miou": row}}, "classes": {"cup": row | {"sam": None}}}
+
+    def sam_card(profile, folder, images, root) -> dict:
+        asked.append((profile.name, folder, images, root))
+        return card
+
+    monkeypatch.setattr(prompting, "sam_card", sam_card)
+    monkeypatch.setattr(recording, "about", lambda profile, root: {"data": profile.name})
+    monkeypatch.setattr(bench, "results_dir", lambda: tmp_path)
+    folder = tmp_path / "checkpoints" / "vit"
+    words = ["bench", "sam", "--profile", "voc-mini", "--sam", str(folder), "--data", str(tmp_path)]
+    assert main([*words, "--images", "3"]) == 0 and main(words) == 0
+    assert asked == [("voc-mini", folder, 3, tmp_path), ("voc-mini", folder, None, tmp_path)]
+    record = json.loads((tmp_path / "sam-voc-mini.json").read_text())
+    assert record["command"] == "bana bench sam --profile voc-mini --sam vit"
+    assert record["sam"] == card and record["data"] == "voc-mini"
+    assert str(tmp_path) not in json.dumps(record)
+    told = capsys.readouterr().out
+    assert "vit (sam, 91.0 M parameters), 3 images" in told
+    assert "boxes unchanged    61.2   61.2   61.2  +0.2 [-0.5, +1.0], not told apart" in told
+    with pytest.raises(SystemExit):
+        main(["bench", "sam", "--profile", "voc-mini"])
+    assert "--sam" in capsys.readouterr().err
+
+
+def test_bench_sam_refuses_a_folder_in_a_line(tmp_path, capsys) -> None:
+    pytest.importorskip("transformers", reason="needs transformers: pip install -e .[sam]")
+    words = ["bench", "sam", "--profile", "smoke", "--sam", str(tmp_path / "none")]
+    assert main(words) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("bana: ") and "no such folder" in told and told.count("\n") == 1
 
 
 def test_bench_left_out_lists_and_makes_nothing(monkeypatch, tmp_path, capsys) -> None:
@@ -453,6 +515,7 @@ WITH_DATA = [
     ["bench", "losses"],
     ["bench", "noise"],
     ["bench", "left-out"],
+    ["bench", "sam", "--sam", "folder"],
     ["figure", "--all"],
     ["table", "--all"],
 ]

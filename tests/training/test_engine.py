@@ -35,7 +35,7 @@ from bana.training.machine import (
     set_random_state,
 )
 from bana.training.optimisation import Optimisation, optimiser
-from bana.training.runs import Metrics, Run, RunError
+from bana.training.runs import Interrupted, Metrics, Run, RunError
 from bana.training.segmentation import train_segmenter
 
 CPU = Machine(accelerator="cpu")
@@ -293,8 +293,12 @@ def test_signals_are_left_as_they_were(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("unchecked")
-def test_resumed_with_dropout_is_unbroken(tmp_path: Path) -> None:
-    settings, batches = Optimisation(6, 4, 1e-2), [crops(seed) for seed in range(6)]
+@pytest.mark.parametrize(
+    ("rule", "ema"), [("sgd", None), ("adamw", None), ("sgd", 0.75), ("adamw", 0.75)]
+)
+def test_resumed_with_dropout_is_unbroken(rule: str, ema: float | None, tmp_path: Path) -> None:
+    settings = Optimisation(6, 4, 1e-2, rule=rule, ema=ema)
+    batches = [crops(seed) for seed in range(6)]
     every = Machine(accelerator="cpu", checkpoint_minutes=0)
 
     def train(folder: Path, given: list[dict]) -> Segmenter:
@@ -311,6 +315,25 @@ def test_resumed_with_dropout_is_unbroken(tmp_path: Path) -> None:
         train(tmp_path / "two", broken)
     resumed = train(tmp_path / "two", batches)
     assert resumed.history == unbroken.history and len(resumed.history) == 6
+    for one, other in zip(resumed.parameters(), unbroken.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_a_mean_that_was_stopped_after_the_last_step_is_still_the_result(tmp_path: Path) -> None:
+    settings, batches = Optimisation(3, 4, 1e-2, ema=0.75), [crops(seed) for seed in range(3)]
+    unbroken = small_segmenter()
+    train_segmenter(unbroken, batches, settings, "crf")
+    hold = Engine(Machine(accelerator="cpu", checkpoint_minutes=0), Run(tmp_path, "key"))
+
+    def ask(number: int, model: Segmenter) -> None:
+        if number == 3:
+            signal.raise_signal(signal.SIGTERM)
+
+    with pytest.raises(Interrupted, match="after iteration 3 of 3"), hold.guarded(4):
+        train_segmenter(small_segmenter(), batches, settings, "crf", ask, hold)
+    resumed, hold = small_segmenter(), Engine(CPU, Run(tmp_path, "key"))
+    train_segmenter(resumed, [], settings, "crf", None, hold)
+    assert hold.done == 3
     for one, other in zip(resumed.parameters(), unbroken.parameters(), strict=True):
         assert torch.equal(one, other)
 

@@ -14,7 +14,9 @@ from bana.losses import (
     per_class_noise_aware_loss,
     symmetric_cross_entropy_loss,
 )
+from bana.networks.segmenter import Segmenter
 from bana.training import segmentation
+from bana.training.optimisation import Optimisation
 from bana.training.segmentation import (
     LOSSES,
     WEIGHTS,
@@ -47,6 +49,73 @@ def test_same_seed_same_training() -> None:
         train_segmenter(segmenter(), [batch()] * 3, settings(3), "nal") for _ in range(2)
     )
     assert first == second
+
+
+def by_hand(rule: str, iterations: int) -> Segmenter:
+    """A training written out with torch alone, but for network and loss."""
+    model, data = segmenter().train(), batch()
+    named = list(model.named_parameters())
+    groups = []
+    for inside, factor in ((True, 1), (False, 10)):
+        mine = [(n, p) for n, p in named if n.startswith("backbone.") == inside]
+        weights = [p for n, p in mine if not n.endswith(".bias")]
+        biases = [p for n, p in mine if n.endswith(".bias")]
+        groups.append({"params": weights, "lr": 0.02 * factor, "weight_decay": 5e-4})
+        groups.append({"params": biases, "lr": 0.02 * factor * 2, "weight_decay": 0.0})
+    descent = (
+        torch.optim.AdamW(groups) if rule == "adamw" else torch.optim.SGD(groups, momentum=0.9)
+    )
+    schedule = torch.optim.lr_scheduler.PolynomialLR(descent, iterations, power=0.9)
+    for _ in range(iterations):
+        descent.zero_grad()
+        phi = model(data["image"])
+        labels = data["y_crf"], data["y_ret"]
+        noise_aware_loss(phi, model.weight, *labels, model.temperature).total.backward()
+        descent.step()
+        schedule.step()
+    return model
+
+
+@pytest.mark.parametrize(
+    "chosen", [Optimisation(5, 4, 0.02), Optimisation(5, 4, 0.02, rule="adamw")]
+)
+def test_a_training_is_to_the_last_bit_the_one_written_out(chosen: Optimisation) -> None:
+    model, expected = segmenter(), by_hand(chosen.rule, 5)
+    train_segmenter(model, [batch()] * 5, chosen, "nal")
+    for name, value in expected.state_dict().items():
+        assert torch.equal(model.state_dict()[name], value), name
+
+
+def test_the_mean_of_weights_and_buffers_is_the_one_written_out() -> None:
+    model = segmenter()
+    model.backbone.frozen_statistics = False
+    seen: list[dict[str, Tensor]] = []
+
+    def keep(number: int, model: Segmenter) -> None:
+        seen.append({n: v.clone() for n, v in model.state_dict().items()})
+
+    train_segmenter(model, [batch()] * 6, Optimisation(6, 4, 0.02, ema=0.75), "crf", keep)
+    moved = [n for n in seen[0] if not torch.equal(seen[0][n], seen[-1][n])]
+    assert any("running_mean" in n for n in moved) and "weight" in moved
+    for name, value in model.state_dict().items():
+        if not value.is_floating_point():
+            continue
+        mean = seen[0][name].double()
+        for later in seen[1:]:
+            mean = 0.75 * mean + 0.25 * later[name].double()
+        torch.testing.assert_close(value, mean.float())
+    assert not torch.equal(model.weight, seen[-1]["weight"])
+
+
+def test_a_mean_changes_nothing_of_the_training_itself() -> None:
+    plain, mean = [], []
+    for ema, seen in ((None, plain), (0.75, mean)):
+        chosen = Optimisation(4, 4, 0.02, ema=ema)
+        given = [batch()] * 4
+        train_segmenter(
+            segmenter(), given, chosen, "nal", lambda n, m, s=seen: s.append(m.weight.tolist())
+        )
+    assert plain == mean
 
 
 def test_segmenters_rate_decays_to_the_power_of_nine_tenths(monkeypatch) -> None:
