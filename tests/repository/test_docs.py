@@ -11,6 +11,7 @@ from load_tool import load_tool
 from PIL import Image
 
 from bana.evaluation.verdicts import Difference, interval
+from bana.files.artefacts import read_json
 from bana.files.paths import repo_root
 
 REPO = repo_root()
@@ -103,13 +104,28 @@ def test_an_import_is_needless_where_another_brings_it() -> None:
 
 def test_what_training_on_ones_own_boxes_brought_is_what_the_record_says() -> None:
     text = (REPO / "docs" / "masks.md").read_text(encoding="utf-8")
-    record = json.loads((REPO / "results" / "masks-train.json").read_text(encoding="utf-8"))
-    for name, part in (("held out", "held_out"), ("of validation", "of_val")):
-        scored = record["parts"][part]
-        gain = interval(Difference(*[scored["trained_less_before"][k] for k in Difference._fields]))
-        before, after = (scored["miou"][kind] for kind in ("before", "trained"))
-        row = f"| {scored['photographs']} {name} | {before:.1f} | {after:.1f} | {gain} |"
-        assert row in text, row
+    starts = {"classes never seen": "-unseen", "classes seen, other names": ""}
+    for start, name in starts.items():
+        record = read_json(REPO / "results" / f"masks-train{name}.json")
+        for some, part in (("held out", "held_out"), ("of validation", "of_val")):
+            scored = record["parts"][part]
+            gained = [scored["trained_less_before"][k] for k in Difference._fields]
+            before, after = (scored["miou"][kind] for kind in ("before", "trained"))
+            row = f"| {start} | {scored['photographs']} {some} | {before:.1f} | {after:.1f} | "
+            assert f"{row}{interval(Difference(*gained))} |" in text, row
+    unseen = read_json(REPO / "results" / "masks-train-unseen.json")
+    report, agree = unseen["report"], unseen["parts"]["held_out"]["agreement"]
+    own, found = report["named_by_own"]["after"], report["measures"]["found"]["gain"]
+    named = report["measures"]["named"]
+    boxes = named["boxes"]
+    after, before = (round(named[when]["value"] * boxes / 100) for when in ("after", "before"))
+    for told in (
+        f"names {own['value']:.0f} % [{own['low']:.0f}, {own['high']:.0f}] of the boxes held out",
+        f"*found* rose by {found['mean']:.0f} points [{found['low']:.0f}, {found['high']:.0f}]",
+        f"fell from {agree['before']:.1f} to {agree['trained']:.1f}",
+        f"of {boxes} such boxes it named {after} rightly, the one that it began with {before}.",
+    ):
+        assert told in " ".join(text.split()), told
     orders = json.loads((REPO / "results" / "mask-free-voc-mini.json").read_text("utf-8"))["order"]
     found, agreement = orders["found"], orders["agreement"]
     told = "mIoU tells {told_apart_by_miou} apart; *found* puts {same_order} of them"

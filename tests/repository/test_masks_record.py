@@ -26,11 +26,30 @@ def test_what_the_order_is_worth() -> None:
     )
     expected = [curve["photographs"], caught["value"], caught["low"], caught["high"], point["best"]]
     assert told(pattern) == [round(number) for number in expected]
+    other = RECORD["review"]["train"]
+    (point,) = (each for each in other["points"] if each["looked_at"] == 20)
+    pattern = r"on (\d+) photographs that had no part .*? catches (\d+) % \[(\d+), (\d+)\]"
+    caught = [point["caught"][key] for key in ("value", "low", "high")]
+    assert told(pattern) == [other["photographs"], *map(round, caught)]
 
 
 def test_memory_is_flat_and_as_the_page_says() -> None:
     row = RECORD["folder"]
     first, last = (row[f"{tenth}_tenth_mb"]["median"] for tenth in ("first", "last"))
     assert abs(last / first - 1) < 0.1, "the last tenth takes what the first one takes"
-    pattern = r"Over (\d+) photographs of VOC, (\d+) processes .*? ([\d,]+) MB .*? ([\d,]+) MB at"
-    assert told(pattern) == [row["photographs"], row["workers"], first, last]
+    pattern = (
+        r"Over ([\d,]+) photographs of VOC, (\d+) processes .*? ([\d,]+) MB .*? ([\d,]+) MB at "
+        r".*? made ([\d.]+) photographs a second"
+    )
+    rate = round(row["images_a_second"], 1)
+    assert told(pattern) == [row["photographs"], row["workers"], first, last, rate]
+
+
+def test_large_inputs_cost_what_the_page_says() -> None:
+    for row in RECORD["large"]["rows"]:
+        size = f"{row['width']:,} x {row['height']:,}"
+        cells = f"| {size} | {row['boxes']:,} | {row['classes']} |"
+        found = re.search(rf"{re.escape(cells)} ([^|]*) \| ([^|]*) \|", TEXT)
+        assert found, f"the page has no row {cells}"
+        cost = f"{row['seconds']:.0f}, {row['peak_memory_mb']:,}"
+        assert found[1 + (row["command"] == "label")] == cost
