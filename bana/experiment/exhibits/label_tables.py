@@ -52,18 +52,21 @@ def labels_table(measured: Sequence[Measured]) -> Table:
             quoted(published.LABELS_REPLICATION_VAL.get(theirs), VOC, "Table 1", REPLICATION),
         ]
         rows.append(Row(name, tuple(cells)))
-    rows.append(_sam_row(measured))
+    asked = any(made.more.get("sam") for made in measured)
+    if asked:
+        rows.append(_sam_row(measured))
+    notes = () if asked else (f"{SAM}: {_sam_command(measured[-1])}",)
     caption = (
         "mIoU of labels made from boxes, with 95 % intervals over images. Masks of training images "
         "are read to measure alone. Where WSSL was published, ours holds the middle fifth of a box "
         "for surely its object and lets the same CRF as in the other rows find its edges, which is "
-        "WSSL's idea and not its code. SAM learned from masks, and is asked for the mask of each "
-        "box. Networks, images and classes differ between data sets, so that rows are compared "
-        "within a column. The paper does not say which convention its row of agreement has."
+        "WSSL's idea and not its code. Networks, images and classes differ between data sets, so "
+        "that rows are compared within a column. The paper does not say which convention its row "
+        "of agreement has."
     )
-    return Table(
-        "Table 1", "Labels made from boxes", caption, "labels", tuple(columns), tuple(rows)
-    )
+    caption += " SAM learned from masks, and is asked for the mask of each box." if asked else ""
+    title = "Labels made from boxes"
+    return Table("Table 1", title, caption, "labels", tuple(columns), tuple(rows), notes)
 
 
 def _label_cells(made: Measured, kind: str) -> list[Cell]:
@@ -106,8 +109,11 @@ def _sam_cells(made: Measured) -> list[Cell]:
 
 def no_sam(made: Measured) -> str:
     """Why there is no score of a promptable model, and what makes one."""
-    command = f"bana bench sam --profile {made.name} --sam FOLDER"
-    return f"not measured: no checkpoint comes along: `{command}`"
+    return f"not measured: no checkpoint comes along: {_sam_command(made)}"
+
+
+def _sam_command(made: Measured) -> str:
+    return f"`bana bench sam --profile {made.name} --sam FOLDER`"
 
 
 def _train_cell(made: Measured, kind: str) -> Cell:

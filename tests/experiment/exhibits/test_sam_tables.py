@@ -65,15 +65,18 @@ def test_the_row_stands_among_the_labels():
     assert blank.value is None and blank.why == "not measured on training images"
 
 
-def test_without_a_record_the_blank_has_its_reason_and_its_command():
+def test_without_a_record_the_command_is_told():
     told = "not measured: no checkpoint comes along: `bana bench sam --profile tiny --sam FOLDER`"
-    for name in ("labels", "sam"):
-        table = TABLES[name]([made()])
-        row = SAM if name == "labels" else "mIoU, boxes unchanged"
-        (found,) = [each for each in table.rows if each.name == row]
-        ours = [c for c, at in zip(found.cells, table.columns, strict=True) if "tiny" in at.data]
-        assert ours and all(each.value is None and each.why == told for each in ours)
-        assert told in table.markdown()
+    labels = TABLES["labels"]([made()])
+    assert SAM not in [row.name for row in labels.rows] and "SAM" not in labels.caption
+    (command,) = labels.notes
+    assert command == f"{SAM}: `bana bench sam --profile tiny --sam FOLDER`"
+    assert command in labels.markdown()
+    table = TABLES["sam"]([made()])
+    (found,) = [each for each in table.rows if each.name == "mIoU, boxes unchanged"]
+    ours = [c for c, at in zip(found.cells, table.columns, strict=True) if "tiny" in at.data]
+    assert ours and all(each.value is None and each.why == told for each in ours)
+    assert told in table.markdown()
     assert "Nothing of ours is measured yet." in table.caption and not table.notes
 
 
