@@ -95,8 +95,9 @@ class SkipPyramid(nn.Module):
     """`SmallPyramid` with a skip from early features, whose cells phi then has.
 
     As in DeepLab-V3+ a 1 x 1 convolution narrows the early features and a 3 x 3 convolution joins
-    both, here a separable one. Early features of lite0 are ten times as large as the pyramid's
-    output; brought to length sqrt(E) in each cell, they do not drown it.
+    both, here a separable one. It starts as if there were no skip, with the pyramid's output, so
+    that few iterations suffice. Early features of lite0 are ten times as large as that; brought
+    to length sqrt(E) in each cell, they do not drown it.
     """
 
     def __init__(self, channels: int, early: int, width: int = 256, narrow: int = 48):
@@ -107,10 +108,11 @@ class SkipPyramid(nn.Module):
         both = width + narrow
         self.around = nn.Conv2d(both, both, 3, padding=1, groups=both, bias=False)
         self.join = nn.Conv2d(both, width, 1)
+        nn.init.kaiming_normal_(self.narrow.weight, nonlinearity="relu")
+        nn.init.dirac_(self.around.weight, groups=both)
+        nn.init.dirac_(self.join.weight)
         for layer in (self.narrow, self.join):
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
             nn.init.zeros_(layer.bias)
-        nn.init.kaiming_normal_(self.around.weight, nonlinearity="linear")
 
     def forward(
         self, features: Float[Tensor, "N D h w"], early: Float[Tensor, "N E H W"]

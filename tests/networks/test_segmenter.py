@@ -7,7 +7,7 @@ from looker import STRIDE, looker
 from torch import nn
 
 from bana.networks.backbones import build_backbone
-from bana.networks.segmenter import AtrousPyramid, Segmenter, build_neck
+from bana.networks.segmenter import AtrousPyramid, Segmenter, SkipPyramid, build_neck
 
 
 @pytest.mark.parametrize("size", [(17, 21), (18, 24), (20, 17)])
@@ -49,10 +49,27 @@ def test_pyramid_sums_its_branches_and_rectifies() -> None:
 
 
 def skipping(stride: int = 16) -> Segmenter:
-    """A segmenter whose backbone copies pixels, with early features every 4."""
+    """A segmenter whose backbone copies pixels, with early features every 4, as if trained."""
     torch.manual_seed(0)
     neck, channels = build_neck("skip", 3, 3)
-    return Segmenter(looker(stride), neck, channels, 2)
+    return Segmenter(looker(stride), as_if_trained(neck), channels, 2)
+
+
+def as_if_trained(neck: SkipPyramid) -> SkipPyramid:
+    """The neck with weights in which early features count."""
+    with torch.no_grad():
+        for layer in (neck.around, neck.join):
+            layer.weight += torch.randn_like(layer.weight) / layer.weight[0].numel() ** 0.5
+    return neck
+
+
+def test_the_skip_starts_with_the_pyramids_output() -> None:
+    torch.manual_seed(0)
+    neck, _ = build_neck("skip", 6, 24)
+    with torch.no_grad():
+        features = torch.rand(1, 6, 3, 4)
+        phi = neck(features, torch.rand(1, 24, 9, 13))
+        torch.testing.assert_close(phi[:, :, ::4, ::4], neck.pyramid(features))
 
 
 def between(maps: torch.Tensor, stride: int, y: int, x: int) -> torch.Tensor:
@@ -122,7 +139,7 @@ def test_skip_on_the_light_backbone_is_centred() -> None:
     torch.manual_seed(0)
     backbone = build_backbone("lite0", 16)
     neck, channels = build_neck("skip", backbone.channels, backbone.early_channels)
-    model = Segmenter(backbone, neck, channels, 2).double().eval()
+    model = Segmenter(backbone, as_if_trained(neck), channels, 2).double().eval()
     images = torch.rand(1, 3, 65, 97, dtype=torch.float64)
     with torch.no_grad():
         for layer in model.modules():
@@ -139,7 +156,7 @@ def test_skip_on_the_light_backbone_is_centred() -> None:
 
 def test_early_features_do_not_drown_the_pyramids() -> None:
     torch.manual_seed(0)
-    neck, _ = build_neck("skip", 6, 24)
+    neck = as_if_trained(build_neck("skip", 6, 24)[0])
     features, early = torch.rand(1, 6, 3, 3), torch.rand(1, 24, 9, 9)
     with torch.no_grad():
         torch.testing.assert_close(
