@@ -42,6 +42,9 @@ def read_annotation(path: Path) -> Annotation:
             object at fault is named.
     """
     root = _parsed(path)
+    for tag in ("filename", "size", "size/width", "size/height"):
+        if len(root.findall(tag)) > 1:
+            raise DataError(f"{path}: not a VOC annotation: several <{tag.rpartition('/')[2]}>")
     return Annotation(
         _things(path, root, "object"), _things(path, root, "crowd"), _stated_size(path, root)
     )
@@ -123,15 +126,17 @@ def write_annotation(
 
 
 def _things(path: Path, root: ElementTree.Element, tag: str) -> list[tuple[str, list[float]]]:
-    misspelt = {node.tag for node in root if node.tag.lower() in (tag, f"{tag}s")} - {tag}
+    # A tag in a namespace is {address}object.
+    alike = (tag, f"{tag}s")
+    misspelt = {each.tag for each in root if each.tag.rpartition("}")[2].lower() in alike} - {tag}
     if misspelt:
         raise DataError(f"{path}: not a VOC annotation: <{min(misspelt)}> instead of <{tag}>")
     found = []
     for number, node in enumerate(root.findall(tag), start=1):
         where = f"{path}: not a VOC annotation: {tag} {number}"
         box = _only(node, "bndbox", where)
-        corners = [as_number(_only(box, side, where).text, f"{where}: <{side}>") for side in SIDES]
-        kind = as_class(_only(node, "name", where).text, f"{where}: <name>")
+        corners = [as_number(_text(box, side, where), f"{where}: <{side}>") for side in SIDES]
+        kind = as_class(_text(node, "name", where), f"{where}: <name>")
         found.append((kind, corners))
     return found
 
@@ -142,3 +147,11 @@ def _only(node: ElementTree.Element, tag: str, where: str) -> ElementTree.Elemen
     if len(there) != 1:
         raise DataError(f"{where}: {len(there) or 'no'} <{tag}> in <{node.tag}>")
     return there[0]
+
+
+def _text(node: ElementTree.Element, tag: str, where: str) -> str | None:
+    """The text of the one child of that name, which holds nothing else: 2<b/>0 would read as 2."""
+    child = _only(node, tag, where)
+    if len(child):
+        raise DataError(f"{where}: <{child[0].tag}> in <{tag}>")
+    return child.text

@@ -34,7 +34,7 @@ from bana.data.layout import (
     write_photographs,
     write_split,
 )
-from bana.data.voc_files import IGNORE, whole_file, write_mask
+from bana.data.voc_files import IGNORE, check_class_names, whole_file, write_mask
 from bana.files.alone import alone_in
 from bana.files.parallel import mapped
 from bana.files.unfinished import is_filled
@@ -188,6 +188,7 @@ def images_of(
     names = ("background", *(category["name"] for category in categories))
     if "background" in names[1:]:
         raise DataError(f"{path}: a category is called background, which is what lies in no box")
+    check_class_names(names, str(path))
     annotations: dict[int, list[dict[str, Any]]] = {image["id"]: [] for image in file["images"]}
     for annotation in file["annotations"]:
         annotations[annotation["image_id"]].append(annotation)

@@ -220,6 +220,9 @@ def write_photographs(
     _check_names(kept)
     check_apart((photograph.name for photograph in kept), root)
     every = [box for photograph in kept for box in photograph.boxes]
+    for box in every:
+        if box.kind == "background":
+            raise DataError(f"{box.where}: a box of the class background, which lies in no box")
     names = settle_classes(root, classes, (box.kind for box in every))
     looked = list(mapped(checked, kept, "checking", workers))
     problems = [problem for one in looked for problem in one.problems]

@@ -91,9 +91,21 @@ def notes_on_folder(folder: Path, read: Iterable[Path], but_not: Path) -> Iterat
         yield f"files in {folder} that are no {', '.join(IMAGE_ENDINGS)}: {told}"
 
 
-def visible_files(folder: Path) -> Iterator[Path]:
-    """Every file below a folder but hidden ones, as .DS_Store and macOS's ._ files are."""
-    for path in folder.rglob("*"):
-        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if not hidden and path.is_file():
+def visible_files(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
+    """Every file below a folder, through links too, but hidden ones, as .DS_Store is.
+
+    Args:
+        folder: where to look.
+        above: the folders that lead here, which a link may lead back to.
+    """
+    place = folder.resolve()
+    if place in above:
+        return
+    for path in folder.iterdir():
+        if path.name.startswith("."):
+            continue
+        if path.is_dir():
+            yield from visible_files(path, (*above, place))
+        # A link that leads nowhere, as before a store was fetched, is not passed over.
+        elif path.is_file() or path.is_symlink():
             yield path

@@ -46,8 +46,14 @@ def test_sizes_that_nobody_says(tmp_path, size):
         (OBJECT.replace("<name> big  cat </name>", ""), "object 1: no <name>"),
         (OBJECT.replace("object", "Object"), "<Object> instead of <object>"),
         (OBJECT.replace("object", "objects"), "<objects> instead of <object>"),
+        (OBJECT.replace("<object>", '<object xmlns="x">'), "<{x}object> instead of <object>"),
+        (OBJECT.replace("3.0", "3<b/>0"), "object 1: <b> in <xmax>"),
+        (OBJECT.replace("cat", "cat<i>fish</i>"), "object 1: <i> in <name>"),
+        ("<filename>a.jpg</filename><filename>b.jpg</filename>", "several <filename>"),
+        ("<size/><size><width>80</width><height>60</height></size>", "several <size>"),
+        ("<size><width>80</width><width>8</width></size>", "several <width>"),
     ],
-    ids=range(14),
+    ids=range(20),
 )
 def test_what_is_refused(tmp_path, inside, reason):
     path = written(tmp_path, inside)

@@ -18,6 +18,11 @@ from PIL import Image
 from bana.commands.main import main
 from bana.data.checks import DataError
 from bana.data.coco_file import PARTS, checked_segmentation, read_instances
+from bana.data.formats.common import Folder
+from bana.data.formats.cvat import read_cvat
+from bana.data.formats.labelme import read_labelme
+from bana.data.formats.labelstudio import read_labelstudio
+from bana.data.formats.yolo import read_yolo
 from bana.data.importing import import_boxes, read_csv, read_voc
 from bana.data.lists import read_split
 from bana.data.verify import verify
@@ -49,16 +54,40 @@ def images(tmp_path: Path) -> Path:
 CASES = json.loads((CORPUS / "expected.json").read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("name", CASES)
+# What a file's name ends in, for its format and what it is called where it is read.
+KINDS = {
+    ".csv": ("csv", "a.csv"),
+    ".json": ("coco", "a.json"),
+    ".xml": ("voc", "a.xml"),
+    ".labelme.json": ("labelme", "a.json"),
+    ".labelstudio.json": ("labelstudio", "a.json"),
+    ".cvat.xml": ("cvat", "a.xml"),
+    ".yolo.txt": ("yolo", "a.txt"),
+    ".data.yaml": ("yolo", "data.yaml"),
+    ".names.txt": ("yolo", "classes.txt"),
+}
+# What lies beside a file of YOLO, which has its numbers and its names in two.
+YOLO = {"a.txt": "0 0.4375 0.5 0.375 0.5\n", "classes.txt": "cat\ndog\n"}
+LISTS = [name for name in CASES if name.endswith(".list.txt")]
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name not in LISTS])
 def test_corpus(images, name, capsys):
     """Every file of the corpus, through the command: one line and 2, or the boxes that it means."""
     expected, out = CASES[name], images.parent / "out"
-    kind = {".csv": "csv", ".json": "coco", ".xml": "voc"}[Path(name).suffix]
-    path = images.parent / ("a.xml" if kind == "voc" else name)
+    kind, called = KINDS["".join(Path(name).suffixes)]
+    path = images.parent / "in" / called
+    path.parent.mkdir()
     path.write_bytes((CORPUS / name).read_bytes())
+    if kind == "yolo":
+        beside = YOLO if called == "a.txt" else {"a.txt": YOLO["a.txt"]}
+        for other in beside.keys() - {called}:
+            (path.parent / other).write_text(beside[other])
+        path = path.parent
     words = ["data", "import", "--format", kind, "--boxes", str(path), "--images", str(images)]
     code = main([*words, "--out", str(out), *expected.get("options", [])])
-    told = capsys.readouterr().err.split("\r")[-1]
+    every = capsys.readouterr().err
+    told = every.split("\r")[-1]
     if "refused" in expected:
         assert code == 2 and not out.exists()
         assert expected["refused"] in told and told.startswith("bana: ") and "Traceback" not in told
@@ -70,14 +99,32 @@ def test_corpus(images, name, capsys):
         for name in data.ids
         for boxes, kinds in [(part.tolist() for part in data.annotation(name))]
     }
-    assert found == expected["boxes"]
+    assert found == expected["boxes"] and expected.get("told", "") in every
     assert verify(out).count("error") == 0
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_corpus_of_lists(images, name):
+    """Every list of the corpus: the ids that it means, or the line that is none."""
+    expected, root = CASES[name], images.parent / "voc"
+    root.mkdir()
+    images.rename(root / "JPEGImages")
+    path = root / "ImageSets" / "Segmentation" / "train.txt"
+    path.parent.mkdir(parents=True)
+    path.write_bytes((CORPUS / name).read_bytes())
+    if "refused" not in expected:
+        assert read_split(root, "train") == expected["ids"]
+        return
+    with pytest.raises(DataError) as error:
+        read_split(root, "train")
+    told = str(error.value)
+    assert told.startswith(str(path)) and expected["refused"] in told and "\n" not in told
 
 
 def test_the_corpus_is_small_and_whole():
     files = {path.name for path in CORPUS.iterdir()} - {"expected.json"}
-    assert files == set(CASES)
-    assert sum(path.stat().st_size for path in CORPUS.iterdir()) < 64_000
+    assert files == set(CASES) and len(files) == 200
+    assert sum(path.stat().st_size for path in CORPUS.iterdir()) < 100_000
 
 
 # What other programs write where a number, an id or a name belongs.
@@ -96,18 +143,21 @@ ODD = st.one_of(
 
 
 def odd_now_and_then(right: st.SearchStrategy) -> st.SearchStrategy:
-    return st.one_of(right, right, right, right, ODD)
+    # As a choice of strategies ODD would count once for each of its own.
+    return st.sampled_from([False] * 19 + [True]).flatmap(lambda odd: ODD if odd else right)
+
+
+def entry(draw, **values) -> object:
+    """An object with a few values of another kind, now and then without a key, or none at all."""
+    made = {key: draw(odd_now_and_then(value)) for key, value in values.items()}
+    if draw(st.integers(0, 15)) == 0:
+        made.pop(draw(st.sampled_from(sorted(made))))
+    return draw(ODD) if draw(st.integers(0, 40)) == 0 else made
 
 
 @st.composite
 def instances(draw) -> object:
     """COCO files with a few values of another kind, and a few keys missing."""
-
-    def entry(**values) -> object:
-        made = {key: draw(odd_now_and_then(value)) for key, value in values.items()}
-        if draw(st.integers(0, 15)) == 0:
-            made.pop(draw(st.sampled_from(sorted(made))))
-        return draw(ODD) if draw(st.integers(0, 40)) == 0 else made
 
     ids, number = st.integers(0, 2), st.integers(0, 79)
     polygon = st.lists(st.lists(number, min_size=4, max_size=9), max_size=2)
@@ -125,7 +175,7 @@ def instances(draw) -> object:
     category = {"id": ids, "name": st.sampled_from(["cat", "Cat", "dog", "background"])}
     several = [draw(st.integers(0, most)) for most in (2, 3, 3)]
     made = {
-        part: [entry(**values) for _ in range(count)]
+        part: [entry(draw, **values) for _ in range(count)]
         for part, values, count in zip(
             ("images", "annotations", "categories"), (image, thing, category), several, strict=True
         )
@@ -253,6 +303,134 @@ def test_fuzzed_xml(images, values, kind, name, size):
         assert str(path) in str(error)
         return
     assert list(photograph.boxes[0].corners) == [float(value) for value in values]
+
+
+PART = st.sampled_from([False] * 9 + [True]).flatmap(
+    lambda odd: FIELDS if odd else st.floats(0.25, 0.5).map("{:.4f}".format)
+)
+NUMBER = st.integers(0, 59)
+LABEL = st.sampled_from(["cat", "traffic light"])
+
+
+@st.composite
+def labelme_files(draw) -> object:
+    points = st.lists(st.lists(NUMBER, min_size=2, max_size=2), min_size=2, max_size=2)
+    form = st.sampled_from([*["rectangle"] * 5, "polygon", "circle", "point"])
+    shapes = [
+        entry(draw, label=LABEL, points=points, shape_type=form) for _ in range(draw(NUMBER) % 3)
+    ]
+    image = {"imagePath": st.just("a.jpg"), "shapes": st.just(shapes)}
+    return entry(draw, **image, imageWidth=st.just(WIDTH), imageHeight=st.just(HEIGHT))
+
+
+@given(file=labelme_files())
+@MANY
+def test_fuzzed_labelme(images, file):
+    path = images.parent / "a.json"
+    path.write_text(json.dumps(file))
+    try:
+        read = read_labelme(path, Folder(images))
+    except DataError as error:
+        assert str(path) in str(error)
+        return
+    ((photograph),) = read.photographs
+    # Shapes without an inside are counted, and give no box.
+    kept = [shape for shape in file["shapes"] if shape.get("shape_type") != "point"]
+    for shape, box in zip(kept, photograph.boxes, strict=True):
+        assert box.kind == " ".join(shape["label"].split())
+        if shape.get("shape_type") == "rectangle":
+            xs, ys = zip(*((float(x), float(y)) for x, y in shape["points"]), strict=True)
+            assert box.corners == (min(xs), min(ys), max(xs), max(ys))
+
+
+@st.composite
+def label_studio_files(draw) -> object:
+    def region() -> object:
+        sides = dict.fromkeys(("x", "y", "width", "height"), NUMBER)
+        value = {**sides, "rectanglelabels": LABEL.map(lambda name: [name])}
+        made = {"id": st.integers(0, 5), "value": st.just(entry(draw, **value))}
+        size = {"original_width": st.just(WIDTH), "original_height": st.just(HEIGHT)}
+        return entry(draw, **made, **size, image_rotation=st.just(0))
+
+    result = [region() for _ in range(draw(NUMBER) % 3)]
+    done = entry(draw, result=st.just(result))
+    data = st.just({"image": "a.jpg"})
+    return [entry(draw, id=NUMBER, data=data, annotations=st.just([done]))]
+
+
+@given(file=label_studio_files())
+@MANY
+def test_fuzzed_label_studio(images, file):
+    path = images.parent / "a.json"
+    path.write_text(json.dumps(file))
+    try:
+        read = read_labelstudio(path, Folder(images))
+    except DataError as error:
+        assert str(path) in str(error)
+        return
+    (task,), ((photograph),) = file, read.photographs
+    results = [each for done in task.get("annotations") or [] for each in done.get("result") or []]
+    told = sum(int(note.rpartition(": ")[2].split()[0]) for note in read.notes)
+    same = len(results) - len({str(each.get("id", n)) for n, each in enumerate(results)})
+    assert len(photograph.boxes) >= len(results) - told - same
+    plain = [each for each in results if not read.notes and not same]
+    for raw, box in zip(plain, photograph.boxes, strict=bool(plain)):
+        x, y, width, height = (float(raw["value"][key]) for key in ("x", "y", "width", "height"))
+        corners = (x * 0.8, y * 0.6, (x + width) * 0.8, (y + height) * 0.6)
+        assert box.corners == pytest.approx(corners) and [box.kind] == [
+            " ".join(name.split()) for name in raw["value"]["rectanglelabels"]
+        ]
+
+
+@given(
+    values=st.lists(st.one_of(FIELDS, NUMBER.map(str), PART), min_size=4, max_size=4),
+    label=st.one_of(LABEL, st.text(max_size=4)),
+    turn=st.one_of(st.just("0"), FIELDS),
+)
+@MANY
+def test_fuzzed_cvat(images, values, label, turn):
+    sides = dict(zip(("xtl", "ytl", "xbr", "ybr"), values, strict=True), label=label, rotation=turn)
+    quoted = (f"{key}={xml.sax.saxutils.quoteattr(value)}" for key, value in sides.items())
+    text = (
+        f'<annotations><image name="a.jpg" width="{WIDTH}" height="{HEIGHT}">'
+        f"<box {' '.join(quoted)}/></image></annotations>"
+    )
+    path = images.parent / "a.xml"
+    path.write_bytes(text.encode("utf-8", "surrogatepass"))
+    try:
+        read = read_cvat(path, Folder(images))
+    except DataError as error:
+        assert str(path) in str(error)
+        return
+    ((photograph),) = read.photographs
+    assert all(_is(value.strip(), float(value)) for value in values)
+    if not read.notes:
+        assert list(photograph.boxes[0].corners) == [float(value) for value in values]
+
+
+@given(rows=st.lists(st.lists(PART, min_size=4, max_size=5), min_size=1, max_size=3), names=PART)
+@MANY
+def test_fuzzed_yolo(images, rows, names):
+    path = images.parent / "a.txt"
+    lines = [" ".join(["0", *row]) for row in rows]
+    path.write_bytes("\n".join(lines).encode("utf-8", "surrogatepass"))
+    classes = images.parent / "names.txt"
+    classes.write_bytes(f"cat\n{names}".encode("utf-8", "surrogatepass"))
+    try:
+        read = read_yolo(path, Folder(images), classes)
+    except DataError as error:
+        assert str(path) in str(error) or str(classes) in str(error)
+        return
+    for box in (box for photograph in read.photographs for box in photograph.boxes):
+        x1, y1, x2, y2 = box.corners
+        assert 0 <= x1 < x2 <= WIDTH and 0 <= y1 < y2 <= HEIGHT and box.kind == "cat"
+    if all(len(" ".join(row).split()) == len(row) == 4 for row in rows):
+        assert [len(photograph.boxes) for photograph in read.photographs] == [len(rows)]
+        for box, row in zip(read.photographs[0].boxes, rows, strict=True):
+            x, y, width, height = (float(field) for field in row)
+            corners = ((x - width / 2) * WIDTH, (y - height / 2) * HEIGHT)
+            assert box.corners[:2] == pytest.approx(corners, abs=0.01 * WIDTH)
+            assert all(field.isascii() and "_" not in field for field in row)
 
 
 @given(

@@ -437,6 +437,51 @@ def test_a_link_into_a_store_keeps_its_name(images, name):
     assert dataset[0]["boxes"].tolist() == [[1, 2, 3, 4]]
 
 
+def test_a_link_to_a_link_and_a_linked_folder_keep_their_names(images):
+    store = images.parent / "store"
+    (store / "deep").mkdir(parents=True)
+    (images / "meadow.jpg").rename(store / "3f2a9c")
+    linked(store / "second", store / "3f2a9c")
+    linked(images / "meadow.jpg", store / "second")
+    Image.new("RGB", (WIDTH, HEIGHT)).save(store / "deep" / "b.jpg")
+    linked(images / "day 1", store / "deep")
+    linked(images.parent / "all", images)
+    lines = "meadow.jpg,1,2,3,4,cat\nday 1/b.jpg,5,6,7,8,cat\n"
+    path, out = written_csv(images, lines), images.parent / "out"
+    import_boxes("csv", path, images.parent / "all", out)
+    data = VocDataset(out, "train")
+    assert {name: boxes_of(data, name).tolist() for name in data.ids} == {
+        "meadow": [[1, 2, 3, 4]],
+        "day_1_b": [[5, 6, 7, 8]],
+    }
+    assert sorted(path.name for path in (out / "JPEGImages").iterdir()) == [
+        "day_1_b.jpg",
+        "meadow.jpg",
+    ]
+
+
+@pytest.mark.parametrize("what", ["photograph", "boxes"])
+def test_a_link_that_leads_nowhere_is_named(images, what):
+    """As before what is in a store was fetched."""
+    folder, out = images.parent / "xml", images.parent / "out"
+    xml(folder, "meadow.xml")
+    xml(folder, "deep/a.xml")
+    link = images / "meadow.jpg" if what == "photograph" else folder / "meadow.xml"
+    link.unlink()
+    linked(link, images.parent / "store" / "3f2a9c")
+    with pytest.raises(DataError, match=r"meadow\.(jpg|xml): no such file$"):
+        import_boxes("voc", folder, images, out)
+    assert not out.exists()
+
+
+def test_boxes_in_a_linked_folder_are_not_passed_over(images):
+    folder, out = images.parent / "xml", images.parent / "out"
+    xml(folder, "meadow.xml")
+    xml(images.parent / "store", "a.xml")
+    linked(folder / "deep", images.parent / "store")
+    assert sorted(import_boxes("voc", folder, images, out).names) == ["deep_a", "meadow"]
+
+
 def test_a_data_set_is_never_made_from_itself(images):
     out = images.parent / "out"
     before = by_csv(images, "meadow.jpg,1,2,3,4,cat\n").annotation_path("meadow").read_bytes()

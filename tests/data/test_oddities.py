@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from links import linked
 from PIL import Image
 
 from bana.data.layout import Box, Photograph
@@ -11,6 +12,7 @@ from bana.data.oddities import (
     notes_on_classes,
     notes_on_folder,
     notes_on_photographs,
+    visible_files,
 )
 
 
@@ -68,3 +70,17 @@ def test_files_that_nothing_names(tmp_path):
     notes = list(notes_on_folder(tmp_path, [tmp_path / "a.jpg"], tmp_path / "out"))
     assert notes[0] == "photographs that nothing names (2): b.JPG, more/c.png"
     assert notes[1].endswith("are no .jpg, .jpeg, .png: 2 .webp, 1 no ending")
+
+
+def test_every_file_below_a_folder(tmp_path):
+    """Links are followed, those that lead back once; what is hidden is left out."""
+    top, store = tmp_path / "top", tmp_path / "store"
+    for path in (top / "a.xml", top / ".checkpoints/a.xml", top / "._a.xml", store / "b.xml"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    linked(top / "day 1", store)
+    linked(top / "day 2", store)
+    linked(top / "c.xml", tmp_path / "nowhere")
+    linked(store / "up", top)
+    found = {path.relative_to(top).as_posix() for path in visible_files(top)}
+    assert found == {"a.xml", "c.xml", "day 1/b.xml", "day 2/b.xml"}

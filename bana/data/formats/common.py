@@ -4,7 +4,6 @@ No reader guesses: what is certain is read, what is left out is counted and told
 refused in one line that names the file and the place in it.
 """
 
-import json
 import math
 import unicodedata
 from collections import Counter
@@ -13,7 +12,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
+from bana.data.checks import as_number, as_text, shown
 from bana.data.layout import Box, Photograph, image_id
+from bana.data.oddities import visible_files
 from bana.data.voc_files import DataError
 
 ANNOTATIONS = (".xml", ".json", ".txt", ".csv", ".yaml", ".yml", ".names")
@@ -76,7 +77,7 @@ class Folder:
     """The photographs of a folder and its subfolders, found by what annotation files call them.
 
     Args:
-        root: the folder; hidden files, such as macOS's ``._a.jpg``, do not count.
+        root: the folder; what is hidden, such as macOS's ``._a.jpg``, does not count.
 
     Attributes:
         paths: of the photographs.
@@ -92,10 +93,8 @@ class Folder:
         self.root = root
         self.paths: list[Path] = []
         self.strange: Counter[str] = Counter()
-        for path in in_order(root.rglob("*")):
+        for path in in_order(visible_files(root)):
             ending = path.suffix.lower()
-            if path.name.startswith(".") or not path.is_file():
-                continue
             if ending in ENDINGS:
                 self.paths.append(path)
             elif ending not in ANNOTATIONS:
@@ -182,40 +181,21 @@ def path_of_url(name: str) -> str:
     return unquote(split.path) if split.scheme or "%" in name else name
 
 
-def load_json(path: Path) -> Any:
-    """The value in a JSON file, UTF-8. Raises DataError where there is none."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file") from error
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: no JSON in UTF-8 ({error})") from error
-
-
 def one_line(value: object, where: str, what: str) -> str:
-    """A name as one line, single spaces in it. Raises DataError for what is no text or empty."""
-    name = " ".join(value.split()) if isinstance(value, str) else ""
-    if not name:
-        raise DataError(f"{where}: {what} is {value!r}, not a name")
-    return name
+    """A name as one line, single spaces in it. Raises DataError as `bana.data.checks.as_text`."""
+    return " ".join(as_text(value, f"{where}: {what}").split())
 
 
 def number(value: object, where: str, what: str) -> float:
-    """A finite number; text that is one counts. Raises DataError for anything else."""
-    try:
-        made = math.nan if isinstance(value, bool) else float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        made = math.nan
-    if not math.isfinite(made):
-        raise DataError(f"{where}: {what} is {value!r}, not a number")
-    return made
+    """A finite number. Raises DataError as `bana.data.checks.as_number`."""
+    return as_number(value, f"{where}: {what}")
 
 
 def whole(value: object, where: str, what: str, least: int = 0) -> int:
     """A whole number from ``least`` up: 80 and 80.0. Raises DataError for anything else."""
     made = number(value, where, what)
     if made != int(made) or made < least:
-        raise DataError(f"{where}: {what} is {value!r}, not a whole number from {least} up")
+        raise DataError(f"{where}: {what} is {shown(value)}, not a whole number from {least} up")
     return int(made)
 
 
@@ -238,14 +218,10 @@ def turned(corners: Corners, degrees: float, pivot: tuple[float, float]) -> list
 
 
 def files_below(path: Path, endings: Sequence[str]) -> list[Path]:
-    """The file itself, or the files of some endings in a folder and below, without hidden ones."""
+    """The file itself, or the files of some endings in a folder and below, but what is hidden."""
     if not path.is_dir():
         return [path]
-    return [
-        each
-        for each in in_order(path.rglob("*"))
-        if each.suffix.lower() in endings and not each.name.startswith(".") and each.is_file()
-    ]
+    return [each for each in in_order(visible_files(path)) if each.suffix.lower() in endings]
 
 
 def in_order(paths: Iterable[Path]) -> list[Path]:

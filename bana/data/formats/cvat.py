@@ -4,7 +4,7 @@ from collections import Counter
 from pathlib import Path
 from xml.etree import ElementTree
 
-from bana.data.checks import noted, refuse
+from bana.data.checks import as_text, noted, refuse
 from bana.data.formats.common import (
     POLYGONS,
     TURNED,
@@ -40,6 +40,9 @@ def read_cvat(path: Path, images: Folder) -> Read:
         raise DataError(f"{path}: not of CVAT but <{root.tag}>")
     if root.find("track") is not None:
         raise DataError(f"{path}: tracks of a video: export it as 'CVAT for images'")
+    misspelt = {node.tag for node in root if node.tag.lower() in ("image", "images")} - {"image"}
+    if misspelt:
+        raise DataError(f"{path}: <{min(misspelt)}> instead of <image>")
     counts: Counter[str] = Counter()
     problems: list[str] = []
     photographs = []
@@ -59,7 +62,7 @@ def _photograph(
     problems: list[str],
 ) -> Photograph:
     where = f"{path}: image {index}"
-    name = one_line(node.get("name"), where, "name")
+    name = as_text(node.get("name"), f"{where}: name")
     width = whole(node.get("width"), where, "width", 1)
     height = whole(node.get("height"), where, "height", 1)
     boxes = []

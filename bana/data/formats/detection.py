@@ -6,9 +6,9 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from bana.data.checks import noted, refuse
+from bana.data.checks import noted, read_json, read_text, refuse
 from bana.data.formats.coco import read_coco_boxes
-from bana.data.formats.common import Folder, Read, files_below, load_json
+from bana.data.formats.common import Folder, Read, files_below
 from bana.data.formats.cvat import read_cvat
 from bana.data.formats.labelme import read_labelme
 from bana.data.formats.labelstudio import read_labelstudio
@@ -156,7 +156,7 @@ def _only_file(kind: str, path: Path) -> Path:
 def _say_what_is_damaged(path: Path) -> None:
     """Raise DataError for a single file that is no JSON or XML, as its ending says it is."""
     if path.suffix.lower() == ".json" and path.is_file():
-        load_json(path)
+        read_json(path)
     elif path.suffix.lower() == ".xml" and path.is_file():
         read_xml(path)
 
@@ -173,7 +173,7 @@ def _kind_of(file: Path) -> str | None:
     try:
         if ending == ".xml":
             return {"annotation": "voc", "annotations": "cvat"}.get(first_tag(file))
-        text = file.read_text(encoding="utf-8-sig")
+        text = read_text(file)
         if ending == ".json":
             return _kind_of_json(text)
         if ending == ".csv":

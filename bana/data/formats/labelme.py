@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bana.data.checks import noted, refuse
+from bana.data.checks import as_text, noted, read_json, refuse, shown
 from bana.data.formats.common import (
     POLYGONS,
+    TURNED,
     Corners,
     Folder,
     Read,
     around,
     files_below,
-    load_json,
     number,
     one_line,
     told,
@@ -54,10 +54,10 @@ def read_labelme(path: Path, images: Folder) -> Read:
 def _photograph(
     file: Path, images: Folder, counts: Counter[str], problems: list[str]
 ) -> Photograph:
-    held = load_json(file)
+    held = read_json(file)
     if not isinstance(held, dict) or not isinstance(held.get("shapes"), list):
         raise DataError(f"{file}: no LabelMe file, it has no list of 'shapes'")
-    name = one_line(held.get("imagePath"), str(file), "imagePath")
+    name = as_text(held.get("imagePath"), f"{file}: imagePath")
     image = images.named(name, str(file))
     beside = [each for each in images.paths if each.stem == file.stem]
     if image.stem != file.stem and beside:
@@ -77,7 +77,10 @@ def _boxes(shape: object, where: str, size: tuple[int, int], counts: Counter[str
     """The box of a shape, none of one without an inside."""
     if not isinstance(shape, dict):
         raise DataError(f"{where}: is no object")
-    form = shape.get("shape_type") or "polygon"
+    # Old files have no type.
+    form = "polygon" if shape.get("shape_type") is None else shape["shape_type"]
+    if not isinstance(form, str):
+        raise DataError(f"{where}: a shape of type {shown(form)} is not known")
     if form in OPEN:
         counts[f"shapes {form!r} passed over, as they have no inside"] += 1
         return []
@@ -111,6 +114,8 @@ def _corners(
         raise DataError(f"{where}: a {form} of {len(points)} points")
     if form == "rectangle":
         xs, ys = zip(*points, strict=True)
+        if len(points) == 4 and not len(set(xs)) == len(set(ys)) == 2:
+            counts[TURNED] += 1
         return min(xs), min(ys), max(xs), max(ys)
     counts[POLYGONS if form == "polygon" else f"{form}s taken by the boxes around them"] += 1
     if form == "circle":

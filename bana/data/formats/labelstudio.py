@@ -5,7 +5,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from bana.data.checks import noted, refuse
+from bana.data.checks import noted, read_json, refuse, shown
 from bana.data.formats.common import (
     ENDINGS,
     POLYGONS,
@@ -14,7 +14,6 @@ from bana.data.formats.common import (
     Folder,
     Read,
     around,
-    load_json,
     number,
     one_line,
     path_of_url,
@@ -47,41 +46,51 @@ def read_labelstudio(path: Path, images: Folder) -> Read:
     Raises:
         DataError: if the file or regions are wrong, all of which are told.
     """
-    held = load_json(path)
+    held = read_json(path)
     if not isinstance(held, list) or not all(isinstance(task, dict) for task in held):
         raise DataError(f"{path}: no export of Label Studio, it is no list of tasks")
     photographs, failed, counts = [], {}, Counter()
     problems: list[str] = []
     for index, task in enumerate(held, start=1):
         where = f"{path}: task {task.get('id', index)}"
-        done = [
-            each
-            for each in task.get("annotations") or []
-            if isinstance(each, dict) and not each.get("was_cancelled")
-        ]
         with noted(problems):
+            every = _objects(task.get("annotations"), where, "annotations")
+            done = [each for each in every if not each.get("was_cancelled")]
             image = _image(task, images, where)
             if len(done) > 1:
                 name = image.relative_to(images.root).with_suffix("").as_posix()
                 failed[name] = f"{where}: {len(done)} annotations: keep one of them"
                 continue
-            regions = [r for d in done for r in _results(d)] if "data" in task else _minimal(task)
+            of_done = (region for each in done for region in _results(each, where))
+            regions = list(of_done) if "data" in task else _minimal(task)
             photographs.append(_photograph(image, regions, images, where, counts, problems))
     refuse(problems, path)
     return Read(photographs, None, told(counts, path), failed)
 
 
-def _results(annotation: dict[str, Any]) -> list[Any]:
+def _objects(held: object, where: str, what: str) -> list[dict[str, Any]]:
+    """A list of objects; null, as where there is nothing, is an empty one."""
+    if held is not None and not (isinstance(held, list) and all(isinstance(e, dict) for e in held)):
+        raise DataError(f"{where}: {what} is {shown(held)}, no list of objects")
+    return held or []
+
+
+def _results(annotation: dict[str, Any], where: str) -> list[Any]:
     """The regions of an annotation, each with its values flat.
 
     Where labels are given apart from shapes, both have the region's id and belong together.
     """
     found: dict[Any, dict[str, Any]] = {}
-    for index, each in enumerate(annotation.get("result") or []):
-        value = each.get("value") if isinstance(each, dict) else None
-        if isinstance(value, dict):
-            own = str(each.get("id", f"result {index}"))
-            found[own] = {**found.get(own, {}), **each, **value}
+    for index, each in enumerate(_objects(annotation.get("result"), where, "result"), start=1):
+        value = each.get("value")
+        if not isinstance(value, dict):
+            raise DataError(f"{where}: value of result {index} is {shown(value)}, no object")
+        own = f"result {index}" if each.get("id") is None else str(each["id"])
+        region = found.get(own, {})
+        differing = next((key for key in value if region.get(key, value[key]) != value[key]), None)
+        if differing:
+            raise DataError(f"{where}: two regions have the id {own!r}, but another {differing!r}")
+        found[own] = {**region, **each, **value}
     return list(found.values())
 
 
@@ -142,6 +151,11 @@ def _box(region: dict[str, Any], where: str, counts: Counter[str]) -> tuple[tupl
         whole(region.get(key), where, key, 1) for key in ("original_width", "original_height")
     )
     kind = one_line(labels[0], where, "the label")
+    if number(region.get("image_rotation", 0), where, "image_rotation") % 360:
+        raise DataError(
+            f"{where}: the photograph was turned when it was labelled (image_rotation is "
+            f"{shown(region['image_rotation'])}): turn it back there"
+        )
     return (width, height), Box(kind, _corners(region, (width, height), where, counts), where)
 
 
@@ -151,8 +165,8 @@ def _corners(
     """The upright box of a region in pixels."""
     width, height = size
 
-    def percent(value: object, what: str) -> float:
-        made = number(value, where, what)
+    def percent(what: str, value: object = ...) -> float:
+        made = number(region.get(what) if value is ... else value, where, what)
         if not -ROUNDING <= made <= 100 + ROUNDING:
             raise DataError(f"{where}: {what} is {made:g}, not in percent of the photograph")
         return made / 100
@@ -162,21 +176,18 @@ def _corners(
         points = region["points"]
         if not isinstance(points, list) or len(points) < 3:
             raise DataError(f"{where}: a polygon of fewer than 3 points")
-        pairs = [(percent(x, "x") * width, percent(y, "y") * height) for x, y in points]
+        if not all(isinstance(point, list) and len(point) == 2 for point in points):
+            raise DataError(f"{where}: points is no list of pairs")
+        pairs = [(percent("x", x) * width, percent("y", y) * height) for x, y in points]
         return around(pairs, size)
-    x, y = percent(region["x"], "x") * width, percent(region["y"], "y") * height
-    angle = number(region.get("rotation") or 0, where, "rotation") % 360
+    x, y = percent("x") * width, percent("y") * height
+    turn = region.get("rotation")
+    angle = 0 if turn is None else number(turn, where, "rotation") % 360
     if "radiusX" in region:
         counts["ellipses taken by the boxes around them"] += 1
-        rx = percent(region["radiusX"], "radiusX") * width
-        ry = percent(region["radiusY"], "radiusY") * height
+        rx, ry = percent("radiusX") * width, percent("radiusY") * height
         return around(turned((x - rx, y - ry, x + rx, y + ry), angle, (x, y)), size)
-    upright = (
-        x,
-        y,
-        x + percent(region["width"], "width") * width,
-        y + percent(region["height"], "height") * height,
-    )
+    upright = x, y, x + percent("width") * width, y + percent("height") * height
     if angle == 0:
         return upright
     counts[TURNED] += 1

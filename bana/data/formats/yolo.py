@@ -4,13 +4,14 @@ The classes are in data.yaml (names: a list, or numbers with names), classes.txt
 file of one's own. A line of a class and a polygon is taken by the box around the polygon.
 """
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
 
-from bana.data.checks import noted, refuse
+from bana.data.checks import noted, read_text, refuse, shown
 from bana.data.formats.common import (
     POLYGONS,
     Corners,
@@ -97,13 +98,9 @@ def _photograph_of(file: Path, path: Path, images: Folder) -> Path:
 
 
 def _lines(file: Path) -> list[tuple[int, list[str]]]:
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except FileNotFoundError as error:
-        raise DataError(f"{file}: no such file") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{file}: no text in UTF-8 ({error})") from error
-    lines = ((line, each.split()) for line, each in enumerate(text.splitlines(), start=1))
+    lines = (
+        (line, each.split()) for line, each in enumerate(read_text(file).splitlines(), start=1)
+    )
     return [(line, fields) for line, fields in lines if fields]
 
 
@@ -178,35 +175,46 @@ def _is_yaml_of_names(file: Path) -> bool:
     if file.suffix.lower() not in (".yaml", ".yml") or not file.is_file():
         return False
     try:
-        held = yaml.safe_load(file.read_text(encoding="utf-8-sig"))
-    except (ValueError, yaml.YAMLError):
-        return False
+        held = yaml.safe_load(read_text(file))
+    except (ValueError, RecursionError, yaml.YAMLError):
+        # A damaged one is not to be passed over.
+        return b"names:" in file.read_bytes()
     return isinstance(held, dict) and "names" in held
 
 
 def _names_of(file: Path) -> list[str]:
+    text = read_text(file)
     try:
-        text = file.read_text(encoding="utf-8-sig")
         if file.suffix.lower() in (".yaml", ".yml"):
-            names = _yaml_names(yaml.safe_load(text), file)
+            names = _yaml_names(yaml.load(text, _Once), file)
         else:
-            names = [line for line in text.splitlines() if line.strip()]
-    except FileNotFoundError as error:
-        raise DataError(f"{file}: no such file") from error
-    except (ValueError, yaml.YAMLError) as error:
-        if isinstance(error, DataError):
-            raise
+            names = re.split(r"\r\n|\r|\n", text.rstrip())
+    except DataError:
+        raise
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
         reason = str(error).splitlines()[0]
         raise DataError(f"{file}: cannot be read ({reason})") from error
-    made = [one_line(name, str(file), f"class {n}") for n, name in enumerate(names)]
-    if not made:
+    if not any(names):
         raise DataError(f"{file}: no class in it")
+    made = [one_line(name, str(file), f"class {n}") for n, name in enumerate(names)]
     if "background" in made:
         raise DataError(
             f"{file}: names background as class {made.index('background')}, but background is in "
             f"no box: remove it, if the numbers in the boxes allow"
         )
     return list(check_class_names(["background", *made], str(file))[1:])
+
+
+class _Once(yaml.SafeLoader):
+    """YAML without an object that says one thing twice, of which the last would count."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        plain = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        keys = [self.construct_object(key) for key in plain if not key.tag.endswith(":merge")]
+        twice = next((key for key in keys if keys.count(key) > 1), None)
+        if twice is not None:
+            raise yaml.YAMLError(f"says {shown(twice)} twice")
+        return super().construct_mapping(node, deep)
 
 
 def _yaml_names(held: object, file: Path) -> list[object]:
@@ -217,5 +225,5 @@ def _yaml_names(held: object, file: Path) -> list[object]:
         raise DataError(f"{file}: names is no list, and not numbered from 0")
     count = held.get("nc", len(names)) if isinstance(held, dict) else len(names)
     if count != len(names):
-        raise DataError(f"{file}: nc is {count}, but there are {len(names)} names")
+        raise DataError(f"{file}: nc is {shown(count)}, but there are {len(names)} names")
     return names

@@ -10,7 +10,6 @@ from bana.data.formats.common import (
     Folder,
     around,
     in_order,
-    load_json,
     number,
     one_line,
     path_of_url,
@@ -78,7 +77,9 @@ def test_urls_are_paths() -> None:
     assert path_of_url("x/a b.jpg") == "x/a b.jpg"
 
 
-@pytest.mark.parametrize("value", [None, "x", True, math.nan, math.inf, "nan", [], {}], ids=repr)
+@pytest.mark.parametrize(
+    "value", [None, "x", True, math.nan, "nan", [], {}, "2_0", "\u0661", 10**400], ids=range(10)
+)
 def test_what_is_no_number_is_refused(value: object) -> None:
     with pytest.raises(DataError, match="^here: width is .*, not a number$"):
         number(value, "here", "width")
@@ -94,22 +95,9 @@ def test_numbers_that_are_certain_are_read() -> None:
 
 def test_names_are_one_line() -> None:
     assert one_line(" traffic \n light ", "here", "the label") == "traffic light"
-    for value in ("", " ", 3, None):
-        with pytest.raises(DataError, match="^here: the label is .*, not a name"):
+    for value in ("", " ", 3, None, "a\x00b", "\ud800"):
+        with pytest.raises(DataError, match="^here: the label (is|holds) "):
             one_line(value, "here", "the label")
-
-
-def test_files_that_are_damaged_are_named(tmp_path: Path) -> None:
-    path = write_text(tmp_path / "a.json", "{")
-    with pytest.raises(DataError, match=r"a\.json: no JSON in UTF-8"):
-        load_json(path)
-    path.write_bytes(b'{"a": "\xff"}')
-    with pytest.raises(DataError, match=r"a\.json: no JSON in UTF-8"):
-        load_json(path)
-    with pytest.raises(DataError, match=r"b\.json: no such file"):
-        load_json(tmp_path / "b.json")
-    path.write_text('\ufeff{"a": 1}', encoding="utf-8")
-    assert load_json(path) == {"a": 1}
 
 
 def test_turned_boxes() -> None:

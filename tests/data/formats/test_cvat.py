@@ -67,14 +67,14 @@ def test_other_shapes_are_counted(images: Folder, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("shapes", "more", "reason"),
     [
-        ('<box label="cat" xtl="10" ytl="20" xbr="50"/>', "", "ybr is None, not a number"),
-        (BOX.replace("10", "ten"), "", "image 'a.jpg', box 1: xtl is 'ten'"),
-        (BOX.replace('label="cat"', ""), "", "label is None, not a name"),
+        ('<box label="cat" xtl="10" ytl="20" xbr="50"/>', "", "ybr is null, not a number"),
+        (BOX.replace("10", "ten"), "", "image 'a.jpg', box 1: xtl is \"ten\""),
+        (BOX.replace('label="cat"', ""), "", "label is null, not a text"),
         ('<polygon label="cat" points="1,2;3,4"/>', "", "points is not x,y;x,y;x,y"),
         ('<star label="cat"/>', "", "<star> is not known"),
         ("", '<track id="0" label="cat"/>', "tracks of a video"),
-        ("", '<image id="2" name="a.jpg" width="x" height="60"/>', "image 1: width is 'x'"),
-        ("", '<image id="2" width="80" height="60"/>', "image 1: name is None"),
+        ("", '<image id="2" name="a.jpg" width="x" height="60"/>', 'image 1: width is "x"'),
+        ("", '<image id="2" width="80" height="60"/>', "image 1: name is null"),
     ],
     ids=["side", "ten", "label", "points", "star", "video", "width", "name"],
 )
@@ -85,6 +85,13 @@ def test_what_is_wrong_is_refused(
     with pytest.raises(DataError) as error:
         read_cvat(path, images)
     assert str(error.value).startswith(str(path)) and reason in str(error.value)
+
+
+def test_a_name_is_taken_as_it_stands(tmp_path: Path) -> None:
+    """Two spaces are not one: that would be another photograph."""
+    images = folder_of(tmp_path / "im", "b c.jpg", "b  c.jpg")
+    path = written(tmp_path, BOX, name="b  c.jpg")
+    assert list(boxes_of(read_cvat(path, images))) == ["b  c.jpg"]
 
 
 def test_other_xml_is_refused(images: Folder, tmp_path: Path) -> None:

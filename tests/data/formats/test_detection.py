@@ -140,7 +140,7 @@ def test_two_files_of_one_format_are_refused(images: Folder, tmp_path: Path) -> 
     ("name", "text", "reason"),
     [
         ("a.txt", "some words", "no boxes that are known"),
-        ("a.json", "{", "no JSON in UTF-8"),
+        ("a.json", "{", "no JSON"),
         ("a.xml", "<a>", "not well-formed XML"),
         ("a.json", "[1]", "no boxes that are known"),
         ("a.csv", "x,y\n1,2\n", "no boxes that are known"),

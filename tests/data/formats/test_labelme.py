@@ -65,16 +65,16 @@ def test_other_shapes_are_counted(images: Folder, tmp_path: Path) -> None:
     [
         ([], "no list of 'shapes'"),
         ({"shapes": {}}, "no list of 'shapes'"),
-        (held(imagePath=None), "imagePath is None, not a name"),
-        (held(imageWidth="wide"), "imageWidth is 'wide', not a number"),
+        (held(imagePath=None), "imagePath is null, not a text"),
+        (held(imageWidth="wide"), "imageWidth is \"wide\", not a number"),
         (held(imageHeight=0), "imageHeight is 0, not a whole number from 1 up"),
-        (held(shape([[1, 2], [3, 4]], label=3)), "shape 1: the label is 3, not a name"),
-        (held(shape([[1, 2], [3, 4]], label="")), "shape 1: the label is '', not a name"),
+        (held(shape([[1, 2], [3, 4]], label=3)), "shape 1: the label is 3, not a text"),
+        (held(shape([[1, 2], [3, 4]], label="")), "shape 1: the label is empty"),
         (held(shape([[1, 2]])), "shape 1: a rectangle of 1 points"),
         (held(shape([[1, 2], [3, 4]], "polygon")), "shape 1: a polygon of 2 points"),
         (held(shape([[1, 2], [3, 4]], "star")), "a shape of type 'star' is not known"),
-        (held(shape([[1, 2], [3, "x"]])), "a coordinate is 'x', not a number"),
-        (held(shape([[1, 2], [3, float("nan")]])), "a coordinate is nan, not a number"),
+        (held(shape([[1, 2], [3, "x"]])), "a coordinate is \"x\", not a number"),
+        (held(shape([[1, 2], [3, float("nan")]])), "a coordinate is NaN, not a number"),
         (held(shape([[1, 2], 3])), "points is no list of pairs"),
         (held("cat"), "shape 1: is no object"),
     ],
@@ -97,6 +97,23 @@ def test_a_file_that_names_another_photograph(images: Folder, tmp_path: Path) ->
     # A file of a name that no photograph has contradicts nothing.
     path = path.rename(tmp_path / "other.json")
     assert list(boxes_of(read_labelme(path, images))) == ["b c.jpg"]
+
+
+def test_a_name_is_taken_as_it_stands(tmp_path: Path) -> None:
+    """Two spaces are not one: that would be another photograph."""
+    images = folder_of(tmp_path / "im", "b c.jpg", "b  c.jpg")
+    path = write_json(tmp_path / "other.json", held(shape([[1, 2], [3, 4]]), name="b  c.jpg"))
+    assert list(boxes_of(read_labelme(path, images))) == ["b  c.jpg"]
+
+
+def test_a_turned_rectangle_is_told(images: Folder, tmp_path: Path) -> None:
+    upright = shape([[20, 15], [50, 15], [50, 45], [20, 45]])
+    path = write_json(tmp_path / "a.json", held(upright))
+    assert read_labelme(path, images).notes == []
+    write_json(path, held(upright, shape([[35, 15], [50, 30], [35, 45], [20, 30]])))
+    read = read_labelme(path, images)
+    assert boxes_of(read)["a.jpg"] == [("cat", (20, 15, 50, 45))] * 2
+    assert read.notes == [f"{path}: 1 turned boxes taken by the upright boxes around them"]
 
 
 def test_no_files(images: Folder, tmp_path: Path) -> None:

@@ -92,6 +92,22 @@ def test_turned_boxes_and_other_shapes(images: Folder) -> None:
     ]
 
 
+def test_two_regions_of_one_id_are_refused(images: Folder) -> None:
+    other = region("rectanglelabels", x=1, y=2, width=3, height=4, rotation=0)
+    with pytest.raises(DataError, match="task 7: two regions have the id 'r1', but another 'x'"):
+        read(images, task(region(), other))
+    # Without ids they are two.
+    both = [{**each, "id": None} for each in (region(), other)]
+    assert len(boxes_of(read(images, task(*both)))["a b.jpg"]) == 2
+
+
+@pytest.mark.parametrize("turn", [90, 180, 270.0])
+def test_a_photograph_that_was_turned_is_refused(turn: float, images: Folder) -> None:
+    with pytest.raises(DataError, match="region r1: the photograph was turned"):
+        read(images, task({**region(), "image_rotation": turn}))
+    assert boxes_of(read(images, task({**region(), "image_rotation": 0})))
+
+
 def test_two_opinions_are_not_mixed(images: Folder) -> None:
     twice = task(region())
     twice["annotations"] *= 2
@@ -107,10 +123,10 @@ def test_two_opinions_are_not_mixed(images: Folder) -> None:
     [
         (task(region(labels=("cat", "dog"))), "['cat', 'dog'] is not one label"),
         (task(region(labels=())), "None is not one label"),
-        (task(region(labels=(3,))), "the label is 3, not a name"),
+        (task(region(labels=(3,))), "the label is 3, not a text"),
         (task(region(x=120, y=1, width=1, height=1)), "x is 120, not in percent"),
-        (task(region(x="x", y=1, width=1, height=1)), "x is 'x', not a number"),
-        (task({**region(), "original_width": None}), "original_width is None"),
+        (task(region(x="x", y=1, width=1, height=1)), 'x is "x", not a number'),
+        (task({**region(), "original_width": None}), "original_width is null"),
         (task(image="a b.txt"), "0 photographs in its data, not one"),
         (task(region("polygonlabels", points=[[1, 1], [2, 2]])), "fewer than 3 points"),
     ],

@@ -94,12 +94,12 @@ def test_a_photograph_that_is_missing_is_told(images: Folder, tmp_path: Path) ->
         ("0 40 30 20 20", "a.txt:1: not in fractions of the photograph"),
         ("0 0.9 0.5 0.5 0.5", "a.txt:1: not in fractions"),
         ("2 0.5 0.5 0.1 0.1", "class 2, but there are 2, numbered from 0"),
-        ("-1 0.5 0.5 0.1 0.1", "the class is '-1', not a whole number"),
-        ("0.5 0.5 0.5 0.1 0.1", "the class is '0.5'"),
-        ("cat 0.5 0.5 0.1 0.1", "the class is 'cat', not a number"),
+        ("-1 0.5 0.5 0.1 0.1", 'the class is "-1", not a whole number'),
+        ("0.5 0.5 0.5 0.1 0.1", 'the class is "0.5"'),
+        ("cat 0.5 0.5 0.1 0.1", 'the class is "cat", not a number'),
         ("0 0.5 0.5 0.1", "4 fields"),
         ("0 0.5 0.5 0.1 0.1 0.2 0.2 0.3", "8 fields"),
-        ("0 0.5 0.5 nan 0.1", "a coordinate is 'nan'"),
+        ("0 0.5 0.5 nan 0.1", 'a coordinate is "nan"'),
         ("0 0.5 0.5 0 0.1", "has no area"),
     ],
     ids=lambda value: value.replace(" ", "_") if value[0] in "0123456789-c" else "",
@@ -117,7 +117,7 @@ def test_what_is_wrong_is_refused(text: str, reason: str, images: Folder, tmp_pa
         ("data.yaml", "names: {1: cat, 2: dog}", "not numbered from 0"),
         ("data.yaml", "nc: 3\nnames: [cat, dog]", "nc is 3, but there are 2 names"),
         ("data.yaml", "names: cat", "names is no list"),
-        ("data.yaml", "names: [cat, 3]", "class 1 is 3, not a name"),
+        ("data.yaml", "names: [cat, 3]", "class 1 is 3, not a text"),
         ("data.yaml", "names: [cat", "cannot be read"),
         ("classes.txt", "cat\ncat\n", "class 'cat' occurs twice"),
         ("classes.txt", "background\ncat\n", "names background as class 0"),
@@ -145,6 +145,38 @@ def test_no_names_and_names_that_differ(images: Folder, tmp_path: Path) -> None:
         read_yolo(folder, images)
     mine = write_text(tmp_path / "mine.txt", "bird\n")
     assert boxes_of(read_yolo(folder, images, mine))["a.jpg"][0][0] == "bird"
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"names: [dog, cat", "while parsing"),
+        (b"names: {0: dog, 0: cat}", "says 0 twice"),
+        (b"names: [K\xe4fer]", "no text in UTF-8"),
+    ],
+    ids=["open", "twice", "latin-1"],
+)
+def test_a_damaged_yaml_is_not_passed_over(
+    content: bytes, reason: str, images: Folder, tmp_path: Path
+) -> None:
+    """The names beside it may be others."""
+    folder = labels(tmp_path, "0 0.5 0.5 0.25 0.5\n")
+    (folder / "data.yaml").write_bytes(content)
+    with pytest.raises(DataError, match=rf"data\.yaml:.*{reason}"):
+        read_yolo(folder, images)
+
+
+def test_settings_of_others_are_no_names(images: Folder, tmp_path: Path) -> None:
+    folder = labels(tmp_path, "0 0.5 0.5 0.25 0.5\n")
+    (folder / "other.yaml").write_bytes(b"lr: [K\xe4fer")
+    assert boxes_of(read_yolo(folder, images))["a.jpg"][0][0] == "cat"
+
+
+def test_names_may_be_anchored(images: Folder, tmp_path: Path) -> None:
+    folder = labels(tmp_path, "0 0.5 0.5 0.25 0.5\n")
+    (folder / "classes.txt").unlink()
+    write_text(folder / "data.yaml", "base: &b {nc: 1}\n<<: *b\nnames: {0: cat}\n")
+    assert boxes_of(read_yolo(folder, images))["a.jpg"][0][0] == "cat"
 
 
 def test_no_labels(images: Folder, tmp_path: Path) -> None:
