@@ -376,7 +376,11 @@ def test_fuzzed_label_studio(images, file):
     plain = [each for each in results if not read.notes and not same]
     for raw, box in zip(plain, photograph.boxes, strict=bool(plain)):
         x, y, width, height = (float(raw["value"][key]) for key in ("x", "y", "width", "height"))
-        corners = (x * 0.8, y * 0.6, (x + width) * 0.8, (y + height) * 0.6)
+        # In percent of the size that is stated, which import holds against the photograph's.
+        size = tuple(int(float(raw[key])) for key in ("original_width", "original_height"))
+        across, down = (side / 100 for side in size)
+        corners = (x * across, y * down, (x + width) * across, (y + height) * down)
+        assert photograph.size == size
         assert box.corners == pytest.approx(corners) and [box.kind] == [
             " ".join(name.split()) for name in raw["value"]["rectanglelabels"]
         ]

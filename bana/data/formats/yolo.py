@@ -186,7 +186,7 @@ def _names_of(file: Path) -> list[str]:
     text = read_text(file)
     try:
         if file.suffix.lower() in (".yaml", ".yml"):
-            names = _yaml_names(yaml.load(text, _Once), file)
+            names = _yaml_names(_Once(text).get_single_data(), file)
         else:
             names = re.split(r"\r\n|\r|\n", text.rstrip())
     except DataError:
