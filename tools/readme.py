@@ -20,10 +20,10 @@ from result_tables import (
     moved_verdicts,
     retrained,
     section,
-    speed,
     table_of,
     value_at,
 )
+from speed_tables import speed
 
 from bana.evaluation.verdicts import NOT_TOLD_APART, Difference, interval, verdict
 

@@ -323,15 +323,22 @@ def labelme_files(draw) -> object:
     return entry(draw, **image, imageWidth=st.just(WIDTH), imageHeight=st.just(HEIGHT))
 
 
-@given(file=labelme_files())
-@MANY
-def test_fuzzed_labelme(images, file):
+def read_or_refused(reader, file: object, images: Path):
+    """What a reader makes of a JSON file; None where it refuses it in a line that names it."""
     path = images.parent / "a.json"
     path.write_text(json.dumps(file))
     try:
-        read = read_labelme(path, Folder(images))
+        return reader(path, Folder(images))
     except DataError as error:
         assert str(path) in str(error)
+        return None
+
+
+@given(file=labelme_files())
+@MANY
+def test_fuzzed_labelme(images, file):
+    read = read_or_refused(read_labelme, file, images)
+    if read is None:
         return
     ((photograph),) = read.photographs
     # Shapes without an inside are counted, and give no box.
@@ -361,12 +368,8 @@ def label_studio_files(draw) -> object:
 @given(file=label_studio_files())
 @MANY
 def test_fuzzed_label_studio(images, file):
-    path = images.parent / "a.json"
-    path.write_text(json.dumps(file))
-    try:
-        read = read_labelstudio(path, Folder(images))
-    except DataError as error:
-        assert str(path) in str(error)
+    read = read_or_refused(read_labelstudio, file, images)
+    if read is None:
         return
     (task,), ((photograph),) = file, read.photographs
     results = [each for done in task.get("annotations") or [] for each in done.get("result") or []]
