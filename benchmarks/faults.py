@@ -15,14 +15,14 @@ from typing import Any
 import torch
 from commands_apart import warm_up
 from fault_jobs import JOBS, Job
-from full_disks import fill_disks, two_at_once, without_network
+from full_disks import fill_at_steps, fill_disks, two_at_once, without_network
 from kills import kill_at_moments, kill_at_steps, make_base
 from measure import environment, write_record
 
 from bana.files.artefacts import read_json, source_commit
 
-KILLS, STEPS, DISKS, TWICE = 50, 20, 5, 2
-TABLES = ("moments", "steps", "disks", "two", "network")
+KILLS, STEPS, DISKS, WRITES, TWICE = 50, 20, 5, 10_000, 2
+TABLES = ("moments", "steps", "disks", "writes", "two", "network")
 
 
 def main() -> None:
@@ -38,11 +38,12 @@ def main() -> None:
     torch.set_num_threads(1)
     warm_up()
     rows: dict[str, Any] = read_json(options.out).get("jobs", {}) if options.out else {}
+    usual = (KILLS, STEPS, options.disks, WRITES, TWICE)
     with tempfile.TemporaryDirectory(prefix="faults-") as folder:
         work = Path(folder).resolve()
         for job in JOBS:
             if job.name.startswith(options.only):
-                counts = (3, 5, 4, 2) if options.quick else (KILLS, STEPS, options.disks, TWICE)
+                counts = (3, 5, 4, 5, 2) if options.quick else usual
                 row = row_of(job, work, options.tables, counts, options.seed)
                 lost = {table: each["losses"] for table, each in row.items() if each["losses"]}
                 print(f"{job.name}: {lost or 'no losses'}", flush=True)
@@ -57,15 +58,16 @@ def main() -> None:
 
 
 def row_of(
-    job: Job, work: Path, tables: Sequence[str], counts: tuple[int, int, int, int], seed: int
+    job: Job, work: Path, tables: Sequence[str], counts: tuple[int, ...], seed: int
 ) -> dict[str, dict[str, Any]]:
     """All tables of one job."""
     base, root = make_base(job, work), work / "job"
-    kills, steps, disks, twice = counts
+    kills, steps, disks, writes, twice = counts
     make = {
         "moments": partial(kill_at_moments, job, root, base, kills, seed),
         "steps": partial(kill_at_steps, job, root, base, steps),
         "disks": partial(fill_disks, job, root, base, disks, seed),
+        "writes": partial(fill_at_steps, job, root, base, writes),
         "two": partial(two_at_once, job, root, base, twice, seed),
         "network": partial(without_network, job, root, base),
     }

@@ -8,14 +8,15 @@ import os
 import random
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from commands_apart import Hook, Started
+from commands_apart import FileSteps, Hook, Started
 from fault_jobs import UNFINISHED, Job, begin, contents
-from kills import Base, difference, halves, must
+from kills import Base, difference, halves, must, spread
 from tqdm import tqdm
 
 PAGE = 4096
@@ -23,6 +24,10 @@ ROOM, FILES = 1 << 30, 100_000
 """Bytes and files of a disk that is not full."""
 CONTROL = re.compile(r"\x1b\[\w|\r")
 """What progress bars write to move about."""
+CAPABILITIES = 0x20080522
+"""The kernel's name of the form in which `_obey_modes` tells it capabilities."""
+PAST_MODES = 0b110
+"""CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH: with them root writes into closed folders."""
 NEW_NETWORK = 0x40000000
 """The kernel's number of a network namespace, in which there is no network."""
 
@@ -87,7 +92,7 @@ def fill_disks(job: Job, root: Path, base: Base, most: int, seed: int) -> dict[s
                     _remount([place], f"nr_inodes={used[1] + step}")
                 else:
                     _remount([place], "ro")
-            lost, last = _on_a_full_disk(job, root, base, places)
+            lost, last = _disturbed(job, root, base, Started(job, root), partial(_remount, places))
             if last:
                 counts[what] += 1
                 told.add(last)
@@ -101,9 +106,87 @@ def _used(place: Path) -> tuple[int, int]:
     return about.f_blocks - about.f_bfree, sum(1 for _ in place.rglob("*")) + 1
 
 
-def _on_a_full_disk(job: Job, root: Path, base: Base, places: list[Path]) -> tuple[list[str], str]:
-    """What was lost on a full disk and after it, and the last line, empty where there was room."""
-    ended = Started(job, root).end()
+def fill_at_steps(job: Job, root: Path, base: Base, most: int) -> dict[str, Any]:
+    """Let the disks get full, and the folders read-only, before each thing done to a file.
+
+    Args:
+        job, root, base: the job.
+        most: steps, spread evenly.
+
+    Returns:
+        "steps", how many were tried; "full" and "closed", at how many of them the command ended
+        with a line, since the others need no room or no right, or can be done without; "losses";
+        "told", see `fill_disks`.
+    """
+    losses, told, chosen = [], set(), spread(base.steps, most)
+    counts = {"full": 0, "closed": 0}
+    with small_disks(root) as places:
+        ways = (
+            ("full", _full_at, partial(_remount, places)),
+            ("closed", _closed_at, partial(_open, places)),
+        )
+        for what, inside, mend in ways:
+            for step in tqdm(chosen, desc=f"{job.name}, {what} at each step"):
+                begin(root, base.folder)
+                started = Started(job, root, partial(inside, root, places, step))
+                lost, last = _disturbed(job, root, base, started, mend)
+                if last:
+                    counts[what] += 1
+                    told.add(last)
+                losses += [f"{what} before step {step}: {each}" for each in lost]
+    return {"steps": len(chosen), **counts, "losses": losses, "told": _forms(told, root)}
+
+
+def _full_at(root: Path, places: list[Path], step: int) -> Hook:
+    """From this step on the disks have room for no byte and no file more."""
+
+    def act(number: int) -> None:
+        if number == step:
+            for place in places:
+                about = os.statvfs(place)
+                pages, files = about.f_blocks - about.f_bfree, about.f_files - about.f_ffree
+                _remount([place], f"size={pages * PAGE or PAGE},nr_inodes={files}")
+
+    return FileSteps(root, act)
+
+
+def _closed_at(root: Path, places: list[Path], step: int) -> Hook:
+    """From this step on all folders and files there may be read alone."""
+    _obey_modes()
+
+    def act(number: int) -> None:
+        if number == step:
+            _change_modes(places, folders=0o555, files=0o444)
+
+    return FileSteps(root, act)
+
+
+def _obey_modes() -> None:
+    """Let this process, which is root's, be refused what a mode forbids."""
+    kernel = ctypes.CDLL(None, use_errno=True)
+    mine, held = (ctypes.c_uint32 * 2)(CAPABILITIES, 0), (ctypes.c_uint32 * 6)()
+    failed = kernel.capget(mine, held)
+    held[0] &= ~PAST_MODES
+    if failed or kernel.capset(mine, held):
+        raise OSError(ctypes.get_errno(), "no process without the capability to pass over modes")
+
+
+def _open(places: list[Path]) -> None:
+    _change_modes(places, folders=0o755, files=0o644)
+
+
+def _change_modes(places: list[Path], folders: int, files: int) -> None:
+    for place in places:
+        for path in [*place.rglob("*"), place]:
+            if not path.is_symlink():
+                path.chmod(folders if path.is_dir() else files)
+
+
+def _disturbed(
+    job: Job, root: Path, base: Base, started: Started, mend: Callable[[], None]
+) -> tuple[list[str], str]:
+    """What was lost when writing failed and after it, and the last line, empty if none failed."""
+    ended = started.end()
     lines = CONTROL.sub("\n", ended.told).strip().splitlines()
     last = lines[-1].strip() if lines else ""
     lost = halves(root)
@@ -113,7 +196,7 @@ def _on_a_full_disk(job: Job, root: Path, base: Base, places: list[Path]) -> tup
         lost += _not_left_whole(root, base)
     else:
         last = ""
-    _remount(places)
+    mend()
     again = Started(job, root).end()
     if again.code:
         return [*lost, f"with room again it ended with {again.code}: {again.told[-300:]}"], last
@@ -123,15 +206,21 @@ def _on_a_full_disk(job: Job, root: Path, base: Base, places: list[Path]) -> tup
 
 
 def _not_left_whole(root: Path, base: Base) -> list[str]:
-    """Old files that a failed command should have left, and new ones that it should not."""
+    """Old files that a failed command should have left, and new ones that it should not.
+
+    Unfinished files may stay in a folder that is closed by then.
+    """
     early, late, now = contents(base.folder), base.expected, contents(root)
     lost = [
         f"an old file is gone or other: {name}"
         for name, held in early.items()
         if late.get(name) == held and now.get(name, held if name.endswith("/") else None) != held
     ]
-    lost += [f"left behind: {name}" for name in now if name.endswith(UNFINISHED)]
-    return lost
+    return lost + [
+        f"left behind: {name}"
+        for name in now
+        if name.endswith(UNFINISHED) and (root / name).parent.stat().st_mode & 0o200
+    ]
 
 
 def _forms(told: set[str], root: Path) -> list[str]:

@@ -167,8 +167,7 @@ def kill_at_steps(job: Job, root: Path, base: Base, most: int) -> dict[str, Any]
         most: kills.
     """
     losses, kills = [], 0
-    chosen = sorted({1 + number * base.steps // most for number in range(most)})
-    for step in tqdm(chosen, desc=f"{job.name}, steps"):
+    for step in tqdm(spread(base.steps, most), desc=f"{job.name}, steps"):
         begin(root, base.folder)
         ended = Started(job, root, partial(_dying_at, root, step)).end()
         if ended.code != -signal.SIGKILL:
@@ -178,6 +177,11 @@ def kill_at_steps(job: Job, root: Path, base: Base, most: int) -> dict[str, Any]
         lost = halves(root) + at_the_end(Started(job, root).end(), root, base)
         losses += [f"killed before step {step}: {each}" for each in lost]
     return {"steps": base.steps, "kills": kills, "losses": losses}
+
+
+def spread(steps: int, most: int) -> list[int]:
+    """The numbers of all steps, or of as many spread evenly."""
+    return sorted({1 + number * steps // most for number in range(most)})
 
 
 def _dying_at(root: Path, step: int) -> FileSteps:
