@@ -19,7 +19,7 @@ from bana.networks.backbones import Backbone
 from bana.training.engine import Engine, leave_signals_to_the_main_process
 from bana.training.machine import Machine, is_first_process, processes_of
 from bana.training.optimisation import Optimisation
-from bana.training.runs import Run, RunError, unwritable
+from bana.training.runs import Run, RunError, remedy, unwritable
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def _trained(
             save_checkpoint(path, key, kept)
         except NotWritten as error:
             raise RunError(
-                f"{path} could not be written ({error.reason}): free some disk and run the same "
+                f"{path} could not be written ({error.reason}): {remedy(error)} and run the same "
                 f"command again, which goes on from the last checkpoint"
             ) from error
         run.clear()

@@ -4,6 +4,7 @@ A file whose key differs from the one asked for counts as missing. Files appear 
 all: they are written beside their place, forced to the disk and moved there.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -17,6 +18,7 @@ import torch
 from bana.files.paths import repo_root
 from bana.files.unfinished import explained, move, remove_abandoned, unfinished
 
+_OF_DISKS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EIO)
 COMMITTED = ("bana", "notebooks")
 
 
@@ -94,12 +96,16 @@ def write_tensors(path: Path, kept: dict[str, Any]) -> None:
     """Write tensors and plain values.
 
     Raises:
-        OSError: if the disk is full, which torch tells in a way of its own.
+        OSError: if the disk is full or closed, which torch tells in a way of its own.
     """
     try:
         torch.save(kept, path)
     except RuntimeError as error:
-        raise OSError(str(error).splitlines()[0]) from error
+        told = str(error).splitlines()[0]
+        for number in _OF_DISKS:
+            if os.strerror(number) in told:
+                raise OSError(number, os.strerror(number)) from error
+        raise OSError(told) from error
 
 
 def read_json(path: Path) -> dict[str, Any]:

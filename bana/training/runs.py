@@ -13,12 +13,13 @@ torch's weights-only loader, which runs no code.
 """
 
 import csv
+import errno
 import importlib.util
 import io
 import os
 import platform
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ from bana.files.artefacts import (
     write_tensors,
     write_whole,
 )
-from bana.files.unfinished import NotWritten, remove_unfinished
+from bana.files.unfinished import NotWritten, explained, remove_unfinished
 
 PACKAGES = ("torchvision", "lightning-fabric", "timm", "opencv-python-headless", "numpy")
 
@@ -48,6 +49,12 @@ def unwritable(folder: Path, error: OSError) -> RunError:
         f"{folder} cannot be written ({reason}): make it writable, or set BANA_RUNS to a folder "
         f"that is"
     )
+
+
+def remedy(error: NotWritten) -> str:
+    """What to do about a file that could not be written."""
+    closed = error.number in (errno.EACCES, errno.EPERM, errno.EROFS)
+    return "make the folder writable" if closed else "free some disk"
 
 
 class Interrupted(Exception):
@@ -137,7 +144,7 @@ class Run:
             free = shutil.disk_usage(self.folder).free / 1e9
             raise RunError(
                 f"{path} could not be written ({error.reason}; {free:.2f} GB of disk are free); "
-                f"the last good checkpoint is still there ({last}): free some disk and run the "
+                f"the last good checkpoint is still there ({last}): {remedy(error)} and run the "
                 f"same command again"
             ) from error
         self._good = [*self._good[-1:], written]
@@ -172,38 +179,47 @@ class Metrics:
 
     Raises:
         RunError: if TensorBoard is asked for and not installed.
+        bana.files.unfinished.NotWritten: if it cannot be written, here or in a method.
     """
 
     def __init__(self, path: Path, done: int, tensorboard: bool = False) -> None:
         kept = _rows_until(path, done)
-        text = io.StringIO(newline="")
-        csv.writer(text, lineterminator="\n").writerows(kept)
-        write_whole(path, lambda file: file.write_text(text.getvalue(), "utf-8", newline="\n"))
-        self._file = path.open("a", encoding="utf-8", newline="")
-        self._writer = csv.writer(self._file, lineterminator="\n")
+        write_whole(path, lambda file: file.write_bytes(_as_csv(kept)))
+        self._path = path
+        with explained(path):
+            # Unbuffered: what a full disk refused is not tried again when the file is closed.
+            self._file = path.open("ab", buffering=0)
         self._empty = not kept
         self._board = _summary_writer(path.parent, done) if tensorboard else None
 
     def append(self, row: Mapping[str, float]) -> None:
         """Add a row; "iteration" comes first, and every row has the same names."""
-        if self._empty:
-            self._writer.writerow(row)
-            self._empty = False
-        self._writer.writerow(row.values())
-        self._file.flush()
+        rows = [row, row.values()] if self._empty else [row.values()]
+        data = _as_csv(rows)
+        with explained(self._path):
+            if self._file.write(data) < len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self._empty = False
         if self._board is not None:
             for name, value in row.items():
                 self._board.add_scalar(name, value, int(row["iteration"]))
 
     def sync(self) -> None:
         """Force the rows to the disk, so that no checkpoint is newer than its rows."""
-        os.fsync(self._file.fileno())
+        with explained(self._path):
+            os.fsync(self._file.fileno())
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
         if self._board is not None:
             self._board.close()
+
+
+def _as_csv(rows: Iterable[Iterable[object]]) -> bytes:
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue().encode()
 
 
 def _rows_until(path: Path, done: int) -> list[list[str]]:

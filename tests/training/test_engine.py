@@ -3,6 +3,7 @@
 import csv
 import errno
 import os
+import re
 import signal
 import sys
 import time
@@ -21,6 +22,7 @@ from training_jobs import job_profile, know_jobs, tiny
 from bana.commands.main import main
 from bana.experiment import classifying, stages, trained
 from bana.files.artefacts import read_json
+from bana.files.unfinished import NotWritten
 from bana.networks.classifier import BoxClassifier, box_loss
 from bana.networks.segmenter import Segmenter, build_neck
 from bana.training import classification, engine, runs
@@ -257,6 +259,48 @@ def test_metrics_have_every_iteration_once(tmp_path: Path) -> None:
     assert [(int(n), float(loss)) for n, loss in rows[1:]] == [(n, 1 / n) for n in range(1, 5)]
     Metrics(path, 0).close()
     assert path.read_text() == ""
+
+
+@pytest.mark.parametrize("room", [0, 5], ids=["none", "half a row"])
+def test_metrics_on_a_full_disk_are_named_and_go_on(room: int, tmp_path: Path) -> None:
+    path = tmp_path / "metrics.csv"
+    metrics = Metrics(path, 0)
+    metrics.append({"iteration": 1, "loss": 1.0})
+    disk = metrics._file
+
+    class Full:
+        def write(self, data: bytes) -> int:
+            if not room:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return disk.write(data[:room])
+
+        close = disk.close
+
+    metrics._file = Full()
+    line = f"{path} cannot be written (No space left on device)"
+    with pytest.raises(NotWritten, match=re.escape(line)):
+        metrics.append({"iteration": 2, "loss": 0.5})
+    metrics.close()  # does not fail a second time
+    metrics = Metrics(path, 1)
+    metrics.append({"iteration": 2, "loss": 0.25})
+    metrics.close()
+    assert path.read_text() == "iteration,loss\n1,1.0\n2,0.25\n"
+
+
+@pytest.mark.parametrize(
+    ("number", "advice"),
+    [(errno.ENOSPC, "free some disk"), (errno.EACCES, "writable"), (errno.EROFS, "writable")],
+)
+def test_a_closed_folder_is_not_called_full(
+    number: int, advice: str, tmp_path: Path, monkeypatch
+) -> None:
+    def refused(*given: object) -> None:
+        raise RuntimeError(f"[enforce fail at x.cc:1] . open failed: {os.strerror(number)}\nmore")
+
+    monkeypatch.setattr(torch, "save", refused)
+    with pytest.raises(RunError, match=advice) as caught:
+        Run(tmp_path, "key").save(kept(1))
+    assert f"({os.strerror(number)};" in str(caught.value)
 
 
 def test_tensorboard_gets_the_same_numbers(tmp_path: Path, monkeypatch) -> None:
