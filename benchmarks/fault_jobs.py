@@ -23,6 +23,8 @@ TIMES = ("seconds", "samples_per_second")
 """What differs from run to run by nature: how long it took."""
 UNFINISHED = ".tmp"
 PHOTOGRAPHS = 4
+CHANGED = ("1", "2", "3")
+"""Photographs that `change_inputs` touches: those without boxes among them."""
 
 
 class Job(NamedTuple):
@@ -33,12 +35,14 @@ class Job(NamedTuple):
         words: of the command, with ``{root}`` for the job's folder.
         start: jobs whose commands have been given before, in order.
         change: of what is read, after that.
+        stale: photographs whose old results may go before there are new ones.
     """
 
     name: str
     words: tuple[str, ...]
     start: tuple["Job", ...] = ()
     change: Callable[[Path], None] | None = None
+    stale: tuple[str, ...] = ()
 
 
 def words_of(job: Job, root: Path) -> list[str]:
@@ -92,7 +96,7 @@ LABEL = Job("label", ("label", *SMOKE, "--workers", "1"), (DRAWN, CLASSIFIER))
 IMPORTED = Job("data import", IMPORT)
 JOBS = (
     Job("masks", (*MASKS, *ALL_FORMATS)),
-    Job("masks, changed inputs", (*MASKS, *ALL_FORMATS), (IN_TWO_FORMATS,), change_inputs),
+    Job("masks, changed inputs", (*MASKS, *ALL_FORMATS), (IN_TWO_FORMATS,), change_inputs, CHANGED),
     IMPORTED,
     Job("data import, changed boxes", IMPORT, (IMPORTED,), change_inputs),
     CLASSIFIER,

@@ -193,7 +193,7 @@ def _disturbed(
     if ended.code:
         if ended.code != 2 or not last.startswith("bana: ") or "Traceback" in ended.told:
             lost.append(f"ended with {ended.code}: {last}")
-        lost += _not_left_whole(root, base)
+        lost += _not_left_whole(job, root, base)
     else:
         last = ""
     mend()
@@ -205,7 +205,7 @@ def _disturbed(
     return lost, last
 
 
-def _not_left_whole(root: Path, base: Base) -> list[str]:
+def _not_left_whole(job: Job, root: Path, base: Base) -> list[str]:
     """Old files that a failed command should have left, and new ones that it should not.
 
     Unfinished files may stay in a folder that is closed by then.
@@ -214,7 +214,9 @@ def _not_left_whole(root: Path, base: Base) -> list[str]:
     lost = [
         f"an old file is gone or other: {name}"
         for name, held in early.items()
-        if late.get(name) == held and now.get(name, held if name.endswith("/") else None) != held
+        if late.get(name) == held
+        and now.get(name, held if name.endswith("/") else None) != held
+        and Path(name).stem not in job.stale
     ]
     return lost + [
         f"left behind: {name}"

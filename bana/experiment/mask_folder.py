@@ -17,7 +17,7 @@ from bana.data.voc_files import DataError, read_mask, whole_file, write_mask
 from bana.evaluation.mask_files import WRITERS
 from bana.files.alone import alone_in
 from bana.files.artefacts import read_json, write_json
-from bana.files.unfinished import is_filled, remove_unfinished
+from bana.files.unfinished import explained, is_filled, remove_unfinished
 
 RECORDS = "kept/records"
 MANIFEST = "masks.json"
@@ -118,21 +118,35 @@ def keep_record(out: Path, name: str, record: dict[str, Any]) -> None:
 
 
 def forget(out: Path, name: str) -> None:
-    """Remove all that was made of a photograph, the record first."""
-    _record_path(out, name).unlink(missing_ok=True)
-    for kind in KINDS:
-        _label_path(out, kind, name).unlink(missing_ok=True)
-    for writer in WRITERS.values():
-        writer.remove(out, name)
+    """Remove all that was made of a photograph, the record first and last what was made first.
+
+    Where something is left, because this was killed, `remove_strangers` finds it by that.
+
+    Raises:
+        bana.files.unfinished.NotWritten: if the folder cannot be written.
+    """
+    record = _record_path(out, name)
+    with explained(record):
+        record.unlink(missing_ok=True)
+        for writer in WRITERS.values():
+            writer.remove(out, name)
+        for kind in reversed(KINDS):
+            _label_path(out, kind, name).unlink(missing_ok=True)
 
 
 def remove_strangers(out: Path, names: set[str]) -> None:
-    """Remove what was made of photographs that have no boxes any more."""
-    kept = out / RECORDS
-    for path in sorted(kept.rglob("*.json")) if kept.is_dir() else ():
-        name = path.relative_to(kept).with_suffix("").as_posix()
-        if name not in names:
-            forget(out, name)
+    """Remove what was made of photographs that have no boxes any more.
+
+    Raises:
+        bana.files.unfinished.NotWritten: if the folder cannot be written.
+    """
+    found = set()
+    for folder, ending in ((out / RECORDS, ".json"), (out / "kept" / KINDS[0], ".png")):
+        if folder.is_dir():
+            paths = folder.rglob(f"*{ending}")
+            found |= {path.relative_to(folder).with_suffix("").as_posix() for path in paths}
+    for name in sorted(found - names):
+        forget(out, name)
 
 
 def write_failures(out: Path, failed: dict[str, str]) -> None:
