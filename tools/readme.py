@@ -46,7 +46,7 @@ def extract(
     shown = {name: records[name] for name in PROFILES if name in records}
     rows = [[LABELS[key], *(_label(n, key, shown, regimes) for n in shown)] for key in SHORT]
     crf = [value_at(r, "segmentation_val", "crf", "single", "miou") for r in shown.values()]
-    rows.append([f"network, {LOSSES['crf']}", *crf])
+    rows.append([f"network, {LOSSES['crf']}, single scale", *crf])
     rows += _questions(shown, regimes, benches, maps)
     table = table_of(["mIoU in %, differences in points", *(f"`{name}`" for name in shown)], rows)
     text = f"{_not_shown(shown, benches, maps)} {_trust(benches, again or {})}".strip()
@@ -137,27 +137,30 @@ def _not_shown(
     )
     if len(rest) < len(rooms):
         text += (
-            f" The measured reason in {len(rooms) - len(rest)} of these: not even true masks are "
-            f"ahead, so there was no room to show it."
+            f" In {len(rooms) - len(rest)} of these not even true masks are ahead of Y_crf: no "
+            f"room was measured there."
         )
     if rest:
         many = f"{len(rest)} true masks gain up to"
         where = many if len(rest) > 1 else "one, true masks gain"
         text += (
-            f" In {'the other ' if len(rest) < len(rooms) else ''}{where} {max(rest):.1f} points, "
-            f"and NAL does not fill that room."
+            f" In {'the other ' if len(rest) < len(rooms) else ''}{where} {max(rest):.1f} points; "
+            f"NAL was not compared with them."
         )
     return f"{text} {_both(maps)}".strip()
 
 
 def _both(maps: Mapping[str, dict[str, Any]]) -> str:
     """What becomes of the noise-aware loss where both labels are wrong alike, in a sentence."""
-    made = {name: _of_map(maps.get(name), "both", "lambda .1") for name in PROFILES}
-    told = [f"{points} on `{name}`" for name, points in made.items() if points != "-"]
-    if not told:
+    told = {}
+    for key in ("lambda .1", "gamma 30"):
+        made = {name: _of_map(maps.get(name), "both", key) for name in PROFILES}
+        told[key] = ", ".join(f"{points} on `{n}`" for n, points in made.items() if points != "-")
+    if not all(told.values()):
         return ""
     return (
-        f"Where both labels spill alike by {_furthest(maps)} pixels, NAL brings {', '.join(told)}."
+        f"Where both labels spill alike by {_furthest(maps)} pixels, NAL with the paper's gamma, "
+        f"7, brings {told['lambda .1']}; with 30 it brings {told['gamma 30']}."
     )
 
 
@@ -170,9 +173,10 @@ def _trust(benches: Mapping[str, dict[str, Any]], again: Mapping[str, list[dict[
         sum(len(moved_verdicts(p)) for p in found.values()),
         sum(map(len, found.values())),
     )
+    where = " and ".join(f"`{name}` ({len(each)} times)" for name, each in again.items())
     return (
-        f"No interval covers the training of the classifier behind it all. Trained again, it "
-        f"changed {moved} of {total} verdicts about losses."
+        f"No interval covers the training of the classifier behind it all. Trained again on "
+        f"{where}, it changed {moved} of {total} verdicts about losses."
     )
 
 

@@ -155,6 +155,7 @@ def plan(records: dict[str, Record]) -> str:
             f"hour are assumptions. Labelling: the light backbone on the CPU, measured; VGG-16 "
             f"belongs on a GPU there.",
             _streamed(records),
+            _another_day(records),
         ]
     )
 
@@ -183,6 +184,17 @@ def _streamed(records: dict[str, Record]) -> str:
     )
 
 
+def _another_day(records: dict[str, Record]) -> str:
+    """How much the rate behind the plan moves, since the same work was measured twice."""
+    first = records["labelling"]["2 processes of 1 thread"]["images_a_second"]
+    second = records["ray-data"]["bana"]["images_a_second"]
+    return (
+        f"The rate is one run's: {first:.2f} images a second by two processes. Another day the "
+        f"same processes made {second:.2f} with as many photographs (the table of Ray Data below), "
+        f"by which all times of labelling here would be {first / second:.1f} times as long."
+    )
+
+
 def shards(records: dict[str, Record]) -> str:
     """Tar shards beside files in a folder, in Markdown."""
     record = records["tar-shards"]
@@ -201,11 +213,15 @@ def shards(records: dict[str, Record]) -> str:
     width, height = record["size"]
     note = f" {record['note']}" if record["note"] else ""
     rates = {kind: label[kind]["images_a_cpu_second"] for kind in ("shard", "folder")}
+    cold = {kind: large["cold"][kind]["images_a_second"] for kind in ("shard", "folder")}
     return "\n\n".join(
         [
             f"{record['images']:,} images of {width} x {height} pixels in {packed['shards']} "
             f"shards, on {record['cores']} cores.{note}",
             _table(header, steps, 0),
+            f"By the clock, the {large['images']:,} files came from the disk at "
+            f"{cold['shard']:,.0f} a second out of shards and at {cold['folder']:,.0f} out of the "
+            f"folder (medians of {large['repeats']} readings).",
             "The most memory (MB) up to a part of the images:",
             _table(["", "a tenth", "half", "all", "images"], points, 0),
             f"{packed['files']:,} files of "

@@ -3,6 +3,7 @@
 import copy
 import json
 import re
+from collections.abc import Iterator
 from pkgutil import resolve_name
 from types import ModuleType
 
@@ -51,6 +52,29 @@ def test_every_row_is_whole() -> None:
     assert len(ROWS) > 40
     for row in ROWS:
         assert len(row) == 6 and all(row), row
+
+
+TRIPLE = re.compile(r"[+-]\d+\.\d \[[+-]\d+\.\d, [+-]\d+\.\d\]")
+
+
+def differences(node: object) -> Iterator[Difference]:
+    """All differences in a record, and each the other way round."""
+    held = list(node.values()) if isinstance(node, dict) else node
+    if isinstance(node, dict) and {*Difference._fields} <= node.keys() and node["low"] is not None:
+        mean, low, high = (node[key] for key in Difference._fields)
+        yield Difference(mean, low, high)
+        yield Difference(-mean, -high, -low)
+    for child in held if isinstance(held, list) else ():
+        yield from differences(child)
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if TRIPLE.search(row[-1])], ids=lambda r: r[0])
+def test_differences_of_the_ledger_are_in_the_records_that_it_names(row: list[str]) -> None:
+    named = re.findall(r"`(results/[\w*-]+\.json)`", row[-1])
+    records = [read_json(path) for pattern in named for path in REPO.glob(pattern)]
+    known = {interval(made) for record in records for made in differences(record)}
+    told = TRIPLE.findall(row[-1])
+    assert told and set(told) <= known, set(told) - known
 
 
 def test_costs_are_what_the_records_say() -> None:

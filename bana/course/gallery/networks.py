@@ -156,8 +156,8 @@ def tell_nal(data: Mapping[str, Any]) -> Told:
         "Predictions of two networks that learned from the same labels: by cross-entropy on Y_crf "
         "and by the noise-aware loss, at a single scale and without CRF. The number on a tile is "
         "mIoU on that image; outlines are those of the mask. Over all images the noise-aware "
-        f"network is ahead by {less} points of mIoU, a 95 % interval over images that does not "
-        "cover the chance of the trainings. "
+        f"network less the other is {less} points of mIoU; the 95 % interval is over images and "
+        "does not cover the chance of the trainings. "
         + rule(data, "the difference of both networks' mIoU on an image"),
         f"Scenes {ids(data, '{:+.1f} points')} in rows: image; prediction of the network "
         "of cross-entropy; that of the noise-aware network; where one of the two alone is right; "

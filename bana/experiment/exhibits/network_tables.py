@@ -15,7 +15,7 @@ LOSSES = {
     "entropy": "entropy regularisation",
     "bootstrap": "bootstrapping",
     "nal": "noise-aware loss",
-    "truth": "true masks: the ceiling",
+    "truth": "true masks",
 }
 
 QUOTED = {
