@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import matplotlib.pyplot as plt
-import numpy as np
 from matplotlib.figure import Figure
 
 from bana.course.colours import OKABE_ITO
@@ -87,18 +86,16 @@ def draw_filling(data: Mapping[str, Any], size: Size) -> Figure:
 
 def tell_filling(data: Mapping[str, Any]) -> Told:
     """Filling rates in words."""
-    told, boxes = [], np.histogram(data["rates"], data["edges"])[0]
-    for kind, estimates in data["iou"].items():
-        there = [(place, made) for place, made in enumerate(estimates) if made]
-        ends = [there[0], there[-1]] if there else []
-        told.append(
-            f"{kind} "
-            + " and ".join(
-                f"{made['value']:.0f} % at {data['edges'][p]:.0f} to {data['edges'][p + 1]:.0f} % "
-                f"({boxes[p]})"
-                for p, made in ends
-            )
-        )
+    edges = data["edges"]
+    groups = ", ".join(
+        f"{low:.0f} to {high:.0f} % ({count})"
+        for low, high, count in zip(edges, edges[1:], data["boxes"], strict=False)
+        if count
+    )
+    told = [
+        f"{kind} " + ", ".join("{value:.0f}".format(**made) for made in estimates if made)
+        for kind, estimates in data["iou"].items()
+    ]
     return Told(
         "How full boxes are, and what labels made from them are worth. Left: filling rates of "
         f"the boxes of {data['images']} validation images. Right: mean over boxes of the IoU "
@@ -106,6 +103,6 @@ def tell_filling(data: Mapping[str, Any]) -> Told:
         "boxes gain with the rate by construction.",
         f"Left, a histogram of the filling rates of {len(data['rates'])} boxes, mean "
         f"{float(data['rates'].mean()):.0f} %. Right, mean IoU of boxes by filling rate, one "
-        f"line a kind of label; in the emptiest and the fullest groups (of so many boxes): "
+        f"line a kind of label. Groups (of so many boxes): {groups}. IoU in them, in %: "
         f"{'; '.join(told)}.",
     )

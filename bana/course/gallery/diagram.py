@@ -14,6 +14,7 @@ from bana.course.colours import OKABE_ITO, label_palette
 from bana.course.gallery import layout
 from bana.course.gallery.files import Size
 from bana.course.gallery.scenes import Told
+from bana.data.voc_files import IGNORE
 
 COLUMNS = 5
 
@@ -38,7 +39,8 @@ def draw_overview(data: Mapping[str, Any], size: Size) -> Figure:
     _connect(axes, ratio)
     scale = plt.cm.ScalarMappable(plt.Normalize(0, 1))
     fig.colorbar(scale, ax=axes, label="value of a map", shrink=0.6, aspect=30, pad=0.01)
-    classes = sorted({int(c) for c in data["labels"]})
+    maps = [data[name] for name in ("labels", "y_crf", "y_ret", "prediction", "mask")]
+    classes = sorted({int(c) for each in maps for c in each.unique()} - {0, IGNORE})
     layout.legend(fig, layout.class_patches([0, *classes], data["classes"], palette))
     return fig
 

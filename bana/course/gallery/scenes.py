@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from bana.course.colours import label_palette
 from bana.course.gallery import layout
 from bana.course.gallery.files import Size
+from bana.evaluation.verdicts import Difference, stated
 
 ERRORS: dict[str, str] = {
     "error in ~S": "#FFFFFF",
@@ -194,8 +195,8 @@ def tell_attention(data: Mapping[str, Any]) -> Told:
     )
     return Told(
         "Background attention A (Eq. 2 and 3) and class activation (Eq. 6) of the classifier "
-        "trained with GAP and of the one trained with BAP; outlines are those of the mask by "
-        "hand. On a tile: precision (P) and recall (R) of the pixels that reach half of the "
+        "trained with GAP and of the one trained with BAP; outlines are those of the true mask. A "
+        "is as the labels see it: of enlarged features, N = 1. On a tile: precision (P) and recall (R) of the pixels that reach half of the "
         "maximum. The table of activation maps has them for all images, at chosen thresholds. "
         + rule(data),
         f"Scenes {ids(data)} in rows: image with boxes; attention of GAP and of BAP, 1 outside "
@@ -227,19 +228,19 @@ def _cause_text(each: Mapping[str, Any]) -> str:
     cost = each["cost"]
     lines = [each["text"], each["told"]]
     if cost:
-        lines.append("such images, mIoU:\n{value:+.1f} [{low:+.1f}, {high:+.1f}]".format(**cost))
+        lines.append(f"such images, mIoU:\n{_told_cost(cost)}".replace("], ", "],\n"))
     return "\n".join(lines)
+
+
+def _told_cost(cost: Mapping[str, float]) -> str:
+    return stated(Difference(cost["value"], cost["low"], cost["high"]))
 
 
 def tell_failures(data: Mapping[str, Any]) -> Told:
     """The failure gallery in words."""
     told = "; ".join(
         f"{each['text']} ({each['id']}, {each['told']}): mIoU {each['iou']:.0f} %"
-        + (
-            ", such images {value:+.1f} [{low:+.1f}, {high:+.1f}] points".format(**each["cost"])
-            if each["cost"]
-            else ""
-        )
+        + (f", such images {_told_cost(each['cost'])}" if each["cost"] else "")
         for each in data["causes"]
     )
     return Told(
@@ -281,7 +282,8 @@ def tell_grid_size(data: Mapping[str, Any]) -> Told:
     told = "; ".join(f"N = {grid}: {_apart(means)}" for grid, means in data["means"].items())
     return Told(
         "Attention A by the number of rows N of the background grid (Eq. 1), of one classifier, "
-        f"trained with N = {data['trained']}. The number above a column is 100 times the mean A "
+        f"trained with N = {data['trained']}, as the pooling sees it: at the cells of the feature "
+        f"map, then enlarged. The number above a column is 100 times the mean A "
         f"on the ground within boxes less that on objects, over all {data['images']} validation "
         "images, with a 95 % interval over images. " + rule(data),
         f"Scenes {ids(data)} in rows: image, and the attention with grids of "

@@ -39,6 +39,7 @@ PARTS: dict[str, Part] = {
     "record": Part("{}.json", None, lambda profile, root: recording.record(profile, root)),
     "card": Part("regime-{}.json", "regime", lambda p, root: regime.regime_card(p, "val", root)),
     "bench": Part("bench-{}.json", None, None),
+    "bench_classes": Part("bench-{}-classes.json", None, None),
     "card_train": Part(
         "regime-{}-train.json", "regime", lambda p, root: regime.regime_card(p, "train", root)
     ),

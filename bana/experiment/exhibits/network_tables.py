@@ -1,6 +1,7 @@
 """Tables of networks: losses, labels to learn from, classes; ours, the paper's and its peers'."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from bana.experiment import published
 from bana.experiment.exhibits.cells import PAPER, REPLICATION, VOC, ours, quoted
@@ -134,9 +135,20 @@ def _modes(made: Measured) -> list[str]:
 
 def _network_columns(made: Measured, heads: bool) -> list[Column]:
     columns = [Column(f"network, {mode}, mIoU %", made.data) for mode in _modes(made)]
-    if heads and made.bench:
-        columns += [Column(f"heads, {kind}, mIoU %", made.data) for kind in made.bench["benches"]]
+    if heads:
+        columns += [Column(f"heads, {kind}, mIoU %", made.data) for _, kind, _ in _benches(made)]
     return columns
+
+
+def _benches(made: Measured) -> list[tuple[str, str, Mapping[str, Any]]]:
+    """Part of the record, kind, and bench; that of all classes may have a record of its own."""
+    records = {"bench": made.bench, "bench_classes": made.more.get("bench_classes")}
+    return [
+        (part, kind, bench)
+        for part, record in records.items()
+        if record
+        for kind, bench in record["benches"].items()
+    ]
 
 
 def _network_cells(made: Measured, loss: str, heads: bool) -> list[Cell]:
@@ -153,11 +165,10 @@ def _network_cells(made: Measured, loss: str, heads: bool) -> list[Cell]:
         )
         for mode in _modes(made)
     ]
-    if heads and made.bench:
-        for bench in made.bench["benches"].values():
-            row = bench["miou"].get(loss, {})
-            why_not = "not in this bench"
-            cells.append(ours(made, "bench", row.get("mean"), why_not, spread=row.get("spread")))
+    for part, _, bench in _benches(made) if heads else ():
+        row = bench["miou"].get(loss, {})
+        why_not = "not in this bench"
+        cells.append(ours(made, part, row.get("mean"), why_not, spread=row.get("spread")))
     return cells
 
 
