@@ -197,7 +197,7 @@ def test_the_readme_answers_each_question_from_the_records():
     text = tool.extract({"sample": record}, {"sample": card}, {"sample": bench}, {})
     assert _rows(text)["BAP, Y_crf"] == ["66.0"]  # the card's
     assert _rows(text)["GAP, Y_crf"] == ["60.0"]  # the record's
-    assert _rows(text)["network, cross-entropy on Y_crf"] == ["50.0"]
+    assert _rows(text)["network, cross-entropy on Y_crf, single scale"] == ["50.0"]
     assert _rows(text)["boxes filled, CRF"] == ["-"]
     rows = _rows(text)
     assert rows["labels: BAP over GAP"] == ["+4.5 [-0.2, +9.0]"]
@@ -219,9 +219,10 @@ def test_the_readme_says_what_could_not_be_shown_and_why():
     record["differences"] = {"segmentation_val": made}
     text = tool.extract({"sample": record}, {}, bench, {"sample": {"map": [_map("both", 2, -3)]}})
     assert "not ahead in 2 of 2 comparisons" in text
-    assert "reason in 1 of these: not even true masks are ahead" in text
+    assert "In 1 of these not even true masks are ahead of Y_crf: no room was" in text
     assert "In the other one, true masks gain 3.0 points" in text
-    assert text.endswith("NAL brings -3.0 [-4.0, -2.0] on `sample`.")
+    told = "7, brings -3.0 [-4.0, -2.0] on `sample`; with 30 it brings +6.0 [+5.0, +7.0] on `sample`."
+    assert text.endswith(told)
     ahead = _apart(nal_crf=(0.5, 0.25, 1.5), truth_crf=(4.0, 1.0, 9.0))
     record["differences"] = {"segmentation_val": ahead}
     assert "could not be shown" not in tool.extract({"sample": record}, {}, {}, {})
@@ -241,7 +242,7 @@ def test_verdicts_that_a_second_training_moves_are_named():
     assert "[2](../results/bench-sample-again-2.json)" in text
     assert "How far to trust" not in tool.section(records, {}, benches)
     text = tool.extract(records, {}, benches, {}, {"sample": [second, first]})
-    assert "Trained again, it changed 1 of 3 verdicts about losses." in text
+    assert "Trained again on `sample` (2 times), it changed 1 of 3 verdicts about losses." in text
     same = {"sample": [first]}
     assert "about 0 of 3 verdicts of object. " in tool.section(records, {}, benches, {}, same)
 
@@ -249,9 +250,11 @@ def test_verdicts_that_a_second_training_moves_are_named():
 def _map(noise: str, reach: int, nal: float) -> dict:
     gap = {"mean": nal, "low": nal - 1.0, "high": nal + 1.0}
     other = {"mean": 8.0, "low": 7.0, "high": 9.0}
+    wide = {"mean": 6.0, "low": 5.0, "high": 7.0}
     about = {"noise": noise, "reach": reach, "wrong": 20.5, "recall": 61.0}
     return about | {
-        "over crf": {"lambda .1": gap, "ignore": other},
+        "miou": {"crf": [70.0, 71.0]},
+        "over crf": {"lambda .1": gap, "ignore": other, "gamma 30": wide},
         "over ignore": {"lambda .1": gap},
     }
 
@@ -262,11 +265,17 @@ def test_maps_of_noise_are_rows_by_spill():
     other = {"map": [_map("Y_crf", 0, 2.0), _map("Y_crf", 2, 2.5), _map("both", 2, 1.5)]}
     rows = _rows(tool.section(records, {}, {}, {"sample": sample, "voc-mini": other}))
     assert rows["Y_crf alone, 8 pixels"] == [
-        *("20 / 61", "+2.5 [+1.5, +3.5]", "+8.0 [+7.0, +9.0]", "+2.5 [+1.5, +3.5]"),
-        *("20 / 61", "+4.5 [+3.5, +5.5]", "+8.0 [+7.0, +9.0]", "+4.5 [+3.5, +5.5]"),
+        *("20 / 61", "+2.5 [+1.5, +3.5]", "+6.0 [+5.0, +7.0]", "+8.0 [+7.0, +9.0]"),
+        *("+2.5 [+1.5, +3.5]", "20 / 61", "+4.5 [+3.5, +5.5]", "+6.0 [+5.0, +7.0]"),
+        *("+8.0 [+7.0, +9.0]", "+4.5 [+3.5, +5.5]"),
     ]
-    assert rows["Y_crf alone, 0 pixels"][5].endswith("not told apart")
+    assert rows["Y_crf alone, 0 pixels"][6].endswith("not told apart")
     assert "labels that spill" not in _rows(tool.section(records))
+    for crf, told in (([70.0, 71.0], False), ([70.0, 72.0], True)):
+        heads = {"object, linear": {"differences": {}, "miou": {"crf": {"by_seed": crf}}}}
+        benches = {"sample": {"seeds": [0, 1], "benches": heads}}
+        text = tool.section(records, {}, benches, {"sample": sample})
+        assert ("The map of `sample` is of another training" in text) == told
     rows = _rows(tool.extract(records, {}, {}, {"sample": sample}))
     spilling = "heads, Y_crf 8 pixels too wide: {}"
     assert rows[spilling.format("NAL")] == ["+4.5 [+3.5, +5.5]"]
