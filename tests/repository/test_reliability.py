@@ -16,7 +16,7 @@ ROWS = [
     if line.startswith("| ") and not line.startswith(("| promise", "| ---"))
 ]
 RECORD = json.loads((REPO / "results" / "faults.json").read_text(encoding="utf-8"))
-TABLES = ("moments", "steps", "disks", "two", "network")
+TABLES = ("moments", "steps", "disks", "writes", "two", "network")
 
 
 def functions_in(path: str) -> set[str]:
@@ -46,6 +46,8 @@ def test_the_record_has_no_loss(job: str) -> None:
     assert set(row) == set(TABLES)
     assert {table: row[table]["losses"] for table in TABLES} == {table: [] for table in TABLES}
     assert row["moments"]["kills"] >= 50 and row["steps"]["kills"] >= 20
+    assert row["writes"]["steps"] == row["steps"]["steps"], "every thing that it does to files"
+    assert min(row["writes"]["full"], row["writes"]["closed"]) > 0.5 * row["writes"]["steps"]
     assert sum(row["moments"]["kills_by_fifths_of_the_files"]) == row["moments"]["kills"]
 
 
@@ -59,8 +61,13 @@ def test_numbers_of_the_page_are_the_records() -> None:
     kills = sum(row["moments"]["kills"] + row["steps"]["kills"] for row in jobs)
     disks = sum(row["disks"]["pages"] + row["disks"]["files"] for row in jobs)
     twice = sum(row["two"]["times"] for row in jobs)
+    writes = [sum(row["writes"][kind] for row in jobs) for kind in ("steps", "full", "closed")]
     told = re.search(
-        r"killed ([\d,]+) times.*?full ([\d,]+) times.*?twice at once ([\d,]+) times", TEXT, re.S
+        r"killed ([\d,]+) times.*?full ([\d,]+) times.*?each of the ([\d,]+) things.*?"
+        r"in ([\d,]+) cases and in ([\d,]+) the.*?twice at once ([\d,]+) times",
+        TEXT,
+        re.S,
     )
     assert told, "the page says how many"
-    assert [int(number.replace(",", "")) for number in told.groups()] == [kills, disks, twice]
+    numbers = [int(number.replace(",", "")) for number in told.groups()]
+    assert numbers == [kills, disks, *writes, twice]
