@@ -82,8 +82,9 @@ def background_attention(
 ) -> Float[Tensor, "N 1 h w"]:
     """Mean over the valid queries of the rectified cosine similarity: A of Eq. 2 and 3.
 
-    Only the inner case of Eq. 3 is computed. Setting A to 1 outside the boxes is the caller's,
-    because pooling (Eq. 4) never looks there.
+    Only the inner case of Eq. 3 is computed, everywhere. Pooling (Eq. 4) looks outside the boxes
+    only as far as a box covers a part of a background cell, and gives that part the weight 1 - A
+    of the inner case, where Eq. 3 as it stands gives none.
 
     Args:
         features, queries, valid: f, and q_j as `background_queries` gives them.
@@ -137,7 +138,8 @@ def pool_boxes(
         r_i, pieces row by row. A box wholly outside the map gives zeros.
 
     Raises:
-        ValueError: if the shapes do not fit together or ``parts`` is below 1.
+        ValueError: if the shapes do not fit together, a box is not finite or of no image,
+            ``spatial_scale`` is not above 0, or ``parts`` is below 1.
     """
     n, d, h, w = _check_map(features, "features")
     if attention.shape != (n, 1, h, w):
@@ -146,8 +148,12 @@ def pool_boxes(
         raise ValueError(f"boxes must be [K, 5] (image, x1, y1, x2, y2), got {tuple(boxes.shape)}")
     if parts < 1:
         raise ValueError(f"parts must be at least 1, got {parts}")
+    if not spatial_scale > 0:
+        raise ValueError(f"spatial_scale must be above 0, got {spatial_scale}")
     if len(boxes) == 0:
         return features.new_zeros(0, parts**2, d)
+    if not boxes.isfinite().all() or not (boxes[:, 0] >= 0).all():
+        raise ValueError("boxes must be finite, and the numbers of their images at least 0")
 
     image = boxes[:, 0].long()  # [K]
     slot, slots = _slots(image, n)

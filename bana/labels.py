@@ -72,6 +72,7 @@ class Maps(NamedTuple):
     lengths: Float[Tensor, "H W"]  # |f|
 
 
+@torch.no_grad()
 def pseudo_labels(
     features: Float[Tensor, "D h w"],
     weight: Float[Tensor, "L_plus_1 D"],
@@ -82,7 +83,7 @@ def pseudo_labels(
     crf: CrfParameters = LABEL_CRF,
     stride: float | None = None,
 ) -> PseudoLabels:
-    """Labels Y_crf and Y_ret of one image from its boxes: Eq. 5-9.
+    """Labels Y_crf and Y_ret of one image from its boxes: Eq. 5-9; no gradient flows.
 
     Args:
         features: f, non-negative.
@@ -90,7 +91,7 @@ def pseudo_labels(
             (see `bana.experiment.transfer`): u_c = 1 - u_0 inside its boxes.
         image: RGB, as stored (not normalised).
         boxes: x1, y1, x2, y2 in pixels of ``image``, half-open.
-        classes: 1..L.
+        classes: 1..L, and 254 at most: labels are bytes, of which 255 is no class.
         options: how the unary is made.
         crf: parameters of the dense CRF.
         stride: pixels of ``image`` per feature cell; None aligns the corners (the authors').
@@ -99,9 +100,13 @@ def pseudo_labels(
         PseudoLabels; on an image without boxes both labels are background everywhere.
 
     Raises:
-        ValueError: if shapes do not fit together or a class is outside 1..L.
+        ValueError: if shapes do not fit together, a box is not finite, or a class is outside 1..L
+            or above 254.
     """
     _check(features, weight, image, boxes, classes)
+    # Queries and prototypes are sums over all pixels, which 16 bits cannot hold.
+    precise = torch.promote_types(features.dtype, torch.float32)
+    features, weight = features.to(precise), weight.to(precise)
     enlarge = bilinear(features.shape[1:], image.shape[1:], stride, like=features)
     wanted = torch.unique(classes).to(features.device)  # [C], sorted
     # No mask of every box: those of thousands would fill the memory.
@@ -258,5 +263,8 @@ def _check(features: Tensor, weight: Tensor, image: Tensor, boxes: Tensor, class
         raise ValueError(f"image must be uint8 [3, H, W], got {image.dtype} {tuple(image.shape)}")
     if boxes.shape != (len(classes), 4):
         raise ValueError(f"boxes must be [{len(classes)}, 4], got {tuple(boxes.shape)}")
-    if len(classes) and not (1 <= int(classes.min()) and int(classes.max()) < len(weight)):
-        raise ValueError(f"classes must be in 1..{len(weight) - 1}, got {classes.tolist()}")
+    if not boxes.isfinite().all():
+        raise ValueError("boxes must be finite")
+    most = min(len(weight) - 1, 254)
+    if len(classes) and not (1 <= int(classes.min()) and int(classes.max()) <= most):
+        raise ValueError(f"classes must be in 1..{most}, got {classes.tolist()}")

@@ -38,7 +38,15 @@ def cosine_scores(
 
     Returns:
         float32 or better, in [-1, 1] up to rounding.
+
+    Raises:
+        ValueError: if features and weights are not of one length D.
     """
+    if features.ndim != 4 or weight.ndim != 2 or features.shape[1] != weight.shape[1]:
+        raise ValueError(
+            f"features [N, D, h, w] and weight [C, D] must share D, got "
+            f"{tuple(features.shape)} and {tuple(weight.shape)}"
+        )
     flat = features.flatten(2)  # [N, D, hw]
     zero = smallest_length(features.dtype)
     lengths = torch.linalg.vector_norm(flat, dim=1, keepdim=True).clamp_min(zero)  # [N, 1, hw]
@@ -79,7 +87,12 @@ def confidence_map(
 
     Returns:
         sigma in [0, 1]: 1 where the label is the highest scoring class; 0 at ignored pixels.
+
+    Raises:
+        ValueError: if gamma is below 1.
     """
+    if not gamma >= 1:
+        raise ValueError(f"gamma must be at least 1, got {gamma}")
     distances = 1 + cosines  # D_c, [N, C, H, W]
     known = y_crf != IGNORE
     chosen = distances.gather(1, y_crf.long().masked_fill(~known, 0)[:, None])[:, 0]
@@ -285,7 +298,8 @@ def _masked_mean(values: Float[Tensor, "N H W"], mask: Bool[Tensor, "N H W"]) ->
 def _weighted_mean(
     values: Float[Tensor, "*N H W"], weights: Float[Tensor, "*N H W"]
 ) -> Float[Tensor, ""]:
-    return (values * weights).sum() / weights.sum().clamp_min(EPSILON)
+    total = weights.sum()
+    return (values * weights).sum() / torch.where(total > 0, total, 1)  # sigma^gamma may be tiny
 
 
 def _check_labels(features: Tensor, *maps: Tensor) -> None:

@@ -321,3 +321,10 @@ def test_wrong_arguments_are_named() -> None:
     stray[0, 0] = 2
     with pytest.raises(ValueError, match="image 2"):
         pool_boxes(features, attention, stray, 1 / 8)
+    with pytest.raises(ValueError, match="spatial_scale must be above 0, got 0"):
+        pool_boxes(features, attention, BOXES, 0)
+    for place, value in ((0, -1), (1, float("nan"))):
+        stray = BOXES.clone()
+        stray[0, place] = value
+        with pytest.raises(ValueError, match="boxes must be finite, and"):
+            pool_boxes(features, attention, stray, 1 / 8)

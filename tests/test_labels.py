@@ -385,6 +385,24 @@ def test_scale_of_the_features_does_not_matter(scale: float) -> None:
     assert (scaled.y_ret == plain.y_ret).double().mean() > 0.99
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_features_of_16_bits_give_the_labels_of_the_same_numbers(dtype: torch.dtype) -> None:
+    """Sums over an image's pixels are beyond what they can hold."""
+    s = scene(16)
+    s.features, s.weight = (60 * s.features).to(dtype), s.weight.to(dtype)
+    half = s.label(crf=CrfParameters(iterations=1))
+    s.features, s.weight = s.features.float(), s.weight.float()
+    whole = s.label(crf=CrfParameters(iterations=1))
+    for one, other in zip(half, whole, strict=True):
+        assert torch.equal(one, other)
+
+
+def test_no_gradient_flows() -> None:
+    s = scene(17)
+    s.weight = torch.nn.Parameter(s.weight)
+    assert not s.label(crf=CrfParameters(iterations=1)).unary.requires_grad
+
+
 def test_zero_features_are_finite() -> None:
     s = scene(13)
     s.features = torch.zeros_like(s.features)
@@ -417,9 +435,13 @@ def test_wrong_arguments_are_named() -> None:
         ("boxes", s.boxes[:2], "boxes"),
         ("classes", s.classes + 2, "classes must be in 1..4"),
         ("classes", s.classes - 1, "classes must be in 1..4"),
+        ("boxes", s.boxes / 0, "boxes must be finite"),
     ]:
         with pytest.raises(ValueError, match=message):
             pseudo_labels(**{**arguments, name: wrong})
+    many = {**arguments, "weight": torch.zeros(300, D, dtype=torch.float64)}
+    with pytest.raises(ValueError, match=r"classes must be in 1\.\.254, got \[3, 1, 255\]"):
+        pseudo_labels(**{**many, "classes": torch.tensor([3, 1, 255])})  # 255 is no class
     with pytest.raises(ValueError, match="background"):
         UnaryOptions(background="all")
     with pytest.raises(ValueError, match="background_threshold"):

@@ -100,6 +100,18 @@ def test_confidence_of_one_pixel_by_hand() -> None:
     assert confidence_map(cosines, torch.full((1, 1, 1), 255), 2).item() == 0
 
 
+@pytest.mark.parametrize("gamma", [1.0, 7.0, 15.0, 30.0])
+def test_a_mean_does_not_shrink_with_its_weights(gamma: float) -> None:
+    """One pixel of ~S with a ratio of .1: sigma^30 is 1e-30, and still its weight is all of it."""
+    angle = torch.tensor(0.8).acos()  # D = .2 for the label and 2 for the favourite
+    weight = torch.tensor([[1.0, 0.0], [-0.8, -angle.sin()]])
+    features = weight[:1, :, None, None].clone()
+    labels = torch.ones(1, 1, 1, dtype=torch.uint8), torch.zeros(1, 1, 1, dtype=torch.uint8)
+    made = noise_aware_loss(features, weight, *labels, 1.0, gamma)
+    expected = cross_entropy_loss(features, weight, labels[0], 1.0)
+    torch.testing.assert_close(made[2], expected)
+
+
 def test_regions_by_hand() -> None:
     y_crf = torch.tensor([[[0, 1, 1, 255, 2, 255]]], dtype=torch.uint8)
     y_ret = torch.tensor([[[0, 1, 2, 2, 255, 255]]], dtype=torch.uint8)
@@ -458,3 +470,7 @@ def test_labels_of_another_size_are_refused() -> None:
         noise_aware_loss(phi, weight, y_crf[:1], y_ret[:1])
     with pytest.raises(ValueError, match="labels"):
         cross_entropy_loss(phi, weight, y_crf[0])
+    with pytest.raises(ValueError, match="must share D"):
+        noise_aware_loss(phi[:, 1:], weight, y_crf, y_ret)
+    with pytest.raises(ValueError, match=r"gamma must be at least 1, got 0\.5"):
+        noise_aware_loss(phi, weight, y_crf, y_ret, gamma=0.5)

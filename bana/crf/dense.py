@@ -86,20 +86,21 @@ class CrfResult(NamedTuple):
     filtered: Bool[Tensor, " C"]
 
 
+@torch.no_grad()
 def dense_crf(
     image: UInt8[Tensor, "3 H W"],
     probabilities: Float[Tensor, "C H W"],
     parameters: CrfParameters = LABEL_CRF,
 ) -> CrfResult:
-    """Refine label probabilities by mean field in a fully connected CRF.
+    """Refine label probabilities by mean field in a fully connected CRF; no gradient flows.
 
     The bilateral kernel goes through a permutohedral lattice, built once an image. The Gaussian
     kernel is separable, so it is two small matrix products, cut off only where float32 no longer
-    sees it (6 deviations); pydensecrf approximates it with a second lattice. Two savings: the
-    normalised kernels are linear and probabilities sum to 1, so the last label's message is that
-    of a constant minus the other labels', which is exact; and labels that matter nowhere
-    (probability below 1e-3 at every pixel) keep their unary but neither send nor receive messages,
-    as ``filtered`` tells. The last is the only approximation beside the lattice. The lattice's
+    sees it (6 deviations); pydensecrf approximates it with a second lattice. Two savings: labels
+    that matter nowhere (probability below 1e-3 at every pixel) keep their unary but neither send
+    nor receive messages, as ``filtered`` tells, which is the only approximation beside the lattice;
+    and where no label is left out, the last one's message is that of a constant minus the other
+    labels', since the normalised kernels are linear and probabilities sum to 1. The lattice's
     error, the same in pydensecrf, is 1 to 3 % of labels on photographs with a vague unary, where a
     region can tip to another label over it (`benchmarks/crf.py` measures it).
 
@@ -126,6 +127,7 @@ def dense_crf(
     return _mean_field(probabilities, kernels, parameters.iterations)
 
 
+@torch.no_grad()
 def exact_crf(
     image: UInt8[Tensor, "3 H W"],
     probabilities: Float[Tensor, "C H W"],
@@ -171,26 +173,29 @@ def exact_crf(
 def _mean_field(
     probabilities: Float[Tensor, "C H W"], kernels: Sequence[Kernel], iterations: int
 ) -> CrfResult:
-    """Mean field over the labels that matter somewhere, the last of them without filtering."""
+    """Mean field over the labels that matter somewhere; where all do, the last needs no filter."""
     scores = probabilities.float().clamp_min(CLIP).log_()  # [C, H, W], minus the unary
     peak = probabilities.amax((1, 2))  # [C]
     filtered = peak >= peak.amax().clamp(max=NEGLIGIBLE)
     rest = scores[~filtered].logsumexp(0)  # [H, W], the other labels as one
     unary = torch.cat([scores.transpose(0, 1)[:, filtered], rest[:, None]], 1)  # [H, A + 1, W]
-    last = unary.shape[1] - 2
+    # What is left of the constant belongs to the last label alone if no other label is left out.
+    derived = bool(filtered.all())
+    last = unary.shape[1] - 1 - derived
 
     constant = torch.ones_like(rest)[:, None]
     together = _send(kernels, constant, torch.zeros_like(constant), torch.empty_like(constant))
     total = together[:, 0]  # [H, W], what all labels send
     energy = unary.clone()
     # Fresh memory in every step would cost a quarter of the time.
-    q, values = torch.empty_like(energy), torch.empty_like(energy[:, :last])  # [H, A - 1, W]
+    q, values = torch.empty_like(energy), torch.empty_like(energy[:, :last])  # [H, A or A - 1, W]
     received, room = torch.empty_like(values), torch.empty_like(values)
     for _ in range(iterations):
         torch.softmax(energy, 1, out=q)
         _send(kernels, values.copy_(q[:, :last]), received.zero_(), room)
         torch.add(unary[:, :last], received, out=energy[:, :last])
-        torch.add(unary[:, last], total - received.sum(1), out=energy[:, last])
+        if derived:
+            torch.add(unary[:, last], total - received.sum(1), out=energy[:, last])
     scores[filtered] = energy[:, :-1].transpose(0, 1)
     return CrfResult(scores.softmax(0), filtered)
 

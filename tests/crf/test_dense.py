@@ -331,6 +331,25 @@ def test_labels_have_no_order(order, seed):
     torch.testing.assert_close(result, expected, rtol=0, atol=1e-4)
 
 
+@pytest.mark.parametrize("others", [0, 5, 60])
+def test_two_labels_have_no_order_where_others_are_left_out(others):
+    """What the left-out ones would send is given to none of the two."""
+    image, noise = random_case(2, 24, 24)
+    two = 0.5 + 0.05 * (noise[:1] - noise[1:])  # which of them wins hangs on little
+    kept = torch.cat([two, 1 - two]) * (1 - 9e-4 * others)
+    rest = torch.full((others, 24, 24), 9e-4)
+    result = dense_crf(image, torch.cat([kept, rest]))
+    swapped = dense_crf(image, torch.cat([kept.flip(0), rest]))
+    assert result.filtered.tolist() == [True] * 2 + [False] * others
+    torch.testing.assert_close(swapped.q[:2], result.q[:2].flip(0), rtol=0, atol=1e-3)
+
+
+def test_no_gradient_is_asked_for():
+    image, probabilities = random_case(3, 7, 8)
+    for crf in (dense, exact):
+        assert not crf(image, probabilities.requires_grad_()).requires_grad
+
+
 @pytest.mark.parametrize("dims", [[1], [2], [1, 2]])
 def test_a_flipped_image_gives_flipped_labels(dims):
     image, probabilities = scene(30, 40)
