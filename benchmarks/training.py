@@ -137,10 +137,12 @@ def stamped(batches: Iterable[dict], stamps: list[float]) -> Iterator[dict]:
 
     The loop reads the loss after each step, so that nothing is still under way on the device.
     """
-    for batch in batches:
+    try:
+        for batch in batches:
+            stamps.append(time.perf_counter())
+            yield batch
+    finally:  # a training that has its iterations asks for no batch more
         stamps.append(time.perf_counter())
-        yield batch
-    stamps.append(time.perf_counter())
 
 
 def per_second(case: Case, stamps: list[float]) -> float:

@@ -108,6 +108,8 @@ def told(arguments: argparse.Namespace) -> str:
         words.append(f"--iterations {arguments.iterations}")
     given = settings_given(arguments)
     words += [f"{o} {given[field]:g}" for o, (field, _, _) in SETTINGS.items() if field in given]
+    if vars(arguments).get("strong") is not None:
+        words.append(f"--strong {arguments.strong}")
     return " ".join(words)
 
 
@@ -162,7 +164,8 @@ def add_strong(made: argparse.ArgumentParser) -> argparse.ArgumentParser:
     made.add_argument(
         "--strong",
         metavar="SPLIT",
-        help="semi-supervised: true masks of this split instead of their pseudo labels",
+        help="semi-supervised: true masks of this split instead of their pseudo labels, in a run "
+        "folder of its own",
     )
     return made
 
@@ -228,6 +231,7 @@ def chosen_profile(arguments: argparse.Namespace) -> "Profile":
         changed,
         check_data_folder,
         get_profile,
+        semi_supervised,
         shortened,
     )
 
@@ -244,7 +248,7 @@ def chosen_profile(arguments: argparse.Namespace) -> "Profile":
     if given.get("weights") is not None:
         profile = replace(profile, weights=str(given["weights"]))
     if given.get("strong") is not None:
-        profile = replace(profile, strong_split=given["strong"])
+        profile = semi_supervised(profile, given["strong"])
     return profile
 
 

@@ -34,6 +34,7 @@ from bana.data.voc_files import (
     IGNORE,
     PALETTE,
     DataError,
+    check_class_names,
     image_size,
     read_class_names,
     read_image,
@@ -83,8 +84,9 @@ class VocDataset(Dataset[dict[str, Any]]):
         limit: take the first so many ids of the split; None takes them all.
 
     Raises:
-        DataError: when the folder or the split is missing or the split is empty; when an item's
-            files are missing, damaged, or disagree.
+        DataError: when the folder or the split is missing or the split is empty; when classes do
+            not begin with background, occur twice, or are more than a mask has room for; when an
+            item's files are missing, damaged, or disagree.
     """
 
     def __init__(
@@ -98,7 +100,7 @@ class VocDataset(Dataset[dict[str, Any]]):
             raise ValueError(f"limit must be at least 1, not {limit}")
         self.root = _layout_root(Path(root))
         self.split = split
-        self.classes = _read_classes(self.root) or tuple(classes)
+        self.classes = _read_classes(self.root) or check_class_names(classes, "classes")
         self.ids = read_split(self.root, split)[:limit]
         self._class_of_name = {name: index for index, name in enumerate(self.classes) if index}
 

@@ -23,6 +23,7 @@ IMAGE_ENDINGS = (".jpg", ".jpeg", ".png")
 MAX_PIXELS = 178_956_970
 LIMIT_VARIABLE = "BANA_MAX_PIXELS"
 EXIF_ORIENTATION = 0x0112
+TIFF_BITS_PER_SAMPLE = 258
 
 # What Pillow raises for files that are damaged (or absurdly large, as a damaged header says). The
 # last four are a TIFF's.
@@ -71,6 +72,9 @@ def read_image(path: str | Path) -> Tensor:
             picture.load()
             if picture.mode.startswith(("I", "F")):
                 raise DataError(f"{path}: pixels of mode {picture.mode}, not 8 bits a channel")
+            if (bits := _bits(picture, path)) > 8:
+                # Pillow keeps the upper 8: 12 bits in 16 would become nearly black.
+                raise DataError(f"{path}: pixels of {bits} bits a channel, not 8")
             if picture.has_transparency_data:
                 above = picture.convert("RGBA")
                 paper = Image.new("RGBA", above.size, "white")
@@ -148,6 +152,16 @@ def _opened(path: str | Path) -> Iterator[Image.Image]:
         yield picture
 
 
+def _bits(picture: Image.Image, path: str | Path) -> int:
+    """Bits a channel that a PNG or a TIFF has in its file, which Pillow's mode does not tell."""
+    if picture.format == "PNG":
+        with open(path, "rb") as file:
+            return file.read(25)[24]
+    if picture.format == "TIFF":
+        return max(picture.tag_v2.get(TIFF_BITS_PER_SAMPLE, (1,)))
+    return 8
+
+
 def _too_large(path: str | Path, limit: int) -> DataError:
     return DataError(
         f"{path}: more than {limit:,} pixels: set {LIMIT_VARIABLE} higher if that is meant"
@@ -164,14 +178,19 @@ def read_mask(path: str | Path) -> Tensor:
         uint8 [H, W], the indices, not the palette's colours.
 
     Raises:
-        DataError: when the file is missing, damaged, larger than the limit, or an RGB image of the
-            colours.
+        DataError: when the file is missing, damaged, larger than the limit, an RGB image of the
+            colours, or grey of other than 8 bits.
     """
     try:
         with _opened(path) as picture:
             if picture.mode not in ("P", "L"):
                 raise DataError(
                     f"{path}: mask of mode {picture.mode}, not a palette or grey PNG of indices"
+                )
+            if picture.mode == "L" and (bits := _bits(picture, path)) != 8:
+                # Pillow stretches grey to 0..255: of 4 bits, class 1 would become 17.
+                raise DataError(
+                    f"{path}: grey mask of {bits} bits, not 8: its classes would change"
                 )
             return torch.from_numpy(np.array(picture, dtype=np.uint8))
     except DataError:

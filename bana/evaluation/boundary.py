@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bana.evaluation.miou import check_convention, check_one_size
+from bana.evaluation.miou import check_convention, check_pair
 from bana.losses import IGNORE
 
 SHARE = 0.02
@@ -71,9 +71,9 @@ def boundary_areas(
         int64 [L + 1, 2], in pixels: what `bana.evaluation.verdicts.class_areas` is to mIoU.
 
     Raises:
-        ValueError: if sizes differ.
+        ValueError: if sizes differ, or a value is no class.
     """
-    check_one_size(labels, mask)
+    check_pair(labels, mask, n_classes)
     said, true = labels.cpu().numpy(), mask.cpu().numpy()
     unknown = true == IGNORE
     if ignored == "dropped":
@@ -120,7 +120,7 @@ class BoundaryScorer:
             labels, mask: uint8 [H, W], 0..L and 255, at the image's own size.
 
         Raises:
-            ValueError: if sizes differ.
+            ValueError: if sizes differ, or a value is no class.
         """
         self._areas += boundary_areas(labels, mask, self.n_classes, self.ignored)
 
@@ -142,7 +142,7 @@ def score_boundaries(
         ignored: "dropped" or "wrong".
 
     Raises:
-        ValueError: if sizes differ or ``ignored`` is unknown.
+        ValueError: if sizes differ, a value is no class or ``ignored`` is unknown.
     """
     scorer = BoundaryScorer(n_classes, ignored)
     for labels, mask in pairs:

@@ -57,9 +57,9 @@ class Scorer:
             labels, mask: uint8 [H, W], 0..L and 255, at the image's own size.
 
         Raises:
-            ValueError: if sizes differ.
+            ValueError: if sizes differ, or a value is no class.
         """
-        check_one_size(labels, mask)
+        check_pair(labels, mask, self.n_classes)
         unlabelled = labels == IGNORE
         self.evaluated += int((mask != IGNORE).sum())
         self.labelled += int(((mask != IGNORE) & ~unlabelled).sum())
@@ -93,7 +93,8 @@ def score_labels(
         ignored: "dropped" leaves unlabelled pixels out; "wrong" counts them as misses.
 
     Raises:
-        ValueError: if sizes differ, ``ignored`` is unknown or there is nothing to score.
+        ValueError: if sizes differ, a value is no class, ``ignored`` is unknown or there is nothing
+            to score.
     """
     scorer = Scorer(n_classes, ignored)
     for labels, mask in pairs:
@@ -107,7 +108,12 @@ def check_convention(ignored: str) -> None:
         raise ValueError(f"ignored must be dropped or wrong, got {ignored!r}")
 
 
-def check_one_size(labels: Tensor, mask: Tensor) -> None:
-    """Refuse labels and a mask of different sizes."""
+def check_pair(labels: Tensor, mask: Tensor, n_classes: int) -> None:
+    """Refuse labels and a mask of different sizes, and values that are neither a class nor 255."""
     if labels.shape != mask.shape:
         raise ValueError(f"labels {tuple(labels.shape)} and mask {tuple(mask.shape)} differ")
+    for name, values in (("labels", labels), ("mask", mask)):
+        known = (values >= 0) & (values < n_classes) | (values == IGNORE)
+        if not known.all():
+            found = values[~known][0].item()
+            raise ValueError(f"class {found} in {name}: use 0..{n_classes - 1} and {IGNORE}")

@@ -54,7 +54,12 @@ def predict(
 
     Returns:
         float [L + 1, H, W], sums to 1.
+
+    Raises:
+        ValueError: if the image is not uint8.
     """
+    if image.dtype != torch.uint8:
+        raise ValueError(f"image must be uint8, got {image.dtype}")
     size = image.shape[1:]
     cosines = []
     for scale in scales:

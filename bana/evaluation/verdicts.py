@@ -12,14 +12,18 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from bana.evaluation.miou import check_one_size
+from bana.evaluation.miou import check_pair
 from bana.losses import IGNORE
 
 NOT_TOLD_APART = "not told apart"
+NOT_SCORED = "not scored"
 
 
 class Difference(NamedTuple):
-    """A difference of two scores in points, with the ends of its 95 % interval."""
+    """A difference of two scores in points, with the ends of its 95 % interval.
+
+    All three are NaN where one of the scores is.
+    """
 
     mean: float
     low: float
@@ -27,14 +31,19 @@ class Difference(NamedTuple):
 
 
 def verdict(difference: Difference) -> str:
-    """In words: "higher", "lower", or "not told apart" where the interval holds zero."""
+    """In words: "higher", "lower", or "not told apart" where the interval holds zero or is NaN."""
     if difference.low > 0:
         return "higher"
     return "lower" if difference.high < 0 else NOT_TOLD_APART
 
 
 def stated(difference: Difference) -> str:
-    """A difference as README, tables and notebooks print it: points, interval, verdict."""
+    """A difference as README, tables and notebooks print it: points, interval, verdict.
+
+    "not scored" where it is NaN.
+    """
+    if math.isnan(difference.mean):
+        return NOT_SCORED
     text = interval(difference)
     return f"{text}, {NOT_TOLD_APART}" if verdict(difference) == NOT_TOLD_APART else text
 
@@ -56,13 +65,13 @@ def class_areas(labels: Tensor, mask: Tensor, n_classes: int, ignored: str = "dr
         int64 [L + 1, 2], in pixels. Summed over images and divided they are the classes' IoU.
 
     Raises:
-        ValueError: if sizes differ.
+        ValueError: if sizes differ, or a value is no class.
     """
-    check_one_size(labels, mask)
+    check_pair(labels, mask, n_classes)
     counted = mask != IGNORE
     if ignored == "dropped":
         counted = counted & (labels != IGNORE)
-    known = labels.long()[counted].clamp_max(n_classes)
+    known = labels.long()[counted].clamp_max(n_classes)  # 255, where it counts as wrong
     pairs = mask.long()[counted] * (n_classes + 1) + known
     table = pairs.bincount(minlength=n_classes * (n_classes + 1)).view(n_classes, n_classes + 1)
     inside = table.diagonal()  # of the square part, where labels and mask are classes
@@ -87,6 +96,10 @@ def paired_difference(
         resamples: how often images and seeds are drawn.
         seed: of the drawing.
 
+    Returns:
+        NaN where a side has no score under one of the seeds. Draws of images that have none are
+        left out.
+
     Raises:
         ValueError: if the shapes differ or nothing is there.
     """
@@ -103,9 +116,11 @@ def paired_difference(
     one, other = (torch.einsum("rn,sncm->rscm", times, side.double()) for side in (first, second))
     chosen = torch.randint(seeds, (resamples, seeds), generator=generator)
     differences = (mean_iou(one) - mean_iou(other)).gather(1, chosen).mean(1)  # [R]
-    whole = mean_iou(first.sum(1)) - mean_iou(second.sum(1))
-    low, high = differences.quantile(torch.tensor([0.025, 0.975], dtype=torch.float64))
-    return Difference(float(whole.mean()), float(low), float(high))
+    whole = float((mean_iou(first.sum(1)) - mean_iou(second.sum(1))).mean())
+    if math.isnan(whole):
+        return Difference(whole, whole, whole)
+    low, high = differences.nanquantile(torch.tensor([0.025, 0.975], dtype=torch.float64))
+    return Difference(whole, float(low), float(high))
 
 
 class Estimate(NamedTuple):

@@ -47,6 +47,8 @@ def trained_classifier(
 ) -> BoxClassifier:
     """The classifier kept in a file, or trained and kept there; on the CPU, to be used.
 
+    A training leaves torch's random generators seeded; one that is kept leaves them alone.
+
     Args:
         path: the file.
         settings: what to train.
@@ -54,12 +56,16 @@ def trained_classifier(
         machine: where and how to train.
         workers: processes that prepare crops, where the machine does not say.
     """
-    torch.manual_seed(settings.seed)
     pooling = settings.pooling, settings.grid_size, settings.parts
-    model = BoxClassifier(settings.backbone.build(), len(data.classes) - 1, *pooling)
+    with torch.random.fork_rng(devices=[]):  # as in `bana.data.transforms.Crops`
+        torch.default_generator.manual_seed(settings.seed)
+        model = BoxClassifier(settings.backbone.build(), len(data.classes) - 1, *pooling)
+        drawn = torch.get_rng_state()
 
     def train(hold: Engine) -> dict:
         loader = batches(data, settings.crops, settings.optimisation, settings.seed, hold, workers)
+        torch.manual_seed(settings.seed)  # for dropout on a GPU
+        torch.set_rng_state(drawn)  # on the CPU it goes on where the weights ended
         with hold.guarded(settings.optimisation.batch):
             train_classifier(model, loader, settings.optimisation, settings.drop, hold)
         return {}

@@ -259,11 +259,15 @@ def make_label_files(job: LabelJob, batches: Sequence[list[int]], crew: Crew) ->
 
 
 def _label_here(job: LabelJob, batches: Sequence[list[int]], crew: Crew) -> dict[str, str]:
+    global _job
     failures: dict[str, str] = {}
-    with computing_with(crew.threads):
-        _take_up(job, crew.devices[0])
-        for batch in batches:
-            failures |= _label_batch(batch)
+    try:
+        with computing_with(crew.threads):
+            _take_up(job, crew.devices[0])
+            for batch in batches:
+                failures |= _label_batch(batch)
+    finally:
+        _job = None  # the classifier would stay in memory
     return failures
 
 

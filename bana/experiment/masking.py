@@ -20,7 +20,14 @@ from bana.data.fingerprint import version_of
 from bana.data.formats.common import CocoSource, Folder, Read
 from bana.data.layout import Box, Photograph
 from bana.data.names import check_apart
-from bana.data.voc_files import DAMAGE, IGNORE, DataError, check_class_names, read_image
+from bana.data.voc_files import (
+    DAMAGE,
+    IGNORE,
+    DataError,
+    check_class_names,
+    orientation,
+    read_image,
+)
 from bana.evaluation.mask_files import WRITERS, Masked
 from bana.experiment.keeping import key_of
 from bana.experiment.labelling import IMAGES_A_PROCESS
@@ -39,8 +46,6 @@ from bana.experiment.processes import computing_with, spread
 from bana.files.artefacts import content_hash
 from bana.files.unfinished import NotWritten
 
-ORIENTATION = 0x0112
-"""Number of EXIF's entry of how a photograph is to be turned."""
 FEW = 5
 """So many wrong boxes of a photograph are told one by one."""
 
@@ -311,12 +316,11 @@ def checked_photograph(photograph: Photograph) -> tuple[Tensor, Tensor, Tensor]:
     try:
         with Image.open(path) as picture:
             width, height = picture.size
-            turn = picture.getexif().get(ORIENTATION, 1)
     except FileNotFoundError as error:
         raise DataError(f"{photograph.where}: {path}: no such file") from error
     except DAMAGE as error:
         raise DataError(f"{photograph.where}: {path}: cannot be read as an image") from error
-    if turn != 1:
+    if (turn := orientation(path)) != 1:
         raise DataError(
             f"{path}: EXIF says to turn it (orientation {turn}), and boxes may be of it turned or "
             f"not: store it upright"

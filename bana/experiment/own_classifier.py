@@ -33,7 +33,7 @@ from bana.experiment.own_boxes import (
     looked_at,
     parted,
 )
-from bana.experiment.pretrained import Pretrained, load_pretrained, save_pretrained
+from bana.experiment.pretrained import Pretrained, load_pretrained, pooling_of, save_pretrained
 from bana.experiment.processes import computing_with, spread
 from bana.experiment.profiles import get_profile
 from bana.experiment.trained import CropSettings, batches, kept_training
@@ -211,18 +211,26 @@ def _trained(
     machine: Machine,
     workers: int,
 ) -> BoxClassifier:
-    """The classifier that is kept in the folder, or trained and kept there; on the CPU."""
-    torch.manual_seed(settings.seed)
-    model = begun(start, classes, settings.frozen_stages)
+    """The classifier that is kept in the folder, or trained and kept there; on the CPU.
+
+    A training leaves torch's random generators seeded; one that is kept leaves them alone.
+    """
+    with torch.random.fork_rng(devices=[]):  # as in `bana.data.transforms.Crops`
+        torch.default_generator.manual_seed(settings.seed)
+        model = begun(start, classes, settings.frozen_stages)
+        drawn = torch.get_rng_state()
 
     def train(hold: Engine) -> dict:
         data = BoxedPhotographs(jobs, settings.side)
         loader = batches(data, settings.crops, settings.optimisation, settings.seed, hold, workers)
+        torch.manual_seed(settings.seed)  # for dropout on a GPU
+        torch.set_rng_state(drawn)  # on the CPU it goes on where the weights ended
         with hold.guarded(settings.optimisation.batch):
             train_classifier(model, loader, settings.optimisation, settings.drop, hold)
         return {}
 
-    key = key_of(_trained, settings, start.about["hash"], classes, described_jobs(jobs))
+    begins = start.about["hash"], pooling_of(start.classifier)
+    key = key_of(_trained, settings, begins, classes, described_jobs(jobs))
     path = folder / "classifier.pt"
     for other in folder.glob("classifier-*"):  # begun with other boxes or settings
         if other.name != f"{path.stem}-{key[:8]}":
@@ -235,6 +243,8 @@ def _trained(
 def begun(start: Pretrained, classes: Sequence[str], frozen_stages: int) -> BoxClassifier:
     """A classifier of other classes, with the backbone and the rows that another one has of them.
 
+    It pools as the other one does.
+
     Args:
         start: the other one; it is not modified.
         classes: background first.
@@ -242,7 +252,7 @@ def begun(start: Pretrained, classes: Sequence[str], frozen_stages: int) -> BoxC
     """
     about = start.about["backbone"]
     backbone = build_backbone(about["name"], about["output_stride"], frozen_stages)
-    model = BoxClassifier(backbone, len(classes) - 1, start.classifier.pooling)
+    model = BoxClassifier(backbone, len(classes) - 1, **pooling_of(start.classifier))
     model.backbone.load_state_dict(start.classifier.backbone.state_dict())
     rows = transfer_weight(start.classifier.weight, start.classes, classes)
     with torch.no_grad():

@@ -6,11 +6,13 @@ model card. `tools/pretrained.py` makes the three.
 """
 
 import json
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
@@ -74,7 +76,15 @@ def load_pretrained(name: str = "voc-mini", folder: Path = FOLDER) -> Pretrained
     if found != FORMAT:
         raise ValueError(f"{path} has format {found}, this version of the package reads {FORMAT}")
     backbone = build_backbone(about["backbone"]["name"], about["backbone"]["output_stride"])
-    model = BoxClassifier(backbone, len(about["classes"]) - 1, about["pooling"])
+    model = BoxClassifier(
+        backbone,
+        len(about["classes"]) - 1,
+        about["pooling"],
+        # voc-mini was written before these were.
+        about.get("grid_size", 4),
+        about.get("parts", 2),
+        about.get("min_background", 0.125),
+    )
     model.load_state_dict(_tensors(folder / f"{name}.safetensors", about["hash"]))
     return Pretrained(
         model.eval(),
@@ -95,6 +105,12 @@ def _tensors(path: Path, expected: str) -> dict[str, Tensor]:
     if damaged:
         raise ValueError(f"weights {path} are not those of their description: install again")
     return {name: v.float() if v.is_floating_point() else v for name, v in state.items()}
+
+
+def pooling_of(model: BoxClassifier) -> dict[str, Any]:
+    """How a classifier pools: arguments of `BoxClassifier`, plain JSON values."""
+    names = ("pooling", "grid_size", "parts", "min_background")
+    return {name: getattr(model, name) for name in names}
 
 
 def save_pretrained(
@@ -131,7 +147,7 @@ def save_pretrained(
     described = {
         "format": FORMAT,
         "hash": file_hash(path),
-        "pooling": model.pooling,
+        **pooling_of(model),
         "classes": list(classes),
         "unary": asdict(unary),
         "crf": asdict(crf),
@@ -141,8 +157,8 @@ def save_pretrained(
 
 def masks(
     image: Tensor,
-    boxes: Tensor,
-    classes: Sequence[str] | Tensor,
+    boxes: Tensor | Sequence[Sequence[float]],
+    classes: Sequence[str] | Sequence[int] | np.ndarray | Tensor,
     model: Pretrained | None = None,
     side: int = SIDE,
 ) -> PseudoLabels:
@@ -155,7 +171,8 @@ def masks(
     Args:
         image: RGB as stored, uint8 [3, H, W].
         boxes: [K, 4]: x1, y1, x2, y2 in pixels, half-open (x2 - x1 is the width); parts outside the
-            image are cut off.
+            image are cut off. One narrower than a pixel at the size at which labels are made,
+            max(H, W) / side pixels of the image, may get no pixel.
         classes: K names, or numbers [K] of the classifier's classes, 1..L: of "voc-mini" 1..20 in
             VOC's order, from aeroplane to tvmonitor. A name that it does not know takes
             u_c = 1 - u_0 and is numbered L + 1, L + 2, ... in order of appearance. Spelling counts
@@ -248,6 +265,10 @@ def seen_size(height: int, width: int, side: int) -> list[int]:
 
 
 def _size_of(image: Tensor) -> tuple[int, int]:
+    if not isinstance(image, Tensor):
+        raise ValueError(
+            f"image must be a torch tensor, uint8 [3, H, W], got {type(image).__name__}"
+        )
     if image.dtype != torch.uint8 or image.ndim != 3 or image.shape[0] != 3:
         raise ValueError(f"image must be uint8 [3, H, W], got {image.dtype} {tuple(image.shape)}")
     return image.shape[1], image.shape[2]
@@ -255,6 +276,8 @@ def _size_of(image: Tensor) -> tuple[int, int]:
 
 def _boxes_inside(boxes: Tensor, height: int, width: int) -> Tensor:
     """Boxes cut off at the image's border; refuses those of which nothing is left."""
+    if boxes.shape == (0,):  # of an empty list
+        boxes = boxes.reshape(0, 4)
     if boxes.ndim != 2 or boxes.shape[1] != 4:
         raise ValueError(f"boxes must be [K, 4], got {tuple(boxes.shape)}")
     cut = boxes.clamp_min(0).minimum(boxes.new_tensor([width, height, width, height]))
@@ -274,9 +297,11 @@ def _short(box: Tensor) -> str:
 
 
 def _numbered(
-    classes: Sequence[str] | Tensor, known: Sequence[str]
+    classes: Sequence[str] | Sequence[int] | np.ndarray | Tensor, known: Sequence[str]
 ) -> tuple[Tensor, tuple[str, ...]]:
     """Numbers int64 [K] of the boxes' classes, and names by number, background first."""
+    if not isinstance(classes, Tensor) and not all(isinstance(each, str) for each in classes):
+        classes = _whole(classes)
     if isinstance(classes, Tensor):
         rows = classes.long()
         if len(rows) and not 1 <= int(rows.min()) <= int(rows.max()) < len(known):
@@ -290,6 +315,14 @@ def _numbered(
         names.setdefault(name, len(names))
     new = [name for name, number in names.items() if number >= len(known)]
     return torch.tensor([names[name] for name in wanted], dtype=torch.int64), (*known, *new)
+
+
+def _whole(classes: Sequence[int] | np.ndarray) -> Tensor:
+    """Numbers of classes as int64 [K]; refuses what is no whole number."""
+    try:
+        return torch.tensor([operator.index(each) for each in classes], dtype=torch.int64)
+    except TypeError as error:
+        raise ValueError(f"classes must be names or whole numbers, got {list(classes)}") from error
 
 
 def _brought_back(

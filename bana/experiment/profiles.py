@@ -248,6 +248,23 @@ def shortened(profile: Profile, iterations: int) -> Profile:
     )
 
 
+def semi_supervised(profile: Profile, split: str) -> Profile:
+    """The profile with the true masks of a split in stage 3, and a folder of its own for it.
+
+    Classifier and labels are found where they were. The profile's own split changes nothing.
+    "sample" becomes "sample-strong-gold".
+    """
+    if split == profile.strong_split:
+        return profile
+    return replace(
+        profile,
+        name=f"{profile.name}-strong-{split}",
+        strong_split=split,
+        classifier_home=profile.classifier_home or profile.name,
+        labels_home=profile.labels_home or profile.name,
+    )
+
+
 @dataclass(frozen=True)
 class Changes:
     """Settings of the paper that can be tried one by one; None leaves a profile's own.

@@ -70,10 +70,11 @@ def untrained_segmenter(settings: SegmenterSettings, n_classes: int) -> Segmente
         ValueError: if there is no such backbone or neck, or the two do not go together.
         FileNotFoundError: if the weights file does not exist.
     """
-    torch.manual_seed(settings.seed)
-    backbone = settings.backbone.build()
-    neck, channels = build_neck(settings.neck, backbone.channels, backbone.early_channels)
-    return Segmenter(backbone, neck, channels, n_classes)
+    with torch.random.fork_rng(devices=[]):  # as in `bana.data.transforms.Crops`
+        torch.default_generator.manual_seed(settings.seed)
+        backbone = settings.backbone.build()
+        neck, channels = build_neck(settings.neck, backbone.channels, backbone.early_channels)
+        return Segmenter(backbone, neck, channels, n_classes)
 
 
 def trained_segmenter(
@@ -88,7 +89,7 @@ def trained_segmenter(
     """The segmenter kept in a file, or trained and kept there; on the CPU, to be used.
 
     One that was trained while labels of some images could not be made is trained anew when they
-    can be.
+    can be. A training leaves torch's random generators seeded; one that is kept leaves them alone.
 
     Args:
         path: the file.

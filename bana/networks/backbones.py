@@ -66,13 +66,24 @@ class Backbone(nn.Module):
 
         Returns:
             float [N, D, ceil((H - 1) / stride) + 1, ceil((W - 1) / stride) + 1], at least 0.
+
+        Raises:
+            ValueError: if the images are of another type.
         """
         return self.body(self._prepared(images))
 
     def _prepared(self, images: Tensor) -> Tensor:
-        """Images normalised and padded."""
+        """Images normalised and padded, in the weights' precision.
+
+        Raises:
+            ValueError: if they are neither uint8 nor float.
+        """
         if images.dtype == torch.uint8:
             images = images.to(self.mean.dtype) / 255
+        elif images.is_floating_point():
+            images = images.to(self.mean.dtype)
+        else:
+            raise ValueError(f"images must be uint8 or float in [0, 1], got {images.dtype}")
         images = (images - self.mean) / self.std
         down, right = (-(length - 1) % self.stride for length in images.shape[2:])
         images = F.pad(images, (0, right, 0, down))

@@ -219,8 +219,8 @@ class Engine:
         a checkpoint is written when one is due or when the process was asked to stop.
 
         Args:
-            batches: micro-batches, from the first iteration that is left.
-            total: number of iterations in all.
+            batches: micro-batches, from the first iteration that is left; more are not drawn.
+            total: number of iterations in all, at which the training ends.
             title: of the progress bar.
 
         Yields:
@@ -229,6 +229,7 @@ class Engine:
         Raises:
             Interrupted: after a signal that asked to stop, when everything is saved.
             FloatingPointError: after an iteration whose loss was not finite.
+            ValueError: if there are fewer batches.
         """
         batches = iter(batches)
         if self._kept is not None:
@@ -242,7 +243,10 @@ class Engine:
         self._progress = tqdm(total=total, initial=self.done, desc=title, disable=hidden)
         self._saved = time.monotonic()
         began = time.perf_counter()
-        while step := list(islice(batches, self.machine.accumulation)):
+        while self.done < total:
+            step = list(islice(batches, self.machine.accumulation))
+            if not step:
+                raise ValueError(f"{title}: batches for {self.done} of {total} iterations")
             rate = self._descent.param_groups[0]["lr"]
             self._logged: list[dict[str, Tensor]] = []
             yield self.done + 1, self._on_device(step)

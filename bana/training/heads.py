@@ -64,8 +64,8 @@ def train_head(
         settings: of the training.
         seed: of weights and order; two losses under one seed start and go alike.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with torch.random.fork_rng(devices=[]):  # as in `bana.data.transforms.Crops`
+        torch.default_generator.manual_seed(seed)
         head = PixelHead(settings.kind, images[0].features.shape[0], n_classes).train()
         order = [n for _ in range(settings.epochs) for n in torch.randperm(len(images)).tolist()]
     steps = -(-len(order) // settings.batch)

@@ -94,7 +94,7 @@ def train_segmenter(
         One row an iteration: the loss.
 
     Raises:
-        ValueError: if the loss is unknown.
+        ValueError: if the loss is unknown, or there are fewer batches than iterations.
         FloatingPointError, bana.training.runs.Interrupted: as in `train_classifier`.
     """
     if loss not in LOSSES:
@@ -134,9 +134,12 @@ def confidence_of(model: Segmenter, images: Tensor, y_crf: Tensor, gamma: float 
     Returns:
         float [N, H', W'] in [0, 1], on the device of ``y_crf``.
     """
-    training = model.training
+    modes = [(module, module.training) for module in model.modules()]
     model.eval()
-    scores = model.scores(images.to(model.weight.device)).to(y_crf.device)
+    try:
+        scores = model.scores(images.to(model.weight.device)).to(y_crf.device)
+    finally:
+        for module, mode in modes:  # each its own: parts may be in another mode than the whole
+            module.training = mode
     cosines = F.interpolate(scores, size=y_crf.shape[1:], mode="bilinear")
-    model.train(training)
     return confidence_map(cosines, y_crf, gamma)

@@ -624,6 +624,17 @@ def test_a_record_tells_the_changes_of_its_command(monkeypatch, tmp_path):
     assert json.loads(out.read_text())["command"] == told
 
 
+def test_a_record_of_true_masks_is_not_that_of_labels_alone(monkeypatch, tmp_path):
+    monkeypatch.setattr(recording, "record", lambda profile, root: _seed_record(profile, root))
+    records = []
+    for words in ([], ["--strong", "val"]):
+        out = tmp_path / f"{len(words)}.json"
+        assert main(["evaluate", "--profile", "smoke", *words, "--out", str(out)]) == 0
+        records.append(json.loads(out.read_text()))
+    assert [record["profile"]["name"] for record in records] == ["smoke", "smoke-strong-val"]
+    assert records[1]["command"] == "bana evaluate --profile smoke --strong val"
+
+
 def test_other_options_that_would_be_ignored(capsys):
     assert main(["regime", "--profile", "smoke", "--strong", "val"]) == 2
     assert "--strong is of the segmenter" in capsys.readouterr().err

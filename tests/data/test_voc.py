@@ -1,8 +1,10 @@
 """Reading of folders in VOC layout, good and bad."""
 
 import struct
+import zlib
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -174,6 +176,21 @@ def test_bad_class_names(root, text, reason):
     assert reason in failure(root)
 
 
+@pytest.mark.parametrize(
+    ("names", "reason"),
+    [
+        (["background", *map(str, range(1, 300))], "classes: 300 classes; a mask has room for 255"),
+        (["cat"], "classes: the first class must be background"),
+        (["background", "cat", "cat"], "classes: class 'cat' occurs twice"),
+    ],
+)
+def test_bad_class_names_that_are_given(root, names, reason):
+    with pytest.raises(voc.DataError, match=reason):
+        voc.VocDataset(root, "train", names)
+    (root / "classes.txt").write_text("background\ncat\nperson\n")
+    assert len(voc.VocDataset(root, "train", names).classes) == 3, "the file's count"
+
+
 def test_a_mask_of_vocs_own_goes_before_one_from_elsewhere(root):
     own, other = (root / f"SegmentationClass{which}" / "a.png" for which in ("", "Aug"))
     voc.write_mask(other, np.full(SIZE[::-1], 15, np.uint8))
@@ -342,10 +359,44 @@ def test_transparent_pixels_lie_over_white(tmp_path):
     assert image[:, 1, 0].tolist() == [255, 255, 255]
 
 
-def test_sixteen_bit_image_is_refused(tmp_path):
-    Image.fromarray(np.full((4, 4), 3000, np.uint16)).save(tmp_path / "a.png")
-    with pytest.raises(voc.DataError, match="8 bits"):
-        voc.read_image(tmp_path / "a.png")
+@pytest.mark.parametrize("kind", ["png", "tiff"])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_sixteen_bit_image_is_refused(tmp_path, kind, channels):
+    path = tmp_path / f"a.{kind}"
+    for value, kept in ((np.full((4, 4, channels), 200, np.uint8), True), (3000, False)):
+        cv2.imwrite(str(path), value if kept else np.full((4, 4, channels), value, np.uint16))
+        if kept:
+            assert voc.read_image(path).shape == (3, 4, 4)
+            continue
+        with pytest.raises(voc.DataError, match=rf"a\.{kind}: pixels of .* 8") as caught:
+            voc.read_image(path)
+        assert "\n" not in str(caught.value)
+
+
+def write_grey_png(path: Path, bits: int, rows: list[bytes]) -> None:
+    """A grey PNG of rows that are packed already; its width fills whole bytes."""
+    header = struct.pack(">IIBBBBB", len(rows[0]) * 8 // bits, len(rows), bits, 0, 0, 0, 0)
+    packed = zlib.compress(b"".join(b"\0" + row for row in rows))
+    content = b"\x89PNG\r\n\x1a\n"
+    for kind, body in ((b"IHDR", header), (b"IDAT", packed), (b"IEND", b"")):
+        content += struct.pack(">I", len(body)) + kind + body
+        content += struct.pack(">I", zlib.crc32(kind + body))
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("bits", [2, 4])
+def test_a_grey_mask_of_few_bits_is_refused(tmp_path, bits):
+    """Pillow would read class 1 as 17, or as 85."""
+    path = tmp_path / "a.png"
+    write_grey_png(path, bits, [b"\x01", b"\x23"])
+    with pytest.raises(voc.DataError, match=rf"a\.png: grey mask of {bits} bits, not 8"):
+        voc.read_mask(path)
+    write_grey_png(path, 8, [b"\x01", b"\x23"])
+    assert voc.read_mask(path).tolist() == [[1], [0x23]]
+    indices = Image.fromarray(np.array([[0, 1, 2, 3]], np.uint8)).convert("P")
+    indices.putpalette(voc.PALETTE.ravel().tolist())
+    indices.save(path, bits=bits)
+    assert voc.read_mask(path).tolist() == [[0, 1, 2, 3]], "a palette's indices are not stretched"
 
 
 def test_masks_survive_writing_and_leave_nothing_else(tmp_path):

@@ -1,6 +1,7 @@
 """Scores against unions counted pixel by pixel."""
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -8,13 +9,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from bana.evaluation.boundary import score_boundaries
 from bana.evaluation.miou import Scores, score_labels
+from bana.evaluation.verdicts import class_areas
 
 N_CLASSES = 4
 
 
 def byte(rows: list[list[int]]) -> Tensor:
     return torch.tensor(rows, dtype=torch.uint8)
+
+
+def areas_of(pairs: list[tuple[Tensor, Tensor]], n_classes: int) -> list[Tensor]:
+    return [class_areas(*pair, n_classes) for pair in pairs]
 
 
 def counted(pairs: list[tuple[Tensor, Tensor]], ignored: str) -> Scores:
@@ -147,3 +154,16 @@ def test_what_cannot_be_scored_is_refused() -> None:
         score_labels([], 2)
     with pytest.raises(ValueError, match="no pixel to score"):
         score_labels([(labels, byte([[255, 255]]))], 2)
+
+
+@pytest.mark.parametrize("found", [3, 7, 254])
+@pytest.mark.parametrize("score", [score_labels, score_boundaries, areas_of])
+def test_a_value_that_is_no_class_is_refused(score: Callable, found: int) -> None:
+    good, bad = byte([[0, 2, 255]]), byte([[0, found, 255]])
+    score([(good, good)], 3)
+    with pytest.raises(ValueError, match=rf"^class {found} in labels: use 0\.\.2 and 255$"):
+        score([(bad, good)], 3)
+    with pytest.raises(ValueError, match=rf"^class {found} in mask: use 0\.\.2 and 255$"):
+        score([(good, bad)], 3)
+    with pytest.raises(ValueError, match="class -1 in labels"):
+        score([(good.long() - 1, good)], 3)

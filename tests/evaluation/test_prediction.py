@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 from types import SimpleNamespace
 
 import pytest
@@ -77,6 +78,19 @@ def test_probabilities(model: Segmenter, options: dict, image_scale: float) -> N
     assert probabilities.min() >= 0
     torch.testing.assert_close(probabilities.sum(0), torch.ones(22, 31))
     assert torch.equal(image, before)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.int64, torch.bool])
+def test_an_image_that_is_not_uint8_is_refused(model: Segmenter, dtype: torch.dtype) -> None:
+    with pytest.raises(ValueError, match=f"^image must be uint8, got {dtype}$"):
+        predict(model, picture().to(dtype))
+
+
+def test_a_model_of_half_precision_predicts(model: Segmenter) -> None:
+    options = {"scales": (0.5, 1.0), "flip": True}
+    made = predict(deepcopy(model).bfloat16(), picture(), **options)
+    assert made.dtype == torch.float32
+    torch.testing.assert_close(made, predict(model, picture(), **options), atol=0.1, rtol=0)
 
 
 def test_one_view_is_the_softmax_of_its_cosines(model: Segmenter) -> None:

@@ -113,6 +113,19 @@ def test_a_class_that_occurs_nowhere_does_not_count() -> None:
     assert all(map(math.isfinite, found))
 
 
+def test_draws_of_images_that_have_no_score_are_left_out() -> None:
+    first, second = torch.zeros(2, 1, 3, 2, 2, dtype=torch.int64)
+    first[0, 0], second[0, 0] = torch.tensor([[9, 10], [7, 10]]), torch.tensor([[5, 10], [5, 10]])
+    assert paired_difference(first, second) == pytest.approx((30, 30, 30))
+    assert stated(paired_difference(first, first)) == "+0.0 [+0.0, +0.0], not told apart"
+
+
+def test_sides_without_a_score_are_said_to_have_none() -> None:
+    found = paired_difference(random_areas(0), torch.zeros_like(random_areas(0)))
+    assert all(map(math.isnan, found))
+    assert stated(found) == "not scored" and verdict(found) == "not told apart"
+
+
 def test_same_seed_same_interval() -> None:
     first, second = random_areas(0), random_areas(1)
     assert paired_difference(first, second) == paired_difference(first, second)

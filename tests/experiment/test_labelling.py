@@ -232,11 +232,17 @@ def test_few_images_are_labelled_without_helpers(
     profile, model, data, tmp_path, monkeypatch
 ) -> None:
     threads = torch.get_num_threads()
+    used = []
+    label = labelling._label_batch
+    monkeypatch.setattr(
+        labelling, "_label_batch", lambda batch: used.append(labelling._job.model) or label(batch)
+    )
     job = LabelJob(settings_of(profile, "bap"), data, model, tmp_path / "here")
     monkeypatch.setattr(labelling, "ProcessPoolExecutor", None)  # would fail if it were called
     assert make_label_files(job, [[0], [2]], Crew(2)) == {}
     assert torch.get_num_threads() == threads
-    assert labelling._job.model is not model  # which would move to the device
+    assert len(used) == 2 and model not in used  # which would move to the device
+    assert labelling._job is None  # or its classifier would stay in memory
     made = label_files(job.folder)
     assert len(made) == 4
     monkeypatch.undo()

@@ -21,7 +21,8 @@ from bana.commands.main import main
 from bana.crf.dense import CrfParameters
 from bana.data.formats.common import Folder
 from bana.data.formats.detection import read_boxes
-from bana.data.voc_files import DataError, read_image, read_mask
+from bana.data.layout import Photograph
+from bana.data.voc_files import EXIF_ORIENTATION, DataError, read_image, read_mask
 from bana.evaluation import mask_files
 from bana.experiment import masking
 from bana.experiment.mask_folder import labels_of, open_folder, opened_folder, record_of
@@ -234,7 +235,7 @@ def test_what_fails_is_listed_and_the_rest_goes_on(images: Path, shipped: Pretra
     run(images, shipped)
     (images / "x/a.jpg").write_bytes(b"no photograph")
     turned = Image.Exif()
-    turned[masking.ORIENTATION] = 6
+    turned[EXIF_ORIENTATION] = 6
     write_photo(images / "turned.jpg", exif=turned)
     write_photo(images / "other.jpg")
     write_photo(images / "small.jpg")
@@ -263,6 +264,15 @@ def test_what_fails_is_listed_and_the_rest_goes_on(images: Path, shipped: Pretra
         assert reason in told[name] and "\n" not in told[name], told[name]
     # Masks of what the photograph was before are not left for masks of what it is.
     assert not [name for name in files_of(images.parent / "out") if "x/a" in name]
+
+
+@pytest.mark.parametrize("value", [0, 1, 9])
+def test_an_orientation_that_turns_nothing_is_no_failure(value: int, images: Path) -> None:
+    exif = Image.Exif()
+    exif[EXIF_ORIENTATION] = value
+    write_photo(images / "a.jpg", exif=exif)
+    photograph = Photograph("a", images / "a.jpg", "boxes.csv:2", [], [])
+    assert masking.checked_photograph(photograph)[0].shape == (3, 60, 80)
 
 
 def test_every_wrong_box_of_a_photograph_is_told(images: Path, shipped: Pretrained) -> None:

@@ -1,5 +1,6 @@
 """A classifier of one's own boxes: what it learns, what is kept, what is told."""
 
+import functools
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -24,9 +25,10 @@ from bana.experiment.own_classifier import (
     told,
     train_on_boxes,
 )
-from bana.experiment.pretrained import Pretrained, load_pretrained, masks
+from bana.experiment.pretrained import Pretrained, load_pretrained, masks, pooling_of
 from bana.experiment.profiles import get_profile
 from bana.networks import backbones
+from bana.networks.classifier import BoxClassifier
 from bana.training.machine import Machine
 
 SIDE = 64
@@ -90,6 +92,31 @@ def test_it_begins_where_the_other_is(start: Pretrained) -> None:
     assert torch.equal(model.backbone.body[0].weight, start.classifier.backbone.body[0].weight)
     assert model.backbone.body[0].weight is not start.classifier.backbone.body[0].weight
     assert torch.equal(start.classifier.weight, before)
+
+
+def test_it_pools_as_the_other_does(start: Pretrained) -> None:
+    like = BoxClassifier(start.classifier.backbone, 2, "gap", 2, 1, 0.5)
+    model = begun(replace(start, classifier=like), ("background", "green"), 0)
+    assert pooling_of(model) == pooling_of(like)
+
+
+def test_a_kept_training_leaves_torchs_generator_alone(
+    folder: Path, start: Pretrained, unmeasured: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make, kept = own_classifier._trained, []
+
+    @functools.wraps(make)  # its module is part of the key
+    def watched(*given):
+        torch.manual_seed(9)
+        before = torch.get_rng_state()
+        made = make(*given)
+        kept.append(torch.equal(torch.get_rng_state(), before))
+        return made
+
+    monkeypatch.setattr(own_classifier, "_trained", watched)
+    train(folder, start)
+    train(folder, start)
+    assert kept[1]
 
 
 @pytest.mark.parametrize(("photographs", "iterations"), [(20, 200), (480, 300), (5000, 500)])

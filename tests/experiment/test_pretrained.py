@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from load_tool import load_tool
@@ -13,7 +14,13 @@ from bana.crf.dense import CrfParameters
 from bana.data.class_names import common_name
 from bana.data.voc import VOC_CLASSES
 from bana.experiment import pretrained
-from bana.experiment.pretrained import Pretrained, load_pretrained, masks, save_pretrained
+from bana.experiment.pretrained import (
+    Pretrained,
+    load_pretrained,
+    masks,
+    pooling_of,
+    save_pretrained,
+)
 from bana.labels import UnaryOptions, pseudo_labels
 from bana.networks.backbones import build_backbone
 from bana.networks.classifier import BoxClassifier
@@ -86,6 +93,25 @@ def test_what_was_saved_is_read(saved: tuple[Path, BoxClassifier]) -> None:
         exact = value.half().to(value) if value.is_floating_point() else value
         assert torch.equal(there[name], exact), name
         assert torch.allclose(there[name].double(), value.double(), rtol=1e-3, atol=1e-7), name
+
+
+def test_how_a_classifier_pools_is_saved(tmp_path: Path) -> None:
+    model = BoxClassifier(build_backbone("lite0", 16), 1, "bap", 2, 1, 0.5)
+    save_pretrained("odd", model, ("background", "cup"), UNARY, CRF, BACKBONE, tmp_path)
+    expected = {"pooling": "bap", "grid_size": 2, "parts": 1, "min_background": 0.5}
+    assert pooling_of(load_pretrained("odd", tmp_path).classifier) == expected
+
+
+def test_what_was_saved_without_parts_has_those_of_the_paper(
+    saved: tuple[Path, BoxClassifier], tmp_path: Path
+) -> None:
+    path = copy_of(saved, tmp_path) / "tiny.json"
+    about = json.loads(path.read_text())
+    for name in ("grid_size", "parts", "min_background"):
+        del about[name]
+    path.write_text(json.dumps(about))
+    expected = {"pooling": "gap", "grid_size": 4, "parts": 2, "min_background": 0.125}
+    assert pooling_of(load_pretrained("tiny", tmp_path).classifier) == expected
 
 
 def test_numbers_that_do_not_fit_are_not_saved(tmp_path: Path) -> None:
@@ -175,6 +201,14 @@ def test_names_and_numbers_mean_the_same(
     assert named.classes.tolist() == [0, number]
 
 
+@pytest.mark.parametrize("numbers", [[15], np.array([15]), np.array([15], np.uint8), (15,)])
+def test_numbers_may_be_in_a_list_or_an_array(numbers, shipped: Pretrained) -> None:
+    rows, names = pretrained._numbered(numbers, shipped.classes)
+    assert rows.tolist() == [15] and rows.dtype == torch.int64 and names == shipped.classes
+    rows, names = pretrained._numbered(np.array(["person"]), shipped.classes)
+    assert rows.tolist() == [15] and names == shipped.classes
+
+
 def test_new_classes_are_numbered_as_they_come(shipped: Pretrained, image: Tensor) -> None:
     boxes = torch.tensor([[5.0, 5, 40, 40], [60, 5, 110, 40], [5, 50, 40, 85]])
     made = masks(image, boxes, ["zebra", "cup", "Zebra"], shipped, side=64)
@@ -202,8 +236,9 @@ def test_labels_have_the_size_of_the_image(side: int, shipped: Pretrained, image
 
 
 def test_no_box_is_no_mask(shipped: Pretrained, image: Tensor) -> None:
-    made = masks(image, torch.zeros(0, 4), [], shipped, side=64)
-    assert not made.y_crf.any() and not made.y_ret.any() and (made.attention == 1).all()
+    for none in (torch.zeros(0, 4), []):
+        made = masks(image, none, [], shipped, side=64)
+        assert not made.y_crf.any() and not made.y_ret.any() and (made.attention == 1).all()
 
 
 @pytest.mark.parametrize(
@@ -232,12 +267,19 @@ def test_what_does_not_fit_is_refused(shipped: Pretrained, image: Tensor) -> Non
         masks(image.float(), BOX, ["dog"], shipped)
     with pytest.raises(ValueError, match=r"image must be uint8 \[3, H, W\]"):
         masks(image.permute(1, 2, 0), BOX, ["dog"], shipped)
+    with pytest.raises(ValueError, match=r"image must be a torch tensor.* got ndarray"):
+        masks(image.numpy(), BOX, ["dog"], shipped)
     with pytest.raises(ValueError, match=r"boxes must be \[K, 4\], got \(4,\)"):
         masks(image, BOX[0], ["dog"], shipped)
     with pytest.raises(ValueError, match="1 boxes and 2 classes: one class a box"):
         masks(image, BOX, ["dog", "cat"], shipped)
     with pytest.raises(ValueError, match=r"classes must be 1\.\.20, got \[21\]"):
         masks(image, BOX, torch.tensor([21]), shipped)
+    with pytest.raises(ValueError, match=r"classes must be 1\.\.20, got \[0\]"):
+        masks(image, BOX, [0], shipped)
+    for wrong in ([1.5], [None], [1, "dog"]):
+        with pytest.raises(ValueError, match=r"must be names or whole numbers, got \["):
+            masks(image, BOX, wrong, shipped)
     with pytest.raises(ValueError, match="must have a name"):
         masks(image, BOX, [" "], shipped)
     with pytest.raises(ValueError, match="other than background"):

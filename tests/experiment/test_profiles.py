@@ -8,7 +8,15 @@ import pytest
 from bana.crf.dense import CrfParameters
 from bana.data.transforms import training_transform
 from bana.experiment import stages
-from bana.experiment.profiles import PROFILES, Changes, changed, get_profile, shortened, with_seed
+from bana.experiment.profiles import (
+    PROFILES,
+    Changes,
+    changed,
+    get_profile,
+    semi_supervised,
+    shortened,
+    with_seed,
+)
 from bana.losses import noise_aware_loss
 from bana.networks.classifier import BoxClassifier
 from bana.networks.segmenter import AtrousPyramid, Segmenter
@@ -135,6 +143,19 @@ def test_the_profiles_own_values_change_nothing() -> None:
     base = get_profile("sample")
     own = Changes(4, 2, base.unary.grid_size, base.unary.background_threshold, 7.0, 0.1)
     assert changed(base, own) == changed(base, Changes()) == base
+
+
+def test_a_strong_split_has_a_folder_of_its_own_for_the_segmenter_alone() -> None:
+    base = get_profile("sample")
+    made = semi_supervised(base, "gold")
+    assert homes(made) == ["sample", "sample", "sample-strong-gold"]
+    assert made.strong_split == "gold" and semi_supervised(made, "gold") == made
+    own = {"name": "sample", "classifier_home": None, "labels_home": None}
+    assert replace(made, strong_split=None, **own) == base
+    tried = semi_supervised(changed(base, Changes(threshold=0.5)), "gold")
+    expected = ["sample", "sample-threshold0.5", "sample-threshold0.5-strong-gold"]
+    assert homes(tried) == expected
+    assert homes(with_seed(tried, 2)) == [f"{home}-seed2" for home in expected]
 
 
 def test_a_seed_moves_every_home() -> None:

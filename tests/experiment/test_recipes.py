@@ -151,7 +151,9 @@ def test_weights_of_lite2_are_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path:
 def test_what_a_training_starts_from_depends_on_the_seed_alone(profile: Profile) -> None:
     settings = stages.segmenter_settings(profile, "crf", None)
     torch.manual_seed(9)
+    before = torch.get_rng_state()
     first = untrained_segmenter(settings, 2).state_dict()
+    assert torch.equal(torch.get_rng_state(), before), "the caller's generator is left alone"
     again = untrained_segmenter(settings, 2).state_dict()
     other = untrained_segmenter(replace(settings, seed=1), 2).state_dict()
     assert all(torch.equal(first[name], value) for name, value in again.items())

@@ -81,4 +81,5 @@ def rates_of(
             rates.append(held[0].param_groups[0]["lr"])
 
     train(batches())
+    rates.append(held[0].param_groups[0]["lr"])  # the last batch is not asked for the next
     return rates

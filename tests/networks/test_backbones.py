@@ -104,6 +104,24 @@ def test_resnet_sizes(meta_resnet, stride: int) -> None:
         assert features.shape == (1, 2048, cells(height, stride), cells(width, stride))
 
 
+@pytest.mark.parametrize("dtype", [torch.int64, torch.int8, torch.bool])
+def test_images_of_another_type_are_refused(dtype: torch.dtype) -> None:
+    backbone = Backbone(nn.Conv2d(3, 2, 3, padding=1), 2, 1)
+    with pytest.raises(ValueError, match=f"uint8 or float in .0, 1., got {dtype}$"):
+        backbone(torch.ones(1, 3, 5, 5, dtype=dtype))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_images_take_the_precision_of_the_weights(dtype: torch.dtype) -> None:
+    backbone = Backbone(nn.Conv2d(3, 2, 3, padding=1), 2, 1).to(dtype)
+    image = torch.randint(256, (1, 3, 5, 5), dtype=torch.uint8)
+    made, expected = backbone(image.float() / 255), backbone(image)
+    assert made.dtype == dtype
+    torch.testing.assert_close(
+        made, expected, atol=2e-2 if dtype == torch.bfloat16 else 1e-6, rtol=0
+    )
+
+
 def symmetrise(backbone: Backbone) -> None:
     """Make every kernel its own mirror image, so that mirrored images give mirrored features."""
     with torch.no_grad():

@@ -2,6 +2,7 @@
 
 import csv
 import errno
+import math
 import os
 import re
 import signal
@@ -428,6 +429,34 @@ def test_a_loss_that_is_not_finite_leaves_the_checkpoint_before_it(tmp_path: Pat
     assert len(hold.history) == 1
 
 
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_a_training_ends_at_its_iterations_and_draws_no_batch_more(accumulation: int) -> None:
+    model = nn.Linear(1, 1)
+    sgd = torch.optim.SGD(model.parameters(), 0.1)
+    hold, numbers = Engine(Machine(accelerator="cpu", accumulation=accumulation)), iter(range(99))
+    hold.start(model, sgd, torch.optim.lr_scheduler.MultiStepLR(sgd, [1]))
+    hold.done = 1  # as a training that goes on
+    batches = ({"image": torch.zeros(1), "number": number} for number in numbers)
+    seen = []
+    for number, micro_batches in hold.steps(batches, 3, "toy"):
+        for batch in micro_batches:
+            seen.append((number, batch["number"]))
+            hold.log(loss=torch.tensor(0.0))
+    expected = [(2 + place // accumulation, place) for place in range(2 * accumulation)]
+    assert seen == expected and next(numbers) == len(expected)
+    assert list(hold.steps(batches, 3, "toy")) == []
+
+
+@pytest.mark.parametrize("stage", ["classifier", "segmenter"])
+def test_too_few_batches_are_told(stage: str) -> None:
+    settings, batches = Optimisation(5, 4, 1e-2), [crops(seed) for seed in range(2)]
+    with pytest.raises(ValueError, match=rf"^{stage}.*: batches for 2 of 5 iterations$"):
+        if stage == "classifier":
+            train_classifier(small_classifier(), batches, settings)
+        else:
+            train_segmenter(small_segmenter(), batches, settings, "crf")
+
+
 def numbered(*values: float) -> dict:
     """A micro-batch for `train_number`."""
     return {"image": torch.tensor(values)[:, None]}
@@ -443,7 +472,8 @@ def train_number(hold: Engine, batches: list[dict], accuracy: float = 1.0) -> fl
     sgd = torch.optim.SGD(model.parameters(), 1.0)
     schedule = torch.optim.lr_scheduler.MultiStepLR(sgd, [1])
     network, sgd = hold.start(model, sgd, schedule)
-    for number, micro_batches in hold.steps(batches, 9, "toy"):
+    total = hold.done + math.ceil(len(batches) / hold.machine.accumulation)
+    for number, micro_batches in hold.steps(batches, total, "toy"):
         sgd.zero_grad()
         for batch in micro_batches:
             loss = network(batch["image"]).mean() - batch["image"].mean()

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -54,6 +55,13 @@ def test_a_step_sees_phi_w_both_labels_and_tau() -> None:
     assert torch.equal(phi[0], IMAGES[0].features.float()) and weight.shape == (2, 3)
     assert torch.equal(y_crf[0], IMAGES[0].y_crf) and torch.equal(y_ret[0], IMAGES[0].y_ret)
     assert temperature == 20
+
+
+def test_the_callers_generators_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "manual_seed", lambda seed: pytest.fail("seeds a GPU's too"))
+    before = torch.get_rng_state()
+    train_head(IMAGES, LOSSES["crf"], 2, replace(SETTINGS, epochs=1), seed=3)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_losses_of_one_seed_start_and_go_alike() -> None:

@@ -218,3 +218,14 @@ def test_confidence_leaves_the_model_as_it_was() -> None:
     assert sigma.shape == data["y_crf"].shape and 0 <= sigma.min() and sigma.max() <= 1
     assert model.training and not sigma.requires_grad
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+def test_confidence_leaves_the_mode_of_every_part_as_it_was() -> None:
+    model, data = segmenter().train(), batch()
+    model.backbone.eval()
+    before = [module.training for module in model.modules()]
+    confidence_of(model, data["image"], data["y_crf"])
+    assert [module.training for module in model.modules()] == before
+    with pytest.raises(ValueError, match="images must be uint8 or float"):
+        confidence_of(model, data["image"].long(), data["y_crf"])
+    assert [module.training for module in model.modules()] == before

@@ -55,7 +55,7 @@ class Signs(NamedTuple):
 
 
 def box_signs(made: Made, sigma: Tensor | None = None) -> Signs:
-    """The signs of every box of an image.
+    """The signs of every box of an image; one that holds no pixel's centre has nothing in it.
 
     Args:
         made: labels, and the boxes that they were made from.
@@ -65,17 +65,22 @@ def box_signs(made: Made, sigma: Tensor | None = None) -> Signs:
     signs: dict[str, list[float]] = {"empty": [], "margin": [], "contact": []}
     for box, number in zip(boxes, numbers, strict=True):
         mask = label[pixels_of(box)] == number
-        signs["empty"].append(1 - float(mask.float().mean()))
+        signs["empty"].append(1 - _share(mask))
         signs["margin"].append(max(_gaps(mask)))
-        signs["contact"].append(max(float(edge.float().mean()) for edge in _edges(mask)))
+        signs["contact"].append(max(map(_share, _edges(mask))) if mask.numel() else 0)
     signs["differ"] = compared(label, made.labels.y_ret, boxes, numbers)[1]
     if sigma is not None:
-        signs["doubt"] = [1 - float(sigma[pixels_of(box)].mean()) for box in boxes]
+        signs["doubt"] = [1 - _share(sigma[pixels_of(box)]) for box in boxes]
     others = box_iou(boxes, boxes) * (made.classes[:, None] == made.classes)
     others.fill_diagonal_(0)
     values = {name: torch.tensor(each, dtype=torch.float64) for name, each in signs.items()}
     values["overlap"] = others.max(1).values.double() if len(boxes) else torch.zeros(0).double()
     return Signs(values, made.defective)
+
+
+def _share(values: Tensor) -> float:
+    """The mean of values in [0, 1]; 0 of none."""
+    return float(values.float().mean()) if values.numel() else 0.0
 
 
 def _gaps(mask: Tensor) -> list[float]:
@@ -142,10 +147,17 @@ def _curve(images: Sequence[Signs], name: str) -> dict[str, float] | None:
 
 
 class Practice(NamedTuple):
-    """What the doctor works with: the bench, and a network that judges labels, if there is one."""
+    """What the doctor works with.
+
+    Attributes:
+        bench: data, classifier and settings.
+        judge: a network that judges labels, if there is one.
+        gamma: exponent of its confidence, Eq. 12; the profile's.
+    """
 
     bench: Bench
     judge: Segmenter | None = None
+    gamma: float = 7.0
 
 
 def _examined(practice: Practice, job: tuple[int, tuple[str, ...]]) -> dict[str, Signs]:
@@ -165,7 +177,8 @@ def _examined(practice: Practice, job: tuple[int, tuple[str, ...]]) -> dict[str,
                 continue
             sigma = None
             if practice.judge is not None:
-                sigma = confidence_of(practice.judge, image[None], made.labels.y_crf[None])[0]
+                y_crf = made.labels.y_crf[None]
+                sigma = confidence_of(practice.judge, image[None], y_crf, practice.gamma)[0]
             result[name] = box_signs(made, sigma)
         return result
 

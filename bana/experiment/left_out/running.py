@@ -109,7 +109,7 @@ def _doctor(profile: Profile, images: int | None, root: Root) -> dict[str, Any]:
         bench.settings,
         [weights_hash(network.state_dict()) for network in (bench.model, judge)],
         fingerprint(bench.data, "photograph", "boxes"),
-        [bench.seed, *numbers],
+        [bench.seed, profile.gamma, *numbers],
     )
     return kept_json(
         _folder(profile) / "doctor.json",
@@ -117,7 +117,7 @@ def _doctor(profile: Profile, images: int | None, root: Root) -> dict[str, Any]:
         lambda: {
             "images": len(numbers),
             "defects": doctor.examined(
-                doctor.Practice(bench, judge), numbers, profile.label_workers
+                doctor.Practice(bench, judge, profile.gamma), numbers, profile.label_workers
             ),
         },
     )

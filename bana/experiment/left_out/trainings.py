@@ -127,8 +127,9 @@ def classifier_of(
 
 def _untrained(settings: ClassifierSettings, n_classes: int) -> BoxClassifier:
     """A backbone that has seen no box, and a head that knows no class."""
-    torch.manual_seed(settings.seed)
-    model = BoxClassifier(settings.backbone.build(), n_classes)
+    with torch.random.fork_rng(devices=[]):  # as in `bana.data.transforms.Crops`
+        torch.default_generator.manual_seed(settings.seed)
+        model = BoxClassifier(settings.backbone.build(), n_classes)
     model.weight.data[1:] = torch.nan  # as of classes that a classifier never saw
     return model.eval()
 

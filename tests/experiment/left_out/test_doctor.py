@@ -2,8 +2,10 @@
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from bana.data.boxes import check_boxes
+from bana.experiment.left_out import doctor
 from bana.experiment.left_out.boxes import Defect
 from bana.experiment.left_out.doctor import (
     BOX_SIGNS,
@@ -11,6 +13,7 @@ from bana.experiment.left_out.doctor import (
     IMAGE_SIGN,
     Practice,
     Signs,
+    _examined,
     box_signs,
     examined,
     image_sign,
@@ -55,6 +58,27 @@ def test_two_labels_that_differ_and_a_box_without_a_label() -> None:
     assert signs["empty"].tolist() == [0.0, 1.0]
     assert signs["margin"].tolist() == [0.0, 1.0]
     assert signs["contact"].tolist() == [1.0, 0.0]
+
+
+@pytest.mark.parametrize("box", [(5.6, 5, 6.2, 9), (5, 5.6, 9, 6.2), (5.6, 5.6, 6.2, 6.2)])
+def test_a_box_without_a_pixel_has_nothing_in_it(box: tuple[float, ...]) -> None:
+    label = torch.full(SIZE, 3, dtype=torch.uint8)
+    check_boxes(torch.tensor([box]), *SIZE, "boxes")  # accepts it
+    signs = box_signs(made([list(box)], [3], label), torch.ones(SIZE)).values
+    expected = {"empty": 1, "margin": 1, "contact": 0, "differ": 1, "doubt": 1, "overlap": 0}
+    assert {name: float(value) for name, value in signs.items()} == expected
+
+
+def test_doubt_is_of_the_gamma_that_is_given(bench: Bench, monkeypatch) -> None:
+    asked = []
+
+    def confidence_of(judge, images: Tensor, y_crf: Tensor, gamma: float) -> Tensor:
+        asked.append(gamma)
+        return torch.ones(y_crf.shape)
+
+    monkeypatch.setattr(doctor, "confidence_of", confidence_of)
+    _examined(Practice(bench, nn.Identity(), 3.0), (0, ("duplicated",)))
+    assert asked == [3.0]
 
 
 def test_overlap_is_with_boxes_of_the_same_class() -> None:

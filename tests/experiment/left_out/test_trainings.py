@@ -65,7 +65,10 @@ def test_a_training_is_kept_and_differs_from_the_profiles(profile: Profile) -> N
 
 
 def test_no_training_trains_nothing(profile: Profile) -> None:
+    torch.manual_seed(9)
+    before = torch.get_rng_state()
     model, again = (classifier_of(profile, "none", Training(untrained=True)) for _ in range(2))
+    assert torch.equal(torch.get_rng_state(), before), "the caller's generator is left alone"
     assert weights_hash(model.state_dict()) == weights_hash(again.state_dict())
     assert model.weight[1:].isnan().all() and not model.weight[0].isnan().any()
     assert not training_path(profile, "none").exists() and not model.training
