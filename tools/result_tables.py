@@ -353,8 +353,8 @@ def _recipes(name: str, record: dict[str, Any]) -> str:
     return (
         f"**Looking for room**: recipes of stage 3 on `{name}`, each with one thing changed in "
         f"`plain`, the profile's own; mIoU % on every fifth *training* image, held out of the "
-        f"training ([record](../results/recipes-{name}.json); one training each, so that intervals cover "
-        f"the choice of images alone).\n\n"
+        f"training ([record](../results/recipes-{name}.json); one training each, so that intervals "
+        f"cover the choice of images alone).\n\n"
         f"{table_of(header, rows)}"
     )
 

@@ -221,7 +221,9 @@ def test_the_readme_says_what_could_not_be_shown_and_why():
     assert "not ahead in 2 of 2 comparisons" in text
     assert "In 1 of these not even true masks are ahead of Y_crf: no room was" in text
     assert "In the other one, true masks gain 3.0 points" in text
-    told = "7, brings -3.0 [-4.0, -2.0] on `sample`; with 30 it brings +6.0 [+5.0, +7.0] on `sample`."
+    told = (
+        "7, brings -3.0 [-4.0, -2.0] on `sample`; with 30 it brings +6.0 [+5.0, +7.0] on `sample`."
+    )
     assert text.endswith(told)
     ahead = _apart(nal_crf=(0.5, 0.25, 1.5), truth_crf=(4.0, 1.0, 9.0))
     record["differences"] = {"segmentation_val": ahead}

@@ -196,9 +196,9 @@ def tell_attention(data: Mapping[str, Any]) -> Told:
     return Told(
         "Background attention A (Eq. 2 and 3) and class activation (Eq. 6) of the classifier "
         "trained with GAP and of the one trained with BAP; outlines are those of the true mask. A "
-        "is as the labels see it: of enlarged features, N = 1. On a tile: precision (P) and recall (R) of the pixels that reach half of the "
-        "maximum. The table of activation maps has them for all images, at chosen thresholds. "
-        + rule(data),
+        "is as the labels see it: of enlarged features, N = 1. On a tile: precision (P) and recall "
+        "(R) of the pixels that reach half of the maximum. The table of activation maps has them "
+        "for all images, at chosen thresholds. " + rule(data),
         f"Scenes {ids(data)} in rows: image with boxes; attention of GAP and of BAP, 1 outside "
         "the boxes and meant to be low on the object; class activation of GAP and of BAP, meant "
         f"to be high on it. {told}.",
