@@ -12,7 +12,7 @@ from torch import Tensor
 
 from bana.crf.dense import CrfParameters
 from bana.data.class_names import common_name
-from bana.data.voc import VOC_CLASSES
+from bana.data.voc import VOC_CLASSES, VocDataset
 from bana.experiment import pretrained
 from bana.experiment.pretrained import (
     Pretrained,
@@ -21,6 +21,7 @@ from bana.experiment.pretrained import (
     pooling_of,
     save_pretrained,
 )
+from bana.files.paths import repo_root
 from bana.labels import UnaryOptions, pseudo_labels
 from bana.networks.backbones import build_backbone
 from bana.networks.classifier import BoxClassifier
@@ -80,6 +81,16 @@ def test_the_card_says_what_the_description_says(shipped: Pretrained) -> None:
     weights = pretrained.FOLDER / "voc-mini.safetensors"
     text = load_tool("pretrained").card("voc-mini", shipped.about, weights.stat().st_size / 1e6)
     assert (pretrained.FOLDER / "voc-mini.md").read_text(encoding="utf-8") == text
+
+
+def test_boxes_that_were_read_off_masks_are_counted(shipped: Pretrained, voc_root: Path) -> None:
+    if len(VocDataset(voc_root, "train")) != shipped.about["training"]["photographs"]:
+        pytest.skip("another folder of VOC's photographs than the one it learned from")
+    count = load_tool("pretrained").boxes_off_masks
+    train, val = (count(VocDataset(voc_root, split)) for split in ("train", "val"))
+    assert train == shipped.about["training"]["boxes_off_masks"]
+    text = " ".join((repo_root() / "docs" / "results.md").read_text(encoding="utf-8").split())
+    assert f"{train + val} ({train} of the" in text
 
 
 def test_what_was_saved_is_read(saved: tuple[Path, BoxClassifier]) -> None:

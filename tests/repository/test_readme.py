@@ -171,6 +171,13 @@ def test_recipes_are_told_as_measured():
     )
     assert "| plain | 52.4 | 51.7 | +0.7 [-0.8, +2.2], not told apart |" in text
     assert "results/recipes-sample.json" in text
+    assert "ahead of Y_crf in 0 of these 1 recipes" in text
+    more = made | {"truth - crf": {"mean": 3.5, "low": 0.2, "high": 6.0}}
+    text = tool.section(
+        {"sample": _record(65.0, 53.0)},
+        recipes={"sample": {"recipes": {"plain": made, "skip": more}}},
+    )
+    assert "ahead of Y_crf in 1 of these 2 recipes" in text
 
 
 def test_head_room_is_what_true_masks_bring():
