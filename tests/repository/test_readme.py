@@ -281,7 +281,7 @@ def test_maps_of_noise_are_rows_by_spill():
     assert rows["Y_crf alone, 0 pixels"][6].endswith("not told apart")
     assert "labels that spill" not in _rows(tool.section(records))
     for crf, told in (([70.0, 71.0], False), ([70.0, 72.0], True)):
-        heads = {"object, linear": {"differences": {}, "miou": {"crf": {"by_seed": crf}}}}
+        heads = {"object, linear": {"differences": {}, "miou": {"crf": {"by_seed": crf, "mean": crf[0]}}}}
         benches = {"sample": {"seeds": [0, 1], "benches": heads}}
         text = tool.section(records, {}, benches, {"sample": sample})
         assert ("The map of `sample` is of another training" in text) == told
