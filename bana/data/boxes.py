@@ -93,6 +93,18 @@ def covered(boxes: Tensor, height: int, width: int) -> Tensor:
     return rows.float().T @ columns.float() > 0  # counts of boxes, which are exact
 
 
+def unknown_in_crowds(crowds: Tensor, boxes: Tensor, height: int, width: int) -> Tensor:
+    """Pixels of crowds that no box claims, bool [height, width].
+
+    Nobody counted the objects of a crowd, so that such a pixel is no background either.
+
+    Args:
+        crowds, boxes: [K, 4] each.
+        height, width: as of `box_masks`.
+    """
+    return covered(crowds, height, width) & ~covered(boxes, height, width)
+
+
 def background_mask(boxes: Tensor, height: int, width: int) -> Tensor:
     """Mark the pixels outside every box: M of Eq. 1.
 

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from bana.baselines import MIDDLE, filled_boxes, grabcut, grown_middles, refined_boxes
 from bana.crf.dense import CrfParameters
-from bana.data.boxes import covered
+from bana.data.boxes import unknown_in_crowds
 from bana.data.names import check_apart
 from bana.data.transforms import eval_image
 from bana.data.voc import IGNORE, DataError, VocDataset, write_mask
@@ -348,9 +348,7 @@ def _write_labels(job: LabelJob, item: dict, features: Tensor | None) -> None:
     else:
         kinds["Y_crf"] = _baseline(job.settings, image, boxes, item["labels"])
     if "crowds" in item:
-        # Nobody counted the objects of a crowd: what no box claims there is no background either.
-        crowd = covered(item["crowds"].as_subclass(Tensor), *size)
-        unknown = crowd & ~covered(boxes, *size)
+        unknown = unknown_in_crowds(item["crowds"].as_subclass(Tensor), boxes, *size)
         kinds = {kind: label.masked_fill(unknown, IGNORE) for kind, label in kinds.items()}
     # Y_crf last: its file tells that the image is finished.
     for kind, label in kinds.items():

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from bana.data.boxes import check_boxes, covered, pixels_of
+from bana.data.boxes import check_boxes, pixels_of, unknown_in_crowds
 from bana.data.class_names import common_name
 from bana.data.fingerprint import version_of
 from bana.data.formats.common import CocoSource, Folder, Read
@@ -267,8 +267,7 @@ def _make(shared: _Shared, job: MaskJob) -> None:
     y_crf, y_ret = label_maps(
         image, boxes, numbers, shared.classes, shared.model, shared.settings.side
     )
-    # Nobody counted the objects of a crowd: what no box claims there is no background either.
-    y_crf[covered(crowds, *size) & ~covered(boxes, *size)] = IGNORE
+    y_crf[unknown_in_crowds(crowds, boxes, *size)] = IGNORE
     areas, differ = compared(y_crf, y_ret, boxes, job.numbers)
     keep_labels(shared.out, job.name, y_crf, y_ret)
     record = {

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from bana.data.boxes import covered
+from bana.data.boxes import unknown_in_crowds
 from bana.data.shard_index import INDEX, Index, Shard, read_index, write_index
 from bana.data.shard_items import item_of, mask_file
 from bana.data.tar_shards import Sample, check_library, read_shard, write_shard
@@ -260,9 +260,7 @@ def _maps(job: ShardJob, item: dict, features: Tensor) -> dict[str, bytes]:
         made = labels_from_features(job.model, item, features, job.settings)
     labels = {"y_crf.png": made.y_crf.cpu(), "y_ret.png": made.y_ret.cpu()}
     if "crowds" in item:
-        # Nobody counted the objects of a crowd: what no box claims there is no background either.
-        size = item["image"].shape[1:]
         crowds, boxes = (item[key].as_subclass(Tensor) for key in ("crowds", "boxes"))
-        unknown = covered(crowds, *size) & ~covered(boxes, *size)
+        unknown = unknown_in_crowds(crowds, boxes, *item["image"].shape[1:])
         labels = {kind: label.masked_fill(unknown, IGNORE) for kind, label in labels.items()}
     return {kind: mask_file(label) for kind, label in labels.items()}
