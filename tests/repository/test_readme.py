@@ -3,6 +3,7 @@
 import copy
 import json
 
+import pytest
 from load_tool import load_tool
 
 from bana.experiment.seeds import combined_record
@@ -180,6 +181,17 @@ def test_recipes_are_told_as_measured():
     assert "ahead of Y_crf in 1 of these 2 recipes" in text
 
 
+@pytest.mark.parametrize(("low", "told"), [(-0.8, "none puts"), (0.2, "1 puts")])
+def test_the_readme_says_how_many_recipes_give_true_masks_a_lead(low: float, told: str):
+    tool, apart = load_tool("readme"), {"mean": 0.7, "low": low, "high": 2.2}
+    longer = {"truth - crf": apart, "optimisation": {"iterations": 1600}}
+    plain = {"truth - crf": apart | {"low": -1.0}, "optimisation": {"iterations": 400}}
+    recipes = {"sample": {"recipes": {"plain": plain, "times-4": longer}}}
+    text = tool.extract({"sample": _record(65.0, 53.0)}, {}, {}, {}, None, recipes)
+    about = "Of 2 recipes for the network of `sample`, the longest with 1,600 iterations, "
+    assert text.endswith(f"{about}{told} true masks ahead on held-out training images.")
+
+
 def test_head_room_is_what_true_masks_bring():
     tool, record = load_tool("readme"), _record(65.0, 53.0)
     assert "could not be shown" not in tool.section({"sample": record})
@@ -281,7 +293,9 @@ def test_maps_of_noise_are_rows_by_spill():
     assert rows["Y_crf alone, 0 pixels"][6].endswith("not told apart")
     assert "labels that spill" not in _rows(tool.section(records))
     for crf, told in (([70.0, 71.0], False), ([70.0, 72.0], True)):
-        heads = {"object, linear": {"differences": {}, "miou": {"crf": {"by_seed": crf, "mean": crf[0]}}}}
+        heads = {
+            "object, linear": {"differences": {}, "miou": {"crf": {"by_seed": crf, "mean": crf[0]}}}
+        }
         benches = {"sample": {"seeds": [0, 1], "benches": heads}}
         text = tool.section(records, {}, benches, {"sample": sample})
         assert ("The map of `sample` is of another training" in text) == told
