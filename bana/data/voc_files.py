@@ -155,7 +155,7 @@ def _opened(path: str | Path) -> Iterator[Image.Image]:
 def _bits(picture: Image.Image, path: str | Path) -> int:
     """Bits a channel that a PNG or a TIFF has in its file, which Pillow's mode does not tell."""
     if picture.format == "PNG":
-        with open(path, "rb") as file:
+        with (Path(path) if isinstance(path, str) else path).open("rb") as file:
             return file.read(25)[24]
     if picture.format == "TIFF":
         return max(picture.tag_v2.get(TIFF_BITS_PER_SAMPLE, (1,)))
