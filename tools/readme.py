@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from markdown_tables import table_of
 from result_tables import (
     LABELS,
     LOSSES,
@@ -20,7 +21,6 @@ from result_tables import (
     moved_verdicts,
     retrained,
     section,
-    table_of,
     value_at,
 )
 from speed_tables import speed

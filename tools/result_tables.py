@@ -1,10 +1,12 @@
 """The results of docs/results.md as Markdown, from the records in results/; see tools/readme.py."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
+from left_out_tables import changes
+from markdown_tables import table_of
+
 from bana.evaluation.verdicts import NOT_TOLD_APART, Difference, interval, stated, verdict
-from bana.experiment.left_out.measuring import UNCHANGED
 from bana.experiment.published import ORDERINGS
 
 PROFILES = {
@@ -75,7 +77,7 @@ def section(
     parts.append(_again(benches or {}, again or {}))
     parts.append(_head_room(shown, benches or {}))
     parts += [_recipes(name, record) for name, record in (recipes or {}).items()]
-    parts.append(_left_out(left_out or {}))
+    parts.append(changes(left_out or {}))
     return "\n\n".join(part for part in parts if part)
 
 
@@ -170,12 +172,6 @@ def _intro(name: str, record: dict[str, Any]) -> str:
         f"{record['environment']['cores']} cores "
         f"([record](../results/{name}.json), commit {record['commit']})."
     )
-
-
-def table_of(header: list[str], rows: list[list[str]]) -> str:
-    """A table in Markdown, numbers to the right."""
-    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def value_at(record: dict[str, Any], *place: str) -> str:
@@ -360,57 +356,6 @@ def _recipes(name: str, record: dict[str, Any]) -> str:
         f"{table_of(header, rows)}\n\n"
         f"True masks are ahead of Y_crf in {ahead} of these {len(rows)} recipes."
     )
-
-
-def _left_out(records: Mapping[str, dict[str, Any]]) -> str:
-    """What the paper left out: every change with its difference, then what else was asked."""
-    if not records:
-        return ""
-    cells: dict[str, list[str]] = {}
-    for place, record in enumerate(records.values()):
-        for name, change, row in _changes(record):
-            row_cells = cells.setdefault(f"{name}: {change}", ["-"] * 2 * len(records))
-            row_cells[2 * place : 2 * place + 2] = [_told(row[kind]) for kind in ("y_crf", "y_ret")]
-    header = [f"`{name}`: {kind}" for name in records for kind in ("Y_crf", "Y_ret")]
-    asked = {
-        name: made["question"]
-        for record in records.values()
-        for name, made in record["experiments"].items()
-    }
-    images = ", ".join(_images(name, record) for name, record in records.items())
-    parts = [
-        f"**What the paper left out** (notebook 09; {images}): points of mIoU over the unchanged "
-        "method, the same classifier on the same images.",
-        table_of(["changed", *header], [[name, *row] for name, row in cells.items()]),
-    ]
-    for name, question in asked.items():
-        told = {
-            profile: record["experiments"][name]["shows"]
-            for profile, record in records.items()
-            if name in record["experiments"] and "changes" not in record["experiments"][name]
-        }
-        if told:
-            answers = " ".join(f"On `{profile}`: {shows}" for profile, shows in told.items())
-            parts.append(f"*{question}* {answers}")
-    return "\n\n".join(parts)
-
-
-def _changes(record: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Experiment, change and what was measured, of all changes but the unchanged method."""
-    for name, made in record["experiments"].items():
-        for change, row in made.get("changes", {}).items():
-            if change != UNCHANGED:
-                yield name, change, row
-
-
-def _told(row: dict[str, Any]) -> str:
-    return stated(Difference(row["mean"], row["low"], row["high"]))
-
-
-def _images(name: str, record: dict[str, Any]) -> str:
-    """On how many images of a profile, with a link to the record."""
-    counts = [made["images"] for made in record["experiments"].values() if "changes" in made]
-    return f"{max(counts)} validation images of [`{name}`](../results/left-out-{name}.json)"
 
 
 def _noise(maps: Mapping[str, dict[str, Any]], benches: Mapping[str, dict[str, Any]]) -> str:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from result_tables import table_of
+from markdown_tables import table_of
 
 
 def speed(records: dict[str, dict[str, Any]]) -> str:
