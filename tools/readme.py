@@ -50,7 +50,12 @@ def extract(
     rows.append([f"network, {LOSSES['crf']}, single scale", *crf])
     rows += _questions(shown, regimes, benches, maps)
     table = table_of(["mIoU in %, differences in points", *(f"`{name}`" for name in shown)], rows)
-    told = _not_shown(shown, benches, maps), _tried(recipes or {}), _trust(benches, again or {})
+    told = (
+        _not_shown(shown, benches, maps),
+        _tried(recipes or {}),
+        _trained_again(shown),
+        _trust(benches, again or {}),
+    )
     return f"{table}\n\n{' '.join(part for part in told if part)}".strip()
 
 
@@ -60,8 +65,9 @@ def _label(
     records: dict[str, dict[str, Any]],
     regimes: Mapping[str, dict[str, Any]],
 ) -> str:
-    """mIoU of labels by the regime card; by the record where there is none."""
-    found = regimes[name]["regime"]["miou"].get(kind) if name in regimes else None
+    """mIoU of labels: by the record of several trainings, else by the regime card of one."""
+    carded = name in regimes and "seeds" not in records[name]
+    found = regimes[name]["regime"]["miou"].get(kind) if carded else None
     if found:
         return f"{found['value']:.1f}"
     return value_at(records[name], "labels_val", kind, "miou")
@@ -75,9 +81,9 @@ def _questions(
 ) -> list[list[str]]:
     """The course's questions, answered on each data set: rows of a table."""
     rows = {
-        "labels: BAP over GAP": lambda n: _of_card(regimes.get(n), ("bap", "gap")),
-        "networks: NAL": lambda n: _of_networks(records[n], "nal - crf"),
-        "networks: true masks": lambda n: _of_networks(records[n], "truth - crf"),
+        "labels: BAP over GAP": lambda n: _of_labels(records[n], regimes.get(n), ("bap", "gap")),
+        "networks: NAL": lambda n: _of_record(records[n], "segmentation_val", "nal - crf"),
+        "networks: true masks": lambda n: _of_record(records[n], "segmentation_val", "truth - crf"),
         "heads: NAL": lambda n: _of_bench(benches.get(n), "nal - crf"),
         "heads: true masks": lambda n: _of_bench(benches.get(n), "truth - crf"),
     }
@@ -94,15 +100,20 @@ def _furthest(maps: Mapping[str, dict[str, Any]]) -> int:
     return 4 * max((entry["reach"] for r in maps.values() for entry in r["map"]), default=0)
 
 
-def _of_networks(record: dict[str, Any], pair: str) -> str:
-    made = record.get("differences", {}).get("segmentation_val", {}).get(pair)
+def _of_record(record: dict[str, Any], part: str, pair: str) -> str:
+    made = record.get("differences", {}).get(part, {}).get(pair)
     return interval(Difference(**made)) if made else "-"
 
 
-def _of_card(card: dict[str, Any] | None, pair: tuple[str, str]) -> str:
-    return (
-        card_difference(card["regime"], pair).removesuffix(f", {NOT_TOLD_APART}") if card else "-"
-    )
+def _of_labels(
+    record: dict[str, Any], card: dict[str, Any] | None, pair: tuple[str, str]
+) -> str:
+    """A difference of labels: by the record of several trainings, else by the card of one."""
+    if "seeds" in record:
+        return _of_record(record, "labels_val", " - ".join(pair))
+    if card is None:
+        return "-"
+    return card_difference(card["regime"], pair).removesuffix(f", {NOT_TOLD_APART}")
 
 
 def _of_bench(record: dict[str, Any] | None, pair: str) -> str:
@@ -179,6 +190,16 @@ def _both(maps: Mapping[str, dict[str, Any]]) -> str:
     )
 
 
+def _trained_again(records: Mapping[str, dict[str, Any]]) -> str:
+    """Of which profiles labels and networks are of several trainings, in a sentence each."""
+    return " ".join(
+        f"Labels and networks of `{name}` are means (± deviation) over {len(record['seeds'])} "
+        f"seeds of everything from the classifier on, and their intervals cover that chance."
+        for name, record in records.items()
+        if "seeds" in record
+    )
+
+
 def _trust(benches: Mapping[str, dict[str, Any]], again: Mapping[str, list[dict[str, Any]]]) -> str:
     """How many verdicts depend on the training of the classifier, in a sentence."""
     found = retrained(benches, again)
@@ -190,8 +211,8 @@ def _trust(benches: Mapping[str, dict[str, Any]], again: Mapping[str, list[dict[
     )
     where = " and ".join(f"`{name}` ({len(each)} times)" for name, each in again.items())
     return (
-        f"No interval covers the training of the classifier behind it all. Trained again on "
-        f"{where}, it changed {moved} of {total} verdicts about losses."
+        f"Intervals of heads do not cover the training of the classifier behind them. Trained "
+        f"again on {where}, it changed {moved} of {total} verdicts about losses."
     )
 
 

@@ -77,8 +77,32 @@ def test_orderings_follow_the_intervals():
     # The ceiling is no ordering of the paper's.
     assert networks == (
         "The paper's orderings on `sample`. Not told apart: noise-aware loss over cross-entropy on "
-        "Y_crf (+0.2 [-0.8, +1.2])."
+        "Y_crf (+0.2 [-0.8, +1.2]). Each of these networks is trained once: the interval covers the "
+        "choice of images, not the chance in a training, so that a gap of a point or two is open."
     )
+
+
+def test_records_of_several_seeds_are_told_as_such():
+    tool, record = load_tool("readme"), _record(bap=65.0, nal=53.0)
+    record["differences"] = {
+        "labels_val": _apart(bap_gap=(5.0, 1.0, 9.0)),
+        "segmentation_val": _apart(nal_crf=(0.25, -0.75, 1.25)),
+    }
+    card = {
+        "miou": {"bap": {"value": 61.0, "low": 60.0, "high": 62.0}},
+        "differences": [{"first": "bap", "second": "gap", "mean": 4.0, "low": 3.0, "high": 6.0}],
+    }
+    alone = tool.extract({"sample": record}, {"sample": {"regime": card}}, {}, {})
+    assert _rows(alone)["BAP, Y_crf"] == ["61.0"] and "seeds" not in alone
+    assert _rows(alone)["labels: BAP over GAP"] == ["+4.0 [+3.0, +6.0]"]
+    other = copy.deepcopy(record)
+    other["labels_val"]["bap"]["miou"], other["profile"]["seed"] = 67.0, 1
+    several = combined_record([record, other], "sample") | {"differences": record["differences"]}
+    text = tool.extract({"sample": several}, {"sample": {"regime": card}}, {}, {})
+    assert _rows(text)["BAP, Y_crf"] == ["66.0 ± 1.4"]  # of the record, as all of its rows
+    assert _rows(text)["labels: BAP over GAP"] == ["+5.0 [+1.0, +9.0]"]
+    assert "Labels and networks of `sample` are means (± deviation) over 2 seeds" in text
+    assert "trained once" not in tool.section({"sample": several})
 
 
 def test_trainings_that_failed_are_told():
