@@ -105,9 +105,7 @@ def _of_record(record: dict[str, Any], part: str, pair: str) -> str:
     return interval(Difference(**made)) if made else "-"
 
 
-def _of_labels(
-    record: dict[str, Any], card: dict[str, Any] | None, pair: tuple[str, str]
-) -> str:
+def _of_labels(record: dict[str, Any], card: dict[str, Any] | None, pair: tuple[str, str]) -> str:
     """A difference of labels: by the record of several trainings, else by the card of one."""
     if "seeds" in record:
         return _of_record(record, "labels_val", " - ".join(pair))

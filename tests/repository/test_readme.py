@@ -77,8 +77,9 @@ def test_orderings_follow_the_intervals():
     # The ceiling is no ordering of the paper's.
     assert networks == (
         "The paper's orderings on `sample`. Not told apart: noise-aware loss over cross-entropy on "
-        "Y_crf (+0.2 [-0.8, +1.2]). Each of these networks is trained once: the interval covers the "
-        "choice of images, not the chance in a training, so that a gap of a point or two is open."
+        "Y_crf (+0.2 [-0.8, +1.2]). Each of these networks is trained once: the interval covers "
+        "the choice of images, not the chance in a training, so that a gap of a point or two is "
+        "open."
     )
 
 
