@@ -1,18 +1,20 @@
 """What a data set holds, in a few digits: so that a result knows when its data has changed.
 
-Boxes, masks and lists are told by their content; photographs, which hold nearly all the bytes, by
-size and time of change. Where the data set lies does not matter. `benchmarks/fingerprint.py` says
-what it takes on 10,000 images.
+Files are told by their content. Where the data set lies and when it was copied there does not
+matter, so that a cluster's job which copies photographs to a disk of its own trains nothing anew.
+`benchmarks/fingerprint.py` says what it takes on 10,000 images.
 """
 
 import hashlib
 import json
+import stat
 from collections.abc import Callable, Collection
 from pathlib import Path
 
 from bana.data.voc import VocDataset
+from bana.files.artefacts import known_hash
 
-MISSING = "missing"
+MISSING, UNREADABLE = "missing", "unreadable"
 
 
 def _content(path: Path) -> str:
@@ -22,18 +24,24 @@ def _content(path: Path) -> str:
         return MISSING
 
 
-def version_of(path: Path) -> str:
-    """A file's ending, size and time of change, or that it is missing."""
+def photograph_hash(path: Path) -> str:
+    """A photograph's ending and the hash of its bytes, or that it is missing or unreadable.
+
+    What can be read later is another photograph.
+    """
     try:
-        about = path.stat()
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for
+            return UNREADABLE
+        return f"{path.suffix} {known_hash(path)}"
     except FileNotFoundError:
         return MISSING
-    return f"{path.suffix} {about.st_size} {about.st_mtime_ns}"
+    except OSError:
+        return UNREADABLE
 
 
 # What can be asked about an image, and how it is told.
 PARTS: dict[str, Callable[[VocDataset, str], str]] = {
-    "photograph": lambda data, name: version_of(data.image_path(name)),
+    "photograph": lambda data, name: photograph_hash(data.image_path(name)),
     "boxes": lambda data, name: _content(data.annotation_path(name)),
     "mask": lambda data, name: _content(data.mask_path(name)),
     "objects": lambda data, name: _content(data.object_path(name)),

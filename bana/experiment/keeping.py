@@ -2,11 +2,10 @@
 
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import fields, is_dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from bana.files.artefacts import content_hash, file_hash
+from bana.files.artefacts import content_hash, known_hash
 from bana.files.sources import source_hash
 
 
@@ -39,8 +38,7 @@ def described(value: Any) -> Any:
     if value is None or isinstance(value, str | int | float):
         return value
     if isinstance(value, Path):
-        about = value.stat()
-        return _hash_of_version(value, about.st_size, about.st_mtime_ns)
+        return known_hash(value)
     if is_dataclass(value):
         return {field.name: described(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, Mapping):
@@ -50,8 +48,3 @@ def described(value: Any) -> Any:
     if isinstance(value, Sequence):
         return [described(each) for each in value]
     raise TypeError(f"{value!r} of {type(value).__name__} cannot be part of a key")
-
-
-@cache
-def _hash_of_version(path: Path, size: int, changed: int) -> str:
-    return file_hash(path)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from bana.data.boxes import check_boxes, pixels_of, unknown_in_crowds
 from bana.data.class_names import common_name
-from bana.data.fingerprint import version_of
+from bana.data.fingerprint import photograph_hash
 from bana.data.formats.common import CocoSource, Folder, Read
 from bana.data.layout import Box, Photograph
 from bana.data.names import check_apart
@@ -214,7 +214,7 @@ def _key_of_job(shared: _Shared, job: MaskJob) -> str:
     things = [
         [[box.kind, *box.corners] for box in some] for some in (photograph.boxes, photograph.crowds)
     ]
-    return content_hash(shared.key, version_of(photograph.path), things, photograph.size)
+    return content_hash(shared.key, photograph_hash(photograph.path), things, photograph.size)
 
 
 def _is_made(shared: _Shared, job: MaskJob) -> bool:

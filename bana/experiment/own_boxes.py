@@ -15,7 +15,7 @@ from torchvision import tv_tensors
 from torchvision.transforms.v2 import functional as F
 
 from bana.data.boxes import background_mask
-from bana.data.fingerprint import version_of
+from bana.data.fingerprint import photograph_hash
 from bana.data.voc_files import DataError
 from bana.experiment.keeping import key_of
 from bana.experiment.masking import MaskJob, checked_photograph
@@ -109,7 +109,7 @@ def described_jobs(jobs: Sequence[MaskJob]) -> list[Any]:
     return [
         [
             job.name,
-            version_of(job.photograph.path),
+            photograph_hash(job.photograph.path),
             list(job.numbers),
             [box.corners for box in job.photograph.boxes],
             [box.corners for box in job.photograph.crowds],

@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,17 @@ def file_hash(path: Path) -> str:
     """First 16 hexadecimal digits of the SHA-256 of a file's bytes."""
     with path.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()[:16]
+
+
+def known_hash(path: Path) -> str:
+    """As `file_hash`; a process reads a file once, as long as its size and time of change stay."""
+    about = path.stat()
+    return _hash_of_version(path.absolute(), about.st_size, about.st_mtime_ns)
+
+
+@lru_cache(maxsize=2**18)
+def _hash_of_version(path: Path, size: int, changed: int) -> str:
+    return file_hash(path)
 
 
 def load_checkpoint(path: Path, key: str) -> dict | None:

@@ -3,12 +3,20 @@
 import os
 import shutil
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
-from bana.data.fingerprint import PARTS, fingerprint, image_fingerprints
+from bana.data.fingerprint import (
+    PARTS,
+    UNREADABLE,
+    fingerprint,
+    image_fingerprints,
+    photograph_hash,
+)
 from bana.data.sample.make import make_sample
 from bana.data.voc import VocDataset
+from bana.files import artefacts
 
 FILES = {
     "photograph": "JPEGImages/train_0000.jpg",
@@ -63,11 +71,39 @@ def test_equal_size_and_time_hide_no_change_of_boxes_and_masks(kind: str, root: 
     assert every(root)[kind] != before[kind]
 
 
-def test_a_photograph_is_told_by_its_time_too(root: Path) -> None:
-    before, path = every(root), root / FILES["photograph"]
-    about = path.stat()
-    os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns + 1_000_000_000))
-    assert every(root)["photograph"] != before["photograph"]
+def test_a_copy_of_the_photographs_is_the_same_data(root: Path, tmp_path: Path) -> None:
+    before = every(root)
+    os.utime(root / FILES["photograph"], ns=(0, 0))
+    other = shutil.copytree(root, tmp_path / "scratch", copy_function=shutil.copyfile)
+    assert every(root) == every(other) == before
+
+
+def test_a_process_reads_a_photograph_once(root: Path, monkeypatch) -> None:
+    path, read = root / FILES["photograph"], []
+    monkeypatch.setattr(artefacts, "file_hash", lambda path: read.append(path.name) or "1")
+    for _ in range(2):
+        image_fingerprints(VocDataset(root, "train"), "photograph")
+    assert sorted(read) == ["train_0000.jpg", "train_0001.jpg", "train_0002.jpg"]
+    path.write_bytes(path.read_bytes() + b" ")
+    image_fingerprints(VocDataset(root, "train"), "photograph")
+    assert read[3:] == ["train_0000.jpg"]
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "locked"])
+def test_a_photograph_that_cannot_be_read_is_told_so_until_it_can(kind, root, monkeypatch) -> None:
+    path = root / FILES["photograph"]
+    whole = path.rename(root / "kept.jpg")
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        shutil.copyfile(whole, path)
+        monkeypatch.setattr(artefacts, "file_hash", Mock(side_effect=PermissionError))
+    assert photograph_hash(path) == UNREADABLE
+    monkeypatch.undo()
+    if kind == "locked":
+        assert photograph_hash(path) == photograph_hash(whole)
 
 
 def test_classes_and_lists_count(root: Path) -> None:

@@ -192,8 +192,10 @@ def test_the_same_relative_folder_from_elsewhere(
     assert set(happened) == ALL
 
 
-def test_moved_data_is_the_same_data(root: Path, happened: list[str]) -> None:
-    make_everything(PROFILE, root.rename(root.with_name("moved")))
+def test_copied_data_is_the_same_data(root: Path, happened: list[str]) -> None:
+    other = shutil.copytree(root, root.with_name("copied"), copy_function=shutil.copyfile)
+    shutil.rmtree(root)
+    make_everything(PROFILE, other)
     assert happened == []
 
 
