@@ -59,10 +59,10 @@ def question(name: str, bank: int = 0) -> Question | None:
         bank: 0 for the committed notebooks, or any seed above.
 
     Raises:
-        ValueError: a bank below 0.
+        ValueError: a bank below 0, or no whole number.
     """
-    if bank < 0:
-        raise ValueError(f"bank {bank}: a bank is 0 or a seed above")
+    if not isinstance(bank, int) or bank < 0:
+        raise ValueError(f"bank {bank!r}: a bank is 0 or a seed above, a whole number")
     if name not in _QUESTIONS:
         return None
     others = _others(name)

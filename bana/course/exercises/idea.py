@@ -6,7 +6,7 @@ import torch
 
 from bana.bap import background_attention, background_queries
 from bana.course.exercises.banks import Question, asks, short
-from bana.course.exercises.judging import Hint, compare, exercise
+from bana.course.exercises.judging import Hint, compare, exercise, recognise
 
 
 @exercise("00-1")
@@ -25,9 +25,13 @@ def _iou(answer) -> str:
     compare(answer(mask, ~mask), 0.0, "masks that share nothing")
     nothing = torch.zeros_like(mask)
     compare(answer(nothing, mask), 0.0, "an empty mask and another")
-    empty = answer(nothing, nothing)
+    absent = "A class that is in neither mask must not count: two empty masks give nan."
+    try:
+        empty = answer(nothing, nothing)
+    except ZeroDivisionError:
+        raise Hint(absent) from None
     if not math.isnan(float(empty)):
-        raise Hint("A class that is in neither mask must not count: two empty masks give nan.")
+        raise Hint(absent)
     return "masks that share some, all and no pixels, and empty ones"
 
 
@@ -46,6 +50,8 @@ def _attention(answer) -> str:
             raise Hint("A cosine divides by the length of the feature too, in every cell.")
         if torch.allclose(found, _reference(features, torch.ones(4, 6))):
             raise Hint("Your query is the mean of all cells: only those with M = 1 belong to it.")
+        if torch.allclose(found, torch.where(background > 0, 1, expected)):
+            raise Hint("Here the cosine is asked for everywhere, outside the box too.")
     compare(found, expected, "a map with background on its left")
     whole = answer(features, torch.zeros(4, 6))
     if bool(torch.as_tensor(whole).isnan().any()):
@@ -53,7 +59,11 @@ def _attention(answer) -> str:
     compare(whole, torch.zeros(4, 6), "a map without background")
     opposed = torch.cat([features, torch.zeros(1, 4, 6)])
     opposed[:, 3, 5] = -opposed[:, 0, 0]
-    compare(answer(opposed, background), _reference(opposed, background), "a feature turned around")
+    found, expected = answer(opposed, background), _reference(opposed, background)
+    signed = expected.clone()
+    signed[3, 5] = -expected[0, 0]
+    recognise(found, expected, {"A cosine below 0 becomes 0: the ReLU of Eq. 3.": signed})
+    compare(found, expected, "a feature turned around")
     return "random features, a map without background, and a cosine below 0"
 
 

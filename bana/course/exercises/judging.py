@@ -1,6 +1,7 @@
 """How an answer is judged: it is tried, and what comes back is a hint and never the solution."""
 
 import math
+import reprlib
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -31,6 +32,10 @@ MODULES = {
 
 class Hint(Exception):
     """What is wrong with an answer, in words that help and do not tell the answer."""
+
+
+class FormHint(Hint):
+    """A hint on the type or shape of an answer: advice on its values does not fit."""
 
 
 _JUDGES: dict[str, Judge] = {}
@@ -80,6 +85,8 @@ def check(name: str, answer: Any, number: Any = None, bank: int = 0) -> bool:
     Raises:
         ValueError: if there is no such exercise or bank.
     """
+    if not isinstance(name, str):
+        raise ValueError(f"the name {_line(name)}: give that of an exercise, such as '02-3', first")
     known = exercises(name.partition("-")[0])
     if name not in known:
         raise ValueError(f"no exercise {name!r}: use one of {', '.join(known)}")
@@ -95,8 +102,12 @@ def check(name: str, answer: Any, number: Any = None, bank: int = 0) -> bool:
     except NotImplementedError:
         print(f"{here}: open. Write it, then run this cell again.")
         return False
+    except (KeyboardInterrupt, SystemExit) as error:  # the way out of a loop without an end
+        print(f"{here}: it was stopped with {type(error).__name__}{_place(error, answer)}.")
+        return False
     except Exception as error:  # the reader's code may raise anything
-        print(f"{here}: it stopped with {type(error).__name__}: {error}{_place(error, answer)}.")
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        print(f"{here}: it stopped with {said}{_place(error, answer)}.")
         return False
     print(f"{here}: right. Tried on {tried}.")
     return True
@@ -118,7 +129,9 @@ def judge_number(number: Any, asked: Question, committed: Question) -> None:
     try:
         found = float(number)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise Hint(f"The function is right, but a number is wanted, not {number!r}.") from error
+        raise Hint(
+            f"The function is right, but a number is wanted, not {_line(number)}."
+        ) from error
     if not math.isfinite(found):
         raise Hint(f"The function is right, but a number is wanted, not {found}.")
     if close(found, asked.answer):
@@ -128,17 +141,39 @@ def judge_number(number: Any, asked: Question, committed: Question) -> None:
     for hint, wrong in asked.mistakes.items():
         if close(found, wrong):
             raise Hint(f"The function is right, the number is not. {hint}")
+    if close(found / 100, asked.answer) or close(100 * found, asked.answer):
+        raise Hint("The function is right. Percent or a share: which is asked for?")
     side = "large" if found > asked.answer else "small"
     raise Hint(f"The function is right. Your number {found:.4g} is too {side}.")
 
 
-def _place(error: Exception, answer: Any) -> str:
-    """Where in the reader's own function an error arose."""
+def _place(error: BaseException, answer: Any) -> str:
+    """Where in the reader's own function an error arose, and on what, if the judge told."""
     code = getattr(answer, "__code__", None)
+    on = "".join(f", for {note}" for note in getattr(error, "__notes__", ()))
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         if code and (frame.filename, frame.name) == (code.co_filename, code.co_name):
-            return f", in line {frame.lineno - code.co_firstlineno + 1} of {frame.name}"
-    return ""
+            return f", in line {frame.lineno - code.co_firstlineno + 1} of {frame.name}{on}"
+    return on
+
+
+def _line(value: Any) -> str:
+    """A value in one line, with its middle left out where it is long."""
+    return " ".join(reprlib.repr(value).split())
+
+
+@contextmanager
+def tried_on(given: str) -> Iterator[None]:
+    """Let an error that the answer raises inside the block say on what it was tried.
+
+    Args:
+        given: what it was asked, in words that follow "for".
+    """
+    try:
+        yield
+    except Exception as error:
+        error.add_note(given)
+        raise
 
 
 def compare(found: Any, expected: Any, given: str, tolerance: float = 1e-4) -> None:
@@ -157,18 +192,21 @@ def compare(found: Any, expected: Any, given: str, tolerance: float = 1e-4) -> N
     if found is None:
         raise NotImplementedError
     if isinstance(expected, tuple):
+        if hasattr(found, "tolist"):  # a tensor or array of them
+            found = found.tolist()
         if not isinstance(found, tuple | list) or len(found) != len(expected):
-            raise Hint(f"For {given}, return {len(expected)} values.")
+            raise FormHint(f"For {given}, return {len(expected)} values.")
         for number, (one, other) in enumerate(zip(found, expected, strict=True), start=1):
             compare(one, other, f"{given} (value {number} of {len(expected)})", tolerance)
         return
     try:
-        value = torch.as_tensor(found).detach()
+        value = _tensor(found).detach()
     except (TypeError, ValueError, RuntimeError) as error:
-        raise Hint(f"For {given}, a {_kind(expected)} is wanted, not {found!r}.") from error
+        kind = _kind(expected)
+        raise FormHint(f"For {given}, a {kind} is wanted, not {_line(found)}.") from error
     wanted = torch.as_tensor(expected).detach()
     if value.shape != wanted.shape:
-        raise Hint(
+        raise FormHint(
             f"For {given}, the result should have shape {list(wanted.shape)}; yours has "
             f"{list(value.shape)}."
         )
@@ -178,6 +216,14 @@ def compare(found: Any, expected: Any, given: str, tolerance: float = 1e-4) -> N
     same = torch.isclose(value, wanted, rtol=tolerance, atol=tolerance, equal_nan=True)
     if not same.all():
         raise Hint(_differing(value, wanted, same, given))
+
+
+def _tensor(found: Any) -> Tensor:
+    """A result as a tensor; tensors of one shape in a list are one."""
+    try:
+        return torch.as_tensor(found)
+    except ValueError:  # more than numbers in a list
+        return torch.stack(found)
 
 
 def recognise(found: Any, expected: Any, mistakes: Mapping[str, Any]) -> None:
@@ -205,8 +251,12 @@ def _same(found: Any, result: Any) -> bool:
 
 
 @contextmanager
-def helped(advice: str) -> Iterator[None]:
-    """Add a sentence to whatever `compare` finds wrong inside the block.
+def helped(advice: str, form: bool = False) -> Iterator[None]:
+    """Add a sentence to whatever `compare` finds wrong with the values inside the block.
+
+    Args:
+        advice: the sentence.
+        form: whether it fits a wrong type or shape, too.
 
     Raises:
         Hint: what was found wrong, and the advice.
@@ -214,7 +264,9 @@ def helped(advice: str) -> Iterator[None]:
     try:
         yield
     except Hint as found:
-        raise Hint(f"{found} {advice}") from None
+        if isinstance(found, FormHint) and not form:
+            raise
+        raise Hint(f"{found} {advice}".strip()) from None
 
 
 def _differing(value: Tensor, wanted: Tensor, same: Tensor, given: str) -> str:

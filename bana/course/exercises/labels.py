@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bana.course.exercises.banks import Question, asks, short
-from bana.course.exercises.judging import compare, exercise, recognise
+from bana.course.exercises.judging import compare, exercise, recognise, tried_on
 
 
 @exercise("05-1")
@@ -25,6 +25,7 @@ def background_map(answer) -> str:
         "a fraction of 0, which keeps all of A": (cosine, inside, 0.0),
         "a box that fills the image": (cosine, torch.ones_like(inside), 0.75),
         "cosines that are 0 everywhere": (torch.zeros(5, 6), inside, 0.99),
+        "a fraction of 1": (cosine, torch.ones_like(inside), 1.0),
     }
     for given, (values, box, fraction) in cases.items():
         found = answer(values.clone(), box.clone(), fraction)
@@ -32,6 +33,10 @@ def background_map(answer) -> str:
         expected = torch.where(box, values * kept, 1.0)
         within = values[box].max()
         mistakes = {
+            # Before the next one, which leaves nothing of a fraction of 1 either.
+            "“At least” includes equality: with a fraction of 1 the largest pixel stays.": (
+                torch.where(box, values * (values > fraction * values.max()), 1.0)
+            ),
             "The threshold is a fraction of the image's largest cosine. Yours is the same in every "
             "image: was A set to 1 outside the boxes before you looked for its maximum?": (
                 torch.where(box, values * (values >= fraction), 1.0)
@@ -47,7 +52,7 @@ def background_map(answer) -> str:
         }
         recognise(found, expected, mistakes)
         compare(found, expected, given)
-    return "cosines that stay low, a fraction of 0, a box that fills the image and cosines of 0"
+    return "cosines that stay low, fractions of 0 and 1, a box that fills the image, cosines of 0"
 
 
 @exercise("05-2")
@@ -65,7 +70,8 @@ def cosine_from_products(answer) -> str:
     for given, (f, g, q, a) in cases.items():
         q = F.normalize(q, dim=0)
         products = (f @ f, f @ g, g @ g, f @ q, g @ q)
-        found = answer(*products, a)
+        with tried_on(given):
+            found = answer(*products, a)
         between = (1 - a) * f + a * g
         expected = between @ q / between.norm().clamp_min(1e-12)
         if expected > 0:
@@ -171,10 +177,16 @@ def mean_field(answer) -> str:
             4 * torch.ones(6, 6, dtype=torch.float64),
             5,
         ),
+        # Strong neighbours drown the clip: here it is most of what is left of the label.
+        "a pixel of probability 0 and hardly any neighbour": (
+            alone,
+            0.1 * torch.ones(6, 6, dtype=torch.float64),
+            1,
+        ),
     }
     for given, (p, kernel, rounds) in cases.items():
         found = answer(p.clone(), kernel.clone(), rounds)
-        log_p = p.clamp_min(1e-5).log()
+        log_p, others = p.clamp_min(1e-5).log(), kernel - kernel.diag().diag()
 
         def repeat(step, log_p=log_p, rounds=rounds):
             q = log_p.softmax(1)
@@ -200,7 +212,13 @@ def mean_field(answer) -> str:
             "back. What does the notebook do to the probabilities first?": (
                 repeat(lambda q, u, k=kernel: (u + k @ q).softmax(1), p.log())
             ),
+            "Your clip is not 1e-5: a label that was excluded has more left than it should.": (
+                repeat(lambda q, u, k=kernel: (u + k @ q).softmax(1), p.clamp_min(0.01).log())
+            ),
+            "The kernel's diagonal counts too: a filter has its own centre.": (
+                repeat(lambda q, u, k=others: (u + k @ q).softmax(1))
+            ),
         }
         recognise(found, expected, mistakes)
         compare(found, expected, given)
-    return "no round, one and three, and a pixel whose neighbours contradict it"
+    return "no round, one and three, and a pixel whose neighbours contradict it loudly or hardly"

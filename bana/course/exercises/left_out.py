@@ -83,8 +83,8 @@ def found_by_chance(answer) -> str:
         mistakes = {
             "That is the chance that no interval leaves out zero. At least one does in all other "
             "cases.": level**changes,
-            "Chances of events that can happen together do not add up: of 24 changes yours would "
-            "be above 1.": changes * (1 - level),
+            "Chances of events that can happen together do not add up: their sum is above 1 for 24 "
+            "changes.": changes * (1 - level),
             "That is the chance that every interval leaves out zero.": (1 - level) ** changes,
             "That is the chance that not all intervals leave out zero.": 1 - (1 - level) ** changes,
             "Return a chance between 0 and 1.": 100 * expected,

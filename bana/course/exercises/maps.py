@@ -12,7 +12,9 @@ def ordered_pairs(answer) -> str:
     """Share of pairs in which a background cell has more attention than an object cell."""
 
     def tried(ground: list[float], things: list[float], expected: float, given: str) -> None:
-        compare(answer(torch.tensor(ground), torch.tensor(things)), expected, given)
+        found = answer(torch.tensor(ground), torch.tensor(things))
+        recognise(found, expected, {"Return a share, from 0 to 1.": 100 * expected})
+        compare(found, expected, given)
 
     with helped("The pair is in order when the *background* has the higher attention."):
         tried([0.9], [0.1, 0.2], 1.0, "background above every object cell")

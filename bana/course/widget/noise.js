@@ -100,7 +100,7 @@ function told(result) {
       `${decimals(result.sigmaRight)} / ${decimals(result.sigmaWrong)}`],
     ...Object.entries(losses).map(([name, text]) => {
       const { wrong, saved } = result.shares[name];
-      return [`${text}: pull of wrong labels / of right ones in ∼S`,
+      return [`${text}, share of all pull: wrong labels / right ones in ∼S`,
         `${percent(wrong)} / ${percent(saved)}`];
     }),
   ];
@@ -170,7 +170,7 @@ function render({ model, el }) {
     tell(told(result));
   }
 
-  function drawMaps({ yCrf, wrong, unreliable, sigma, nal, right }) {
+  function drawMaps({ yCrf, wrong, unreliable, sigma, nal, right, sigmaRight, sigmaWrong }) {
     const label = (p) => scene.palette[yCrf[p]];
     strike(paint(find(".labels"), scene, label), wrong, scene);
     paint(find(".doubt"), scene, (p) => (unreliable[p] ? [255, 255, 255] : label(p)));
@@ -180,10 +180,11 @@ function render({ model, el }) {
       const share = 0.35 + 0.65 * Math.min(1, -nal[p]);
       return AWAY.map((value) => Math.round(share * value));
     });
+    const means = `${decimals(sigmaRight)} on right labels, ${decimals(sigmaWrong)} on wrong ones`;
     const words = {
       labels: "Y_crf: ground, a duck, a barrel, and reeds of which a part is taken for the duck.",
       doubt: `The pixels in which the labels differ; ${percent(right)} of Y_crf is right there.`,
-      sigma: "Sigma: 1 where both agree or the network believes the label, low elsewhere.",
+      sigma: `Sigma: 1 where both agree; elsewhere in the mean ${means}.`,
       pull: "What each pixel feels of the noise-aware loss: its pull to the label.",
     };
     for (const [name, text] of Object.entries(words)) {

@@ -66,8 +66,10 @@ def test_another_groups_number_is_refused(name: str) -> None:
         (float("nan"), "a number is wanted, not nan"),
         (99.0, "Your number 99 is too large"),
         (-99.0, "Your number -99 is too small"),
+        (70, "Percent or a share"),
+        (0.007, "Percent or a share"),
     ],
-    ids=["none", "open", "text", "nan", "large", "small"],
+    ids=["none", "open", "text", "nan", "large", "small", "percent", "share"],
 )
 def test_what_is_no_answer_is_said(number, said: str) -> None:
     asked = question("02-1")
@@ -86,6 +88,9 @@ def test_words_are_found_across_lines_and_left_alone_in_other_words() -> None:
 def test_a_bank_below_0_is_refused() -> None:
     with pytest.raises(ValueError, match="bank -1: a bank is 0 or a seed above"):
         question("02-1", -1)
+    for bank in ("2027", 1.5, None):
+        with pytest.raises(ValueError, match=f"bank {bank!r}: .*, a whole number"):
+            question("02-1", bank)
 
 
 @pytest.mark.parametrize(

@@ -113,6 +113,7 @@ def test_whole_from_parts_that_keep_nothing(capsys) -> None:
         return weighted(parts, torch.where(nothing, 1, kept))
 
     assert check("03-3", answer)
+    assert check("03-3", lambda parts, kept: list(answer(parts, kept))), "a list of its rows"
 
 
 def gradient(vectors, targets, weight):

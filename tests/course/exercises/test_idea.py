@@ -9,6 +9,10 @@ def cosines(features, background):
     return torch.cosine_similarity(features, query[:, None, None], dim=0).clamp(min=0)
 
 
+def one_outside(features, background):
+    return torch.where(background > 0, 1.0, cosines(features, background))
+
+
 RIGHT = {"00-2": cosines}
 WRONG = [
     ("00-1", lambda a, b: 100 * (a & b).sum() / (a.sum() + b.sum()), "counted twice in your union"),
@@ -16,6 +20,11 @@ WRONG = [
     (
         "00-1",
         lambda a, b: 100 * (a & b).sum() / (a | b).sum().clamp(min=1),
+        "two empty masks give nan",
+    ),
+    (
+        "00-1",
+        lambda a, b: 100 * int((a & b).sum()) / int((a | b).sum()),
         "two empty masks give nan",
     ),
     ("00-1", lambda a, b: 100 * (a == b).float().mean(), "too large"),
@@ -31,8 +40,9 @@ WRONG = [
     (
         "00-2",
         lambda f, m: torch.cosine_similarity(f, (f * m).sum((1, 2))[:, None, None], dim=0),
-        "a feature turned around",
+        "the ReLU of Eq. 3",
     ),
+    ("00-2", one_outside, "outside the box too"),
     ("00-3", lambda s, k, p: k * p / (s + k), "take it off once"),
     ("00-3", lambda s, k, p: p, "40 % of the box kept, three quarters of it rightly"),
     ("00-3", lambda s, k, p: k * p / s, "too large"),

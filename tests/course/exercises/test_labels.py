@@ -32,6 +32,10 @@ def without_the_outside(cosine, inside, fraction):
     return cosine * (cosine >= fraction * cosine.max())
 
 
+def above_the_fraction(cosine, inside, fraction):
+    return torch.where(inside, cosine * (cosine > fraction * cosine.max()), 1.0)
+
+
 def cosine_from_products(ff, fg, gg, fq, gq, a):
     square = (1 - a) ** 2 * ff + 2 * a * (1 - a) * fg + a**2 * gg
     return ((1 - a) * fq + a * gq) / square.sqrt().clamp_min(1e-12)
@@ -60,6 +64,11 @@ def without_mixed(ff, fg, gg, fq, gq, a):
 def divided_by_nothing(ff, fg, gg, fq, gq, a):
     square = (1 - a) ** 2 * ff + 2 * a * (1 - a) * fg + a**2 * gg
     return ((1 - a) * fq + a * gq) / square.sqrt()
+
+
+def in_python_numbers(ff, fg, gg, fq, gq, a):
+    ff, fg, gg, fq, gq = map(float, (ff, fg, gg, fq, gq))
+    return ((1 - a) * fq + a * gq) / ((1 - a) ** 2 * ff + 2 * a * (1 - a) * fg + a**2 * gg) ** 0.5
 
 
 def prototypes(features, labels, weight):
@@ -101,8 +110,8 @@ def by_the_classifier(features, labels, weight):
     return (F.normalize(weight, dim=1) @ F.normalize(features, dim=0)).argmax(0)
 
 
-def mean_field(probabilities, kernel, rounds):
-    log_p = probabilities.clamp_min(1e-5).log()
+def mean_field(probabilities, kernel, rounds, least=1e-5):
+    log_p = probabilities.clamp_min(least).log()
     q = log_p.softmax(1)
     for _ in range(rounds):
         q = (log_p + kernel @ q).softmax(1)
@@ -135,6 +144,18 @@ def not_clipped(probabilities, kernel, rounds):
     return q
 
 
+def clipped_too_high(probabilities, kernel, rounds):
+    return mean_field(probabilities, kernel, rounds, least=0.01)
+
+
+def clipped_high(probabilities, kernel, rounds):
+    return mean_field(probabilities, kernel, rounds, least=1e-3)
+
+
+def without_its_own(probabilities, kernel, rounds):
+    return mean_field(probabilities, kernel - kernel.diag().diag(), rounds)
+
+
 RIGHT = {
     "05-1": background_map,
     "05-2": cosine_from_products,
@@ -146,12 +167,14 @@ WRONG = [
     ("05-1", in_the_boxes_alone, "not in the boxes alone"),
     ("05-1", whether_alone, "how much, not only whether"),
     ("05-1", without_the_outside, "outside the boxes, where background is certain"),
+    ("05-1", above_the_fraction, "the largest pixel stays"),
     ("05-2", of_two_cosines, "interpolation of two cosines"),
     ("05-2", over_two_lengths, "interpolate the two lengths"),
     ("05-2", over_two_squares, "Multiply out"),
     ("05-2", mixed_once, "as often as it should be"),
     ("05-2", without_mixed, "mixed term. Is it there?"),
     ("05-2", divided_by_nothing, "divided by 0"),
+    ("05-2", in_python_numbers, "in line 3 of in_python_numbers, for two features that are 0"),
     ("05-3", mean_of_nothing, "What stands in for its prototype"),
     ("05-3", vanished_for_good, "it can come back"),
     ("05-3", by_dot_product, "dot products"),
@@ -162,6 +185,9 @@ WRONG = [
     ("05-4", over_the_pixels, "over the labels of one pixel"),
     ("05-4", accumulated, "begins with the unary again"),
     ("05-4", not_clipped, "minus infinity"),
+    ("05-4", clipped_too_high, "Your clip is not 1e-5"),
+    ("05-4", clipped_high, "hardly any neighbour, 2 of 12 values differ"),
+    ("05-4", without_its_own, "a filter has its own centre"),
 ]
 
 

@@ -64,6 +64,10 @@ def added_up(changes, level):
     return changes * (1 - level)
 
 
+def added_up_to_one(changes, level):
+    return min(1, changes * (1 - level))
+
+
 def all_found(changes, level):
     return (1 - level) ** changes
 
@@ -131,6 +135,7 @@ WRONG = [
     ("09-1", moved, "move inwards"),
     ("09-2", nothing_found, "no interval leaves out zero"),
     ("09-2", added_up, "do not add up"),
+    ("09-2", added_up_to_one, "their sum is above 1 for 24 changes"),
     ("09-2", all_found, "every interval leaves out zero"),
     ("09-2", not_all_found, "not all intervals"),
     ("09-2", in_percent, "between 0 and 1"),

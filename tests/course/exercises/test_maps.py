@@ -17,6 +17,7 @@ def pairs(ground: Tensor, things: Tensor, tie: float = 0.5) -> Tensor:
     ("answer", "said"),
     [
         (lambda g, t: pairs(t, g), "the *background* has the higher attention"),
+        (lambda g, t: 100 * pairs(g, t), "Return a share, from 0 to 1."),
         (lambda g, t: float(g.mean() > t.mean()), "how many pairs are these?"),
         (lambda g, t: (g > t).float().mean(), "how many pairs are these?"),
         (lambda g, t: pairs(g, t, tie=0.0), "A tie says nothing"),
@@ -79,7 +80,7 @@ def of_class(cam: Tensor, masks: Tensor) -> Tensor:
         (of_class, "Each box has a maximum of its own"),
         (overwriting, "the larger value stays"),
         (lambda cam, m: keeping(cam, m, least=0.0), "its maximum is 0"),
-        (lambda cam, m: keeping(cam, m)[None], "should have shape [3, 5]"),
+        (lambda cam, m: keeping(cam, m)[None], "should have shape [3, 5]; yours has [1, 3, 5].\n"),
     ],
 )
 def test_scaled_by_box(answer, said: str, capsys) -> None:

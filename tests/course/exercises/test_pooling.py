@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -116,6 +117,8 @@ def test_grid_against_single(answer, said: str, capsys) -> None:
 
 def test_grid_against_single_by_hand(capsys) -> None:
     assert check("02-3", two_grounds, **right_number("02-3"))
+    assert check("02-3", lambda *given: np.array(two_grounds(*given)), **right_number("02-3"))
+    assert check("02-3", lambda *given: torch.tensor(two_grounds(*given)), **right_number("02-3"))
     grid, single = two_grounds(1.0, 0.5)
     assert grid == pytest.approx(single**2), "the notebook says so"
 

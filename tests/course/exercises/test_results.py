@@ -1,7 +1,13 @@
 """Exercises of notebook 08: typical wrong answers get their hints, a right one passes."""
 
+from collections.abc import Callable
+
+import numpy as np
+import pytest
 import torch
-from answers import cases_of
+from answers import cases_of, right_number
+
+from bana.course import check
 
 ENDS = torch.tensor([0.025, 0.975], dtype=torch.float64)
 
@@ -142,3 +148,14 @@ WRONG = [
 
 
 test_a_right_answer_passes, test_a_wrong_answer_gets_its_hint = cases_of(RIGHT, WRONG)
+
+
+@pytest.mark.parametrize("packed", [torch.stack, np.array], ids=["tensor", "array"])
+@pytest.mark.parametrize("name", RIGHT)
+def test_two_values_may_be_one_tensor_or_array(name: str, packed: Callable, capsys) -> None:
+    assert check(name, lambda *given: packed(RIGHT[name](*given)), **right_number(name))
+
+
+def test_two_values_in_an_array_get_the_same_hints(capsys) -> None:
+    assert not check("08-3", lambda *given: np.array(other_images(*given)))
+    assert "the same images" in capsys.readouterr().out

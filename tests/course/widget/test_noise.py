@@ -162,8 +162,18 @@ def test_what_notebook_06_says_of_the_dials() -> None:
     first, same, early, late = seen(), seen(likeness=0.9), seen(decided=0.05), seen(decided=0.5)
     assert same[0] > first[0] + 0.3
     assert late[0] < first[0] < early[0] and early[0] > 0.6
+    assert [round(each[0], 2) for each in (early, first)] == [0.71, 0.41]
+    assert seen(likeness=1)[2] < first[2] / 1.3
     mild = seen(gamma=1)
     assert mild[2] > 3 * first[2] and abs(mild[3] - first[3]) < 0.02 and first[1] > 0.95
+
+
+def test_a_share_says_of_what(run) -> None:
+    rows = run(f"""told(computed(
+      unpacked({json.dumps(noise.values()["scene"])}), {json.dumps(noise.START)}
+    ))""")
+    assert all(", share of all pull: wrong labels / right" in name for name, _ in rows[2:])
+    assert [value for _, value in rows] == said(noise.START)
 
 
 class References(HTMLParser):
@@ -225,6 +235,9 @@ def test_sliders_and_keys_change_what_is_said(tab: Tab, noise_page: Path) -> Non
         tab.send("Input.dispatchKeyEvent", type=kind, **key)
     changed = noise.START | {"spill": 1, "gamma": 1, "lambda": 1, "held": True}
     assert numbers(tab) == said(changed) != said(noise.START)
+    label = tab.value("document.querySelector('canvas.sigma').getAttribute('aria-label')")
+    right, wrong = said(changed)[1].split(" / ")
+    assert label.endswith(f" {right} on right labels, {wrong} on wrong ones.")
     tab.wait_for("document.querySelector('[role=status]').textContent.includes('Noise-aware')")
     tab.resize(390, 800, phone=True)
     assert tab.value("document.documentElement.scrollWidth") == 390
