@@ -26,7 +26,6 @@ def add_course_commands(command: Callable[..., argparse.ArgumentParser]) -> None
     build.add_argument(
         "--bank",
         type=_bank,
-        default=0,
         metavar="SEED",
         help="ask exercises' questions with other numbers, a set for each seed (default: 0, "
         "the numbers of the notebooks)",
@@ -71,8 +70,11 @@ def _build(arguments: argparse.Namespace) -> int:
     from bana.course.editions import build_instructors, build_students
     from bana.course.slides import build_slides
 
-    students = partial(build_students, bank=arguments.bank)
-    instructors = partial(build_instructors, bank=arguments.bank)
+    if arguments.edition == "slides" and arguments.bank is not None:
+        raise ValueError(f"--bank {arguments.bank}: slides ask no exercises: leave it out")
+    bank = arguments.bank or 0
+    students = partial(build_students, bank=bank)
+    instructors = partial(build_instructors, bank=bank)
     builders = (students, instructors, build_slides)
     for edition, build in zip(EDITIONS, builders, strict=True):
         if arguments.edition in (None, edition):

@@ -8,8 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-FORMATS = ("voc", "coco", "csv", "yolo", "labelme", "labelstudio", "cvat")
-CONVENTIONS = ("half-open", "voc")
+from bana.data.checks import counted
+from bana.data.formats.known import CONVENTIONS, FORMATS
+
 EXPORTS = ("coco", "yolo")
 LAYOUT = """\
 everything reads one layout, a folder with
@@ -58,6 +59,7 @@ one lies on top. Crowds are no boxes: they are 255 in the masks, and no backgrou
 classifier. Photographs are hard links to the originals, or copies where that cannot be.
 Values that are not certain are refused, as `bana data import --help` says; so are segmentations
 that are empty, of fewer than three points, of another image's size, or that do not add up to it.
+Boxes without area, of which COCO's own files hold a few, are left out, and their ids told.
 """
 IMPORT = """\
 a CSV file has one box a line, in pixels, and this header:
@@ -80,17 +82,22 @@ coco2017` reads them).
 Of YOLO's text files the classes are in data.yaml, classes.txt or obj.names, or named by --classes.
 The formats of other tools are those of `bana masks --help`.
 
+A photograph is found by its path, or by as much of the path as both sides share. Of YOLO's
+poses (kpt_shape in data.yaml) the box is read, and the key points are passed over.
+
 A photograph that is named without a box is left out, as nobody may have looked at it yet; with
 --keep-empty it is background through and through. Photographs that are not named are counted.
 
 Values are read where they are certain: 80.0 and the text 80 are 80. Refused, with the place of
 each: null, NaN, Infinity, true and other words where a number belongs; iscrowd that is not 0 or 1;
-boxes as fractions of the image, two corners where COCO has sides, boxes outside the image; a size
-or a file name that is not the photograph's; photographs that do not decode, or that EXIF turns
-while nothing says whether their boxes are turned; one id for two photographs, or for one in another
-split with other boxes. Nothing is written before everything is checked, nor over what is read.
+boxes as fractions of the image, two corners where COCO has sides, boxes and polygons that stick out
+of the image by more than 2 pixels; a size or a file name that is not the photograph's; photographs
+that do not decode, or that EXIF turns while nothing says whether their boxes are turned; one id for
+two photographs, or for one in another split with other boxes; a photograph with boxes that is named
+without them too. Nothing is written before everything is checked, nor over what is read.
 
-Told as a note, and done: boxes narrower than a pixel, or that look like percent; classes without a
+Told as a note, and done: boxes narrower than a pixel, that stick out by up to 2 pixels, that occur
+twice, or that look like percent; COCO's boxes without area, which are left out; classes without a
 box, or that differ in case or spacing alone; files that nothing reads.
 """
 
@@ -139,7 +146,7 @@ def add_data_commands(commands: Any) -> None:
 
     sample = command("sample", _sample, "draw the sample data set")
     sample.add_argument("--out", type=Path, metavar="FOLDER", help="(default: where runs look)")
-    sample.add_argument("--seed", type=int, default=0, help="other scenes (default: 0)")
+    sample.add_argument("--seed", type=_seed, default=0, help="other scenes (default: 0)")
 
     voc2012 = command("voc2012", _voc2012, "fetch VOC 2012 and SBD, compute train_aug", VOC2012)
     voc2007 = command("voc2007", _voc2007, "fetch VOC 2007, trainval and test")
@@ -194,8 +201,8 @@ def _add_import_arguments(other: argparse.ArgumentParser) -> None:
         "--classes",
         type=Path,
         metavar="FILE",
-        help="one class a line, in the order of their numbers (default: COCO's categories, or the "
-        "classes that occur, by alphabet)",
+        help="one class a line, in the order of their numbers; of yolo a data.yaml too (default: "
+        "those of the source, or the classes that occur, by alphabet)",
     )
     other.add_argument("--convention", choices=CONVENTIONS, help="of the boxes, of voc and csv")
     _add_keep_empty(other)
@@ -239,6 +246,13 @@ def count(text: str) -> int:
     """A number of things, of the command line, from 1 up."""
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 up")
+    return int(text)
+
+
+def _seed(text: str) -> int:
+    """A seed of the command line, from 0 up."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text}: at least 0, a whole number")
     return int(text)
 
 
@@ -310,10 +324,10 @@ def _export(arguments: argparse.Namespace) -> int:
     from bana.data.exporting import export_boxes
 
     made = export_boxes(arguments.format, arguments.data, arguments.split, arguments.out)
-    counts = f"{made.photographs} photographs, {made.boxes} boxes, {made.crowds} crowds"
-    print(f"{arguments.split}: {counts}")
+    print(f"{arguments.split}: {_counts(made.photographs, made.boxes, made.crowds)}")
     if made.left_out:
-        print(f"bana: note: {made.left_out} crowds left out, which YOLO knows not", file=sys.stderr)
+        crowds = counted(made.left_out, "crowd")
+        print(f"bana: note: {crowds} left out, which YOLO knows not", file=sys.stderr)
     print(arguments.out)
     return 0
 
@@ -339,19 +353,30 @@ def _unpack(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _counts(photographs: int, boxes: int, crowds: int) -> str:
+    things = counted(photographs, "photograph"), counted(boxes, "box", "boxes")
+    return ", ".join((*things, counted(crowds, "crowd")))
+
+
 def _tell(split: str, written: Any) -> None:
-    print(
-        f"{split}: {len(written.names)} photographs, {written.boxes} boxes, "
-        f"{written.crowds} crowds; {written.left_out} photographs without boxes left out"
-    )
+    things = _counts(len(written.names), written.boxes, written.crowds)
+    left_out = counted(written.left_out, "photograph")
+    print(f"{split}: {things}; {left_out} without boxes left out")
     for note in written.notes:
         print(f"bana: note: {note}", file=sys.stderr)
 
 
 def _verify(arguments: argparse.Namespace) -> int:
+    from bana.data.layout import is_part
     from bana.data.verify import verify
+    from bana.data.voc import find_voc_root
     from bana.files.artefacts import write_whole
 
+    root = find_voc_root(arguments.data)
+    if arguments.json and is_part(root, arguments.json):
+        raise ValueError(
+            f"--json {arguments.json}: lies in the data set {root} itself: name a file elsewhere"
+        )
     report = verify(arguments.data, arguments.split, arguments.workers)
     print(report.as_text())
     if arguments.json:

@@ -62,6 +62,21 @@ def _names(arguments: argparse.Namespace, there: Sequence[str]) -> list[str]:
     return list(there) if arguments.all else arguments.names
 
 
+def _listing(arguments: argparse.Namespace) -> bool:
+    """Whether names are only to be listed.
+
+    Raises:
+        ValueError: --list and what is of making figures or tables.
+    """
+    if not arguments.list:
+        return False
+    options = ("all", "data", "out", "record")
+    given = [f"--{option}" for option in options if vars(arguments).get(option)]
+    if unused := [*arguments.names, *given]:
+        raise ValueError(f"--list makes nothing: leave out {' '.join(unused)}")
+    return True
+
+
 def _figure(arguments: argparse.Namespace) -> int:
     import matplotlib
 
@@ -69,7 +84,7 @@ def _figure(arguments: argparse.Namespace) -> int:
     from bana.course.gallery.items import FIGURES
     from bana.course.gallery.making import Gallery, figure_item
 
-    if arguments.list:
+    if _listing(arguments):
         _tell({name: (item.item, item.title) for name, item in FIGURES.items()})
         return 0
     names = _names(arguments, list(FIGURES))
@@ -94,7 +109,7 @@ def _table(arguments: argparse.Namespace) -> int:
     from bana.experiment.exhibits.measured import from_records, from_run
     from bana.experiment.exhibits.table_items import TABLES, about_tables, needs_of
 
-    if arguments.list:
+    if _listing(arguments):
         width = max(map(len, TABLES))
         print("\n".join(f"{name:<{width}}  {line}" for name, line in about_tables().items()))
         return 0

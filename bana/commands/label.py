@@ -95,8 +95,10 @@ def add_label_command(
 def _shard(text: str) -> tuple[int, int]:
     """K/N as two numbers."""
     part, _, parts = text.partition("/")
-    if not (part.isdigit() and parts.isdigit()):
+    if not (part.isdecimal() and parts.isdecimal()):
         raise argparse.ArgumentTypeError(f"{text!r} is not K/N, such as 1/4")
+    if not 1 <= int(part) <= int(parts):
+        raise argparse.ArgumentTypeError(f"{text}: K goes from 1 to N, such as 1/4")
     return int(part), int(parts)
 
 

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-FORMATS = ("voc", "coco", "yolo", "csv", "labelme", "labelstudio", "cvat")
-CONVENTIONS = ("half-open", "voc")
+from bana.data.checks import counted
+from bana.data.formats.known import CONVENTIONS, FORMATS
+
 WRITES = ("voc", "coco", "yolo-seg", "labelme", "instances")
 SIDE = 500
 FEW = 20
@@ -129,6 +130,8 @@ def _masks(arguments: argparse.Namespace) -> int:
     jobs = masking.mask_jobs(read, images, classes)
     if not jobs:
         raise ValueError(f"{arguments.boxes}: no box of any photograph in {images.root}")
+    if arguments.truth:
+        _check_truth(arguments.truth, [job.name for job in jobs])
     model = load_pretrained()
     _tell_what_was_read(kind, read, jobs, images)
     for note in notes_on_classes(classes, [box for job in jobs for box in job.photograph.boxes]):
@@ -155,19 +158,29 @@ def _masks(arguments: argparse.Namespace) -> int:
     return _tell_what_was_made(made, arguments.out)
 
 
+def _check_truth(truth: Path, names: Sequence[str]) -> None:
+    """Refuse a folder that is of no use when all masks have been made, which may take hours."""
+    if not truth.is_dir():
+        raise ValueError(f"--truth {truth}: no such folder of masks")
+    if not any((truth / f"{name}.png").is_file() for name in names):
+        raise ValueError(
+            f"--truth {truth}: no mask of any of {counted(len(names), 'photograph')} (<name>.png)"
+        )
+
+
 def _tell(text: str) -> None:
     print(f"bana: {text}", file=sys.stderr)
 
 
 def _tell_what_was_read(kind: str, read: Any, jobs: Sequence[Any], images: Any) -> None:
     boxes = sum(len(job.photograph.boxes) for job in jobs)
-    _tell(f"boxes of format {kind}: {boxes} in {len(jobs)} photographs")
+    _tell(f"boxes of format {kind}: {boxes} in {counted(len(jobs), 'photograph')}")
     if images.strange:
         told = ", ".join(f"{count} {ending}" for ending, count in sorted(images.strange.items()))
         _tell(f"files in {images.root} that are no photographs and no boxes: {told}")
     without = len(images.paths) - len(jobs)
     if without > 0:
-        _tell(f"{without} photographs of the folder without boxes: no masks")
+        _tell(f"{counted(without, 'photograph')} of the folder without boxes: no masks")
     for note in read.notes:
         _tell(note)
 
@@ -238,6 +251,7 @@ def _tell_what_was_made(made: Any, out: Path) -> int:
     if made.empty:
         _tell(f"{made.empty} boxes have an empty mask; review.csv counts them")
     kept = len(made.names) - made.new
-    _tell(f"masks of {len(made.names)} photographs ({kept} were there), {len(made.failed)} failed")
+    names = counted(len(made.names), "photograph")
+    _tell(f"masks of {names} ({kept} were there), {len(made.failed)} failed")
     print(out)
     return 1 if made.failed else 0

@@ -50,7 +50,17 @@ def options_of(arguments: argparse.Namespace, **defaults: int | None) -> "JobOpt
 
 
 def gpus_of(devices: Iterable[str]) -> int | None:
-    """GPUs of a node that has devices such as "cpu" and "cuda:1"; None where none is named."""
+    """GPUs of a node that has devices such as "cpu" and "cuda:1"; None where none is named.
+
+    Raises:
+        ValueError: if a name is no device's.
+    """
+    from bana.training.machine import DEVICES, is_device_name
+
+    devices = list(devices)
+    for name in devices:
+        if not is_device_name(name):
+            raise ValueError(f"no device {name!r}: use {DEVICES}")
     numbers = [int(name.partition(":")[2] or 0) for name in devices if name.startswith("cuda")]
     return max(numbers) + 1 if numbers else None
 

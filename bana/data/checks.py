@@ -66,6 +66,11 @@ def listed(things: Sequence[object], most: int = 5) -> str:
     return told + (f" and {len(things) - most} more" if len(things) > most else "")
 
 
+def counted(number: int, thing: str, things: str | None = None) -> str:
+    """A number with its noun: "1 box", "2 boxes"; without ``things`` the plural ends in s."""
+    return f"{number} {thing if number == 1 else things or f'{thing}s'}"
+
+
 def shown(value: object) -> str:
     """A value as a message shows it: as in JSON, and short."""
     try:
@@ -85,8 +90,14 @@ def as_number(value: object, where: str) -> float:
     # Python's own strip takes control characters off, too.
     if isinstance(value, str) and NUMBER.fullmatch(value.strip(" \t\r\n")):
         number = float(value)
-    elif isinstance(value, int | float) and not isinstance(value, bool):
-        number = math.inf if isinstance(value, int) and abs(value) > LARGEST else float(value)
+        if math.isinf(number):
+            raise DataError(f"{where} is {shown(value)}, too large for a number")
+    elif isinstance(value, int) and not isinstance(value, bool):
+        if abs(value) > LARGEST:
+            raise DataError(f"{where} is {shown(value)}, too large: at most 2^53")
+        number = float(value)
+    elif isinstance(value, float):
+        number = value
     if not math.isfinite(number):
         raise DataError(f"{where} is {shown(value)}, not a number")
     return number
@@ -99,8 +110,10 @@ def as_whole(value: object, where: str) -> int:
         DataError: when it is anything else.
     """
     number = as_number(value, where)
-    if number != int(number) or abs(number) > LARGEST:
+    if number != int(number):
         raise DataError(f"{where} is {shown(value)}, not a whole number")
+    if abs(number) > LARGEST:
+        raise DataError(f"{where} is {shown(value)}, too large: at most 2^53")
     return int(number)
 
 

@@ -21,16 +21,15 @@ import numpy as np
 from pycocotools.coco import COCO
 from torchvision.datasets.utils import calculate_md5
 
-from bana.data.checks import DataError, noted, refuse
+from bana.data.checks import DataError, listed, noted, refuse
 from bana.data.coco_file import checked_segmentation, read_instances
 from bana.data.downloads import Archive, install
+from bana.data.formats.common import Folder
 from bana.data.layout import (
     Box,
     Photograph,
     Written,
     check_own_source,
-    image_id,
-    located,
     write_photographs,
     write_split,
 )
@@ -76,6 +75,20 @@ class CocoImage(NamedTuple):
     record: dict[str, Any]
     annotations: list[dict[str, Any]]
     classes: list[int]
+
+
+class CocoRead(NamedTuple):
+    """What a COCO file says.
+
+    Attributes:
+        images: in the file's order.
+        classes: background, then the categories by COCO's number of them.
+        notes: what was left out, a sentence each.
+    """
+
+    images: list[CocoImage]
+    classes: tuple[str, ...]
+    notes: list[str]
 
 
 def download_coco(folder: Path) -> dict[str, tuple[Path, Path]]:
@@ -126,16 +139,17 @@ def convert_coco(
         DataError: when the file or an image is missing, damaged, or wrong, or lies in ``out``.
     """
     check_own_source(out, annotations, images)
-    read, classes = read_coco(annotations, images)
+    read, classes, notes = read_coco(annotations, images)
     _check_segmentations(annotations, read)
     photographs = [one.photograph for one in read]
-    written = write_photographs(out, split, photographs, classes, keep_empty, False, workers)
+    made = photographs, classes, keep_empty, False, workers, annotations
+    written = write_photographs(out, split, *made)
     names = set(written.names)
     with alone_in(out):
         wanted = [one for one in read if one.photograph.name in names]
         _write_class_masks(out, split, wanted, calculate_md5(annotations), workers)
         write_split(out, split, written.names)
-    return written
+    return written._replace(notes=(*notes, *written.notes))
 
 
 def _write_class_masks(
@@ -153,7 +167,7 @@ def _write_class_masks(
         pass
 
 
-def read_coco(path: Path, images: Path) -> tuple[list[CocoImage], tuple[str, ...]]:
+def read_coco(path: Path, images: Path) -> CocoRead:
     """Read a COCO file of instances.
 
     Args:
@@ -161,27 +175,24 @@ def read_coco(path: Path, images: Path) -> tuple[list[CocoImage], tuple[str, ...
         images: folder of its images.
 
     Returns:
-        The images in the file's order, and the classes: background, then the categories by
-        COCO's number of them.
+        What was read.
 
     Raises:
-        DataError: when the file is missing, damaged, or wrong.
+        DataError: when the file or the folder is missing, damaged, or wrong.
     """
-    return images_of(path, read_instances(path), images)
+    return images_of(path, read_instances(path), Folder(images))
 
 
-def images_of(
-    path: Path, file: dict[str, Any], images: Path
-) -> tuple[list[CocoImage], tuple[str, ...]]:
+def images_of(path: Path, file: dict[str, Any], images: Folder) -> CocoRead:
     """The images and classes of a COCO file, as `read_coco`, which has been read already.
 
     Args:
         path: the file, for messages.
         file: of `bana.data.coco_file.read_instances`.
-        images: folder of its images.
+        images: its images.
 
     Raises:
-        DataError: when a category is background, or an image's name leads elsewhere.
+        DataError: when a category is background, or an image's name leads upwards or fits several.
     """
     categories = sorted(file["categories"], key=lambda category: category["id"])
     index = {category["id"]: number for number, category in enumerate(categories, start=1)}
@@ -193,27 +204,28 @@ def images_of(
     for annotation in file["annotations"]:
         annotations[annotation["image_id"]].append(annotation)
     read = []
-    flat = 0
+    flat: list[int] = []
     problems: list[str] = []
     for record in file["images"]:
         every = annotations[record["id"]]
         kept = [annotation for annotation in every if 0 not in annotation["bbox"][2:]]
-        flat += len(every) - len(kept)
+        flat += [annotation["id"] for annotation in every if 0 in annotation["bbox"][2:]]
         classes = [index[annotation["category_id"]] for annotation in kept]
         boxes: tuple[list[Box], list[Box]] = ([], [])
         for annotation, number in zip(kept, classes, strict=True):
             boxes[annotation["iscrowd"]].append(_box(path, annotation, names[number]))
         where = f"{path}: image {record['id']}"
         with noted(problems):
-            name = image_id(record["file_name"], where)
-            file_path = located(images, record["file_name"])
             size = record["width"], record["height"]
-            image = Photograph(name, file_path, where, *boxes, size)
+            image = images.listed(record["file_name"], where)
+            image = image._replace(boxes=boxes[0], crowds=boxes[1], size=size)
             read.append(CocoImage(image, record, kept, classes))
     refuse(problems, path)
+    notes = []
     if flat:
-        print(f"{path.name}: {flat} annotations left out, as their boxes have no area")
-    return read, names
+        what = "annotations left out, as their boxes have no area"
+        notes.append(f"{path}: {what} ({len(flat)}): {listed(flat)}")
+    return CocoRead(read, names, notes)
 
 
 def _check_segmentations(path: Path, images: Sequence[CocoImage]) -> None:

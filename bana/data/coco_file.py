@@ -107,7 +107,8 @@ def _annotation(entry: object, place: str, path: str, need: str) -> Entry:
 def _box(box: object, where: str) -> list[float]:
     if not isinstance(box, list) or len(box) != 4:
         raise DataError(f"{where} is {shown(box)}, not x, y, width, height")
-    return [as_number(value, f"{where}: {shown(box)}:") for value in box]
+    sides = zip(("x", "y", "width", "height"), box, strict=True)
+    return [as_number(value, f"{where} {shown(box)}: {side}") for side, value in sides]
 
 
 def _check_ids(path: Path, made: dict[str, Any]) -> None:

@@ -22,21 +22,20 @@ from bana.data.checks import (
     read_text,
     refuse,
 )
+from bana.data.formats.common import Folder
+from bana.data.formats.known import check_format
 from bana.data.layout import (
     Box,
     Photograph,
     Written,
     check_own_source,
     image_id,
-    located,
     write_photographs,
 )
 from bana.data.lists import photographs_of
 from bana.data.oddities import notes_on_folder, visible_files
 from bana.data.voc_files import IMAGE_ENDINGS, read_class_names
 
-FORMATS = ("voc", "coco", "csv", "yolo", "labelme", "labelstudio", "cvat")
-CONVENTIONS = ("half-open", "voc")
 HEADER = ["image", "xmin", "ymin", "xmax", "ymax", "class"]
 
 
@@ -53,14 +52,15 @@ def import_boxes(
     """Bring photographs with boxes into a folder in VOC layout, as one split.
 
     Args:
-        kind: one of `FORMATS`.
+        kind: one of `bana.data.formats.known.FORMATS`.
         boxes: the CSV or JSON file; one XML file or a folder of them.
         images: folder of the photographs.
         out: the data set; other splits in it stay.
         split: name of the split.
-        classes: file of class names, one a line; background may be left out. None takes COCO's
-            categories, or else the classes that occur, by alphabet.
-        convention: one of `CONVENTIONS`; None means "voc" in XML and "half-open" in CSV.
+        classes: file of class names, one a line; background may be left out; of YOLO a data.yaml
+            too. None takes those of the source, or else the classes that occur, by alphabet.
+        convention: of voc and csv alone, see `bana.data.formats.known`; None means "voc" in XML
+            and "half-open" in CSV.
         keep_empty: keep photographs that the boxes' file names without a box.
 
     Returns:
@@ -71,47 +71,48 @@ def import_boxes(
             begin at 0 and no convention was given; when a source lies in ``out``.
         ValueError: when the format or the convention is unknown.
     """
-    if kind not in FORMATS or convention not in (None, *CONVENTIONS):
-        raise ValueError(f"no boxes of format {kind!r} and convention {convention!r}")
+    check_format(kind, convention)
     if not images.is_dir():
         raise DataError(f"{images}: no such folder of photographs")
     if not boxes.exists():
         raise DataError(f"{boxes}: no such file of boxes")
     check_own_source(out, boxes, images)
-    names = read_class_names(classes, background_implied=True) if classes else None
-    if kind not in ("voc", "coco", "csv"):
+    notes: list[str] = []
+    if kind == "coco":
+        from bana.data.coco import read_coco
+
+        read, categories, notes = read_coco(boxes, images)
+        photographs = [one.photograph for one in read]
+        names = _own_names(classes) or categories
+    elif kind != "voc":
         from bana.data.formats.detection import photographs_and_classes  # which reads these too
 
         photographs, names = photographs_and_classes(kind, boxes, images, classes, convention)
-    elif kind == "coco":
-        from bana.data.coco import read_coco
-
-        if convention == "voc":
-            raise DataError("COCO's boxes are x, y, width, height: leave the convention out")
-        read, categories = read_coco(boxes, images)
-        photographs = [one.photograph for one in read]
-        names = names or categories
-    elif kind == "csv":
-        photographs = read_csv(boxes, images, one_based=convention == "voc")
     else:
+        names = _own_names(classes)
         if boxes.resolve() in out.resolve().parents:
             raise DataError(f"{out}: lies in {boxes}, where boxes are read: name another folder")
         photographs = read_voc(boxes, images, one_based=convention != "half-open")
         if convention is None:
             ask_for_convention(photographs, boxes)
-    written = write_photographs(out, split, photographs, names, keep_empty)
-    notes = list(notes_on_folder(images, (photograph.path for photograph in photographs), out))
+    written = write_photographs(out, split, photographs, names, keep_empty, source=boxes)
+    notes = [*notes, *written.notes]
+    notes += notes_on_folder(images, (photograph.path for photograph in photographs), out)
     if kind == "voc":
         notes += _passed_over(boxes)
-    return written._replace(notes=(*written.notes, *notes))
+    return written._replace(notes=tuple(notes))
 
 
-def read_csv(path: Path, images: Path, one_based: bool = False) -> list[Photograph]:
+def _own_names(classes: Path | None) -> tuple[str, ...] | None:
+    return read_class_names(classes, background_implied=True) if classes else None
+
+
+def read_csv(path: Path, images: Folder, one_based: bool = False) -> list[Photograph]:
     """Read a CSV file with the columns of `HEADER` and one box a line.
 
     Args:
         path: the file, UTF-8; a line of an image alone names a photograph without objects.
-        images: folder of the photographs.
+        images: the photographs.
         one_based: the boxes are VOC's, 1-based and inclusive.
 
     Returns:
@@ -127,9 +128,7 @@ def read_csv(path: Path, images: Path, one_based: bool = False) -> list[Photogra
         with noted(problems):
             photograph = found.get(fields[0])
             if photograph is None:
-                name = image_id(fields[0], where)
-                photograph = Photograph(name, located(images, fields[0]), where, [], [])
-                found[fields[0]] = photograph
+                photograph = found[fields[0]] = images.listed(fields[0], where)
             if any(fields[1:]):
                 photograph.boxes.append(_csv_box(fields[1:], where, one_based))
             else:

@@ -14,7 +14,7 @@ import torch
 
 from bana.data.annotations import Annotation, is_plain, read_annotation, write_annotation
 from bana.data.boxes import half_open_to_voc
-from bana.data.checks import DataError, alike, as_text, refuse
+from bana.data.checks import DataError, alike, as_text, counted, refuse
 from bana.data.lists import read_split, split_names
 from bana.data.names import check_apart, check_name
 from bana.data.oddities import notes_on_boxes, notes_on_classes, notes_on_photographs
@@ -26,6 +26,9 @@ from bana.files.unfinished import explained, remove_unfinished
 
 FOLDERS = ("JPEGImages", "Annotations", "SegmentationClass", "ImageSets/Segmentation")
 """Where files of a data set are written."""
+# Files and folders of a data set, also of those that other programs made.
+PARTS = ("JPEGImages", "Annotations", "ImageSets", "SegmentationClass", "SegmentationClassAug")
+PARTS += ("SegmentationObject", "classes.txt")
 
 
 class Box(NamedTuple):
@@ -74,6 +77,19 @@ class Written(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
+def is_part(root: Path, path: Path) -> bool:
+    """Whether a path is a data set's folder itself, or one of its files, or lies among them.
+
+    Args:
+        root: the data set.
+        path: of a file or a folder, which need not be there.
+    """
+    top, place = root.resolve(), path.resolve()
+    # A folder of a data set may be a link into a store, where its files are the same ones.
+    parts = {folder for name in PARTS for folder in (top / name, (top / name).resolve())}
+    return place == top or not parts.isdisjoint((place, *place.parents))
+
+
 def check_own_source(out: Path, *sources: Path) -> None:
     """Refuse to write a data set over the files that it is made from.
 
@@ -84,12 +100,8 @@ def check_own_source(out: Path, *sources: Path) -> None:
     Raises:
         DataError: when a source is ``out`` itself, or lies where the data set has its files.
     """
-    root = out.resolve()
-    taken = [root / name for name in ("Annotations", "ImageSets", "JPEGImages")]
-    taken += [root / "SegmentationClass"]
     for source in sources:
-        place = source.resolve()
-        if place == root or any(folder in (place, *place.parents) for folder in taken):
+        if is_part(out, source):
             raise DataError(
                 f"{source}: lies in the data set {out} itself, which would be written over it: "
                 f"name another folder with --out"
@@ -112,6 +124,12 @@ def located(images: Path, file_name: str) -> Path:
     return next((path for each in spellings if (path := images / each).is_file()), images / name)
 
 
+def leads_out(file_name: str) -> bool:
+    """Whether a name is absolute or leads upwards, on any system, and so may be of anywhere."""
+    path = PurePosixPath(file_name.strip().replace("\\", "/"))
+    return path.is_absolute() or ".." in path.parts or bool(PureWindowsPath(path).drive)
+
+
 def image_id(file_name: str, where: str) -> str:
     """Make the id of a photograph: its path without the ending, as one word.
 
@@ -127,8 +145,7 @@ def image_id(file_name: str, where: str) -> str:
             a file's name on this system.
     """
     path = PurePosixPath(as_text(file_name, f"{where}: the name").replace("\\", "/"))
-    outside = path.is_absolute() or ".." in path.parts or PureWindowsPath(path).drive
-    if not path.name or outside:
+    if not path.name or leads_out(file_name):
         raise DataError(f"{where}: {file_name!r} is no file in the folder of the photographs")
     name = re.sub(r"[\s/]+", "_", str(path.with_suffix("")))
     check_name(name, where)
@@ -186,6 +203,7 @@ def write_photographs(
     keep_empty: bool = False,
     with_list: bool = True,
     workers: int | None = None,
+    source: object = "the boxes",
 ) -> Written:
     """Bring photographs and their boxes into a folder in VOC layout, as one split.
 
@@ -203,6 +221,7 @@ def write_photographs(
             they are left out, since most often nobody has looked at them yet.
         with_list: write the list of the split too; False leaves it to a caller who has more to do.
         workers: processes that decode photographs; None takes the cores, at most 8.
+        source: what photographs and boxes were read from, for messages.
 
     Returns:
         What was written.
@@ -216,8 +235,11 @@ def write_photographs(
     _split_path(root, split)
     kept = [photograph for photograph in photographs if photograph.boxes or keep_empty]
     if not kept:
-        raise DataError(f"{len(photographs)} photographs and none with a box: nothing to write")
-    _check_names(kept)
+        none = f"none of {counted(len(photographs), 'photograph')} has a box"
+        raise DataError(
+            f"{source}: {none}: nothing to write (--keep-empty keeps photographs without boxes)"
+        )
+    _check_names(kept, [] if keep_empty else [one for one in photographs if not one.boxes])
     check_apart((photograph.name for photograph in kept), root)
     every = [box for photograph in kept for box in photograph.boxes]
     for box in every:
@@ -298,14 +320,21 @@ def _overwritten(root: Path, split: str, photographs: Sequence[Photograph]) -> I
                 yield f"{photograph.where}: is in the split {other} too, with other boxes there"
 
 
-def _check_names(photographs: Sequence[Photograph]) -> None:
-    seen: dict[str, Photograph] = {}
-    for photograph in photographs:
-        other = seen.setdefault(photograph.name, photograph)
-        if other is not photograph:
-            raise DataError(
-                f"{photograph.where}: id {photograph.name!r} a second time, after {other.where}"
-            )
+def _check_names(kept: Sequence[Photograph], left_out: Sequence[Photograph]) -> None:
+    """No id twice, and no photograph with boxes that is named without them too."""
+    names: dict[str, Photograph] = {}
+    for photograph in kept:
+        _check_same(photograph, names.setdefault(photograph.name, photograph))
+    files = {photograph.path: photograph for photograph in kept}
+    for photograph in left_out:
+        _check_same(photograph, files.get(photograph.path, photograph))
+
+
+def _check_same(photograph: Photograph, other: Photograph) -> None:
+    if other is not photograph:
+        raise DataError(
+            f"{photograph.where}: id {photograph.name!r} a second time, after {other.where}"
+        )
 
 
 def _things(photograph: Photograph) -> tuple[list, list]:

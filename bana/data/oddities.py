@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bana.data.checks import listed, written_alike
+from bana.data.boxes import MAX_OVERHANG
+from bana.data.checks import counted, listed, written_alike
 from bana.data.voc_files import IMAGE_ENDINGS
 
 if TYPE_CHECKING:  # which imports this module
@@ -13,6 +14,8 @@ if TYPE_CHECKING:  # which imports this module
 
 # So many boxes without any number above 100, on photographs several times as large, are percent.
 PERCENT, ENOUGH = 100, 10
+# Pixels that a box may stick out by because numbers were rounded.
+ROUNDED = 0.05
 
 
 def notes_on_boxes(
@@ -28,12 +31,38 @@ def notes_on_boxes(
     narrow = [box.where for box in every if _side(box) < 1]
     if narrow:
         yield f"boxes narrower than a pixel ({len(narrow)}): {listed(narrow, 3)}"
+    yield from _notes_on_overhang(photographs, sizes)
+    twice = [box.where for photograph in photographs for box in _repeated(photograph.boxes)]
+    if twice:
+        yield f"the same box and class twice ({len(twice)}): {listed(twice, 3)}"
     largest = max((max(box.corners) for box in every), default=0)
     if len(every) >= ENOUGH and largest <= PERCENT and min(map(min, sizes)) > 2 * PERCENT:
         yield (
             f"no box reaches beyond {PERCENT} x {PERCENT}, and the photographs are larger: are "
             f"these percent? Boxes are read in pixels"
         )
+
+
+def _notes_on_overhang(
+    photographs: Sequence["Photograph"], sizes: Sequence[tuple[int, int]]
+) -> Iterator[str]:
+    """A note on boxes beyond the border: by one pixel is what the wrong convention looks like."""
+    out = [
+        box.where
+        for photograph, (width, height) in zip(photographs, sizes, strict=True)
+        for box in photograph.boxes
+        for x1, y1, x2, y2 in [box.corners]
+        if max(-x1, -y1, x2 - width, y2 - height) > ROUNDED
+    ]
+    if out:
+        most = f"{MAX_OVERHANG:g} pixels"
+        yield f"boxes that stick out by up to {most}, cut off there ({len(out)}): {listed(out, 3)}"
+
+
+def _repeated(boxes: Sequence["Box"]) -> list["Box"]:
+    """The boxes that have class and corners of an earlier one."""
+    first: dict[tuple, Box] = {}
+    return [box for box in boxes if first.setdefault((box.kind, box.corners), box) is not box]
 
 
 def _side(box: "Box") -> float:
@@ -53,7 +82,7 @@ def notes_on_classes(names: Sequence[str], boxes: Iterable["Box"]) -> Iterator[s
     if without:
         yield f"classes without a box here ({len(without)}): {listed(without)}"
     for group in written_alike(names):
-        told = ", ".join(f"{name} ({counts[name]} boxes)" for name in group)
+        told = ", ".join(f"{name} ({counted(counts[name], 'box', 'boxes')})" for name in group)
         yield f"are these one class? {told}: name the classes that you mean with --classes"
 
 

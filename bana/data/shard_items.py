@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
 from torch import Tensor
 
 from bana.data.tar_shards import BOXES, MASKS, Sample, key_of, photograph_of
-from bana.data.voc import PALETTE, VocDataset
+from bana.data.voc import VocDataset
+from bana.data.voc_files import mask_picture
 
 
 def item_of(sample: Sample, classes: Sequence[str], shard: Path) -> dict[str, Any]:
@@ -27,11 +27,9 @@ def item_of(sample: Sample, classes: Sequence[str], shard: Path) -> dict[str, An
 
 
 def mask_file(mask: Tensor) -> bytes:
-    """The file that `bana.data.voc.write_mask` writes of a mask, uint8 [H, W]."""
-    picture = Image.fromarray(mask.numpy()).convert("P")
-    picture.putpalette(PALETTE.ravel().tolist())
+    """The file that `bana.data.voc_files.write_mask` writes of a mask, uint8 [H, W]."""
     held = io.BytesIO()
-    picture.save(held, format="PNG")
+    mask_picture(mask).save(held, format="PNG")
     return held.getvalue()
 
 

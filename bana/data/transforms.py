@@ -17,6 +17,7 @@ from bana.data.voc import IGNORE, DataError, VocDataset, read_mask
 
 MEAN_COLOUR = (124, 116, 104)
 MIN_BOX_SIZE = 8.0
+"""Smallest side of a box that a crop keeps, in pixels of the crop."""
 
 
 class RandomScale(v2.Transform):
@@ -124,7 +125,6 @@ def training_transform(
     scale: tuple[float, float] = (0.5, 1.5),
     jitter: float = 0.5,
     image_scale: float = 1.0,
-    min_box_size: float = MIN_BOX_SIZE,
 ) -> v2.Compose:
     """Make the authors' augmentation: random scale, crop, flip, and colour jitter.
 
@@ -134,7 +134,7 @@ def training_transform(
     after the crop), which changes nothing but the time and, where there is padding, its colour and
     the mean that contrast is measured from.
 
-    Boxes are clipped to the crop, and dropped where less than `min_box_size` is left in either
+    Boxes are clipped to the crop, and dropped where less than `MIN_BOX_SIZE` is left in either
     direction: such a sliver rarely shows enough to name the object. The pixels of a dropped box
     remain "not background", see `add_region`.
 
@@ -143,7 +143,6 @@ def training_transform(
         scale: smallest and largest factor of the random scale.
         jitter: strength of brightness, contrast and saturation; factors are in 1 -+ jitter.
         image_scale: constant factor on top of the random scale.
-        min_box_size: smallest side of a box that is kept, in pixels of the crop, at least 1.
 
     Returns:
         A transform of items (dictionaries) as `VocDataset` gives them.
@@ -156,7 +155,7 @@ def training_transform(
             v2.RandomHorizontalFlip(),
             v2.ColorJitter(brightness=jitter, contrast=jitter, saturation=jitter),
             v2.ClampBoundingBoxes(),
-            v2.SanitizeBoundingBoxes(min_size=min_box_size),
+            v2.SanitizeBoundingBoxes(min_size=MIN_BOX_SIZE),
         ]
     )
 

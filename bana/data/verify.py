@@ -12,7 +12,7 @@ import torch
 
 from bana.data.annotations import Annotation, read_annotation, stated_name
 from bana.data.boxes import check_boxes, rows_and_columns, voc_to_half_open
-from bana.data.checks import DataError, written_alike
+from bana.data.checks import DataError, counted, written_alike
 from bana.data.lists import LISTS, first_photograph, photographs_of, split_names
 from bana.data.mask_checks import Boxed, reordered, strays
 from bana.data.voc import VocDataset, find_voc_root
@@ -70,7 +70,8 @@ class Report(NamedTuple):
         splits = ", ".join(f"{split} {count}" for split, count in self.splits.items())
         lines.append(f"{self.root}: {splits}")
         lines.append(f"{self.images} photographs, {self.boxes} boxes, {self.masks} masks read")
-        lines.append(f"{self.count('error')} errors, {self.count('warning')} warnings")
+        errors, warnings = (counted(self.count(kind), kind) for kind in ("error", "warning"))
+        lines.append(f"{errors}, {warnings}")
         return "\n".join(lines)
 
 

@@ -212,13 +212,23 @@ def write_mask(path: str | Path, mask: Tensor | np.ndarray) -> None:
     Raises:
         ValueError: when `mask` is not uint8 [H, W].
     """
+    picture = mask_picture(mask)
+    with whole_file(path) as begun:
+        picture.save(begun, format="PNG")
+
+
+def mask_picture(mask: Tensor | np.ndarray) -> Image.Image:
+    """Class indices, uint8 [H, W], as a picture with VOC's palette.
+
+    Raises:
+        ValueError: when `mask` is not uint8 [H, W].
+    """
     indices = mask.cpu().numpy() if isinstance(mask, Tensor) else np.asarray(mask)
     if indices.dtype != np.uint8 or indices.ndim != 2:
         raise ValueError(f"mask must be uint8 [H, W], not {indices.dtype} {list(indices.shape)}")
     picture = Image.fromarray(indices).convert("P")
     picture.putpalette(PALETTE.ravel().tolist())
-    with whole_file(path) as begun:
-        picture.save(begun, format="PNG")
+    return picture
 
 
 @contextmanager

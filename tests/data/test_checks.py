@@ -1,6 +1,7 @@
 """Values of files: certain ones are read, all others are refused in one line that names them."""
 
 import math
+import re
 
 import pytest
 
@@ -41,6 +42,27 @@ def test_everything_else_is_no_number(value):
         with pytest.raises(DataError, match="^here is ") as caught:
             read(value, "here")
         assert "\n" not in str(caught.value) and len(str(caught.value)) < 120
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (2**53 + 1, "too large: at most 2^53"),
+        (-(10**400), "too large: at most 2^53"),
+        ("1e999", "too large for a number"),
+    ],
+    ids=("int", "long", "text"),
+)
+def test_numbers_that_are_too_large_are_told_as_such(value, told):
+    with pytest.raises(DataError, match=f"^here is .*, {re.escape(told)}$"):
+        checks.as_number(value, "here")
+    with pytest.raises(DataError, match=r"^here is 1\.15\S+, too large: at most 2\^53$"):
+        checks.as_whole(2.0**60, "here")
+
+
+def test_counts_have_their_nouns():
+    made = [checks.counted(number, "box", "boxes") for number in (0, 1, 2)]
+    assert made == ["0 boxes", "1 box", "2 boxes"] and checks.counted(2, "crowd") == "2 crowds"
 
 
 def test_whole_numbers_are_never_rounded():

@@ -77,7 +77,12 @@ REFUSED = [
     ("annotations", "iscrowd", 2, "annotation 0: iscrowd is 2, not 0 or 1"),
     ("annotations", "bbox", None, "annotation 0: bbox is null, not x, y, width, height"),
     ("annotations", "bbox", [1, 2, 3], "annotation 0: bbox is [1, 2, 3], not x, y, width, height"),
-    ("annotations", "bbox", [1, 2, math.inf, 3], "annotation 0: bbox: [1, 2, Infinity, 3]: is Inf"),
+    (
+        "annotations",
+        "bbox",
+        [1, 2, math.inf, 3],
+        "annotation 0: bbox [1, 2, Infinity, 3]: width is Infinity, not a number",
+    ),
     ("annotations", "area", "large", 'annotation 0: area is "large"'),
 ]
 

@@ -108,7 +108,7 @@ def test_coco_as_its_own_library_reads_it(folder: Path, capsys) -> None:
     out = folder / "boxes.json"
     words = ["data", "export", "--format", "coco", "--data", str(folder / "voc")]
     assert main([*words, "--out", str(out)]) == 0
-    assert "train: 2 photographs, 1 boxes, 1 crowds" in capsys.readouterr().out
+    assert "train: 2 photographs, 1 box, 1 crowd" in capsys.readouterr().out
     coco = COCO(out)
     assert [image["file_name"] for image in coco.imgs.values()] == ["a.jpg", "b.jpg"]
     assert [each["name"] for each in coco.cats.values()] == ["cat", "dog"]
@@ -122,7 +122,7 @@ def test_yolo_has_no_crowds_and_says_so(folder: Path, capsys) -> None:
     words = ["data", "export", "--format", "yolo", "--data", str(folder / "voc")]
     assert main([*words, "--out", str(folder / "yolo")]) == 0
     told = capsys.readouterr()
-    assert "1 crowds left out" in told.err
+    assert "1 crowd left out" in told.err
     text = (folder / "yolo/labels/a.txt").read_text()
     assert text == "0 0.50000000 0.50000000 0.50000000 0.66666667\n"
     assert (folder / "yolo/labels/b.txt").read_text() == ""

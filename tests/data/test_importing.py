@@ -14,8 +14,9 @@ from links import linked
 from PIL import Image
 
 from bana.commands import data
-from bana.data import importing, layout
+from bana.data import layout
 from bana.data.annotations import Annotation, read_annotation, write_annotation
+from bana.data.formats.common import Folder
 from bana.data.importing import import_boxes, read_csv, read_voc
 from bana.data.verify import verify
 from bana.data.voc import DataError, VocDataset
@@ -62,13 +63,8 @@ def test_example_of_the_help(images):
     assert item["labels"].tolist() == [2, 1]
     assert len(dataset[1]["boxes"]) == 0
     one_based = written_csv(images, "zebra 1.jpg,1,13,224,168,zebra\n")
-    (photograph,) = read_csv(one_based, images, one_based=True)
+    (photograph,) = read_csv(one_based, Folder(images), one_based=True)
     assert photograph.boxes[0].corners == (0, 12, 224, 168)
-
-
-def test_choices_are_those_of_the_package():
-    assert data.FORMATS == importing.FORMATS
-    assert data.CONVENTIONS == importing.CONVENTIONS
 
 
 @st.composite
@@ -161,7 +157,7 @@ def test_xml_of_other_programs(images):
             "meadow.jpg,1,2,3,4,cat\n./meadow.jpg,1,2,3,4,cat\n",
             "boxes.csv:3: id 'meadow' a second time, after ",
         ),
-        ("meadow.jpg,,,,,\n", "none with a box"),
+        ("meadow.jpg,,,,,\n", "boxes.csv: none of 1 photograph has a box: nothing to write"),
     ],
 )
 def test_mistakes_name_file_and_line(images, text, reason):
@@ -185,13 +181,13 @@ def test_no_such_csv(images, content, reason):
     path = images.parent / "boxes.csv"
     path.write_bytes(content)
     with pytest.raises(DataError, match=reason):
-        read_csv(path, images)
+        read_csv(path, Folder(images))
 
 
 def test_a_bom_and_spaces_do_no_harm(images):
     path = images.parent / "boxes.csv"
     path.write_text("\ufeffimage, xmin,ymin,xmax,ymax,class\r\n meadow.jpg ,1,2,3,4, big  cat \r\n")
-    (photograph,) = read_csv(path, images)
+    (photograph,) = read_csv(path, Folder(images))
     assert photograph.name == "meadow" and photograph.boxes[0].kind == "big cat"
 
 
@@ -220,6 +216,21 @@ def test_bad_boxes_in_json(images, box):
     path.write_text(json.dumps(coco_file([(1, 2, 3, 4), box])))
     with pytest.raises(DataError, match=r"boxes\.json: annotation 1: box"):
         import_boxes("coco", path, images, images.parent / "out")
+
+
+def test_a_photograph_with_boxes_and_again_without_is_refused(images):
+    """Whichever counts, half of the file was meant otherwise."""
+    path, out = images.parent / "boxes.json", images.parent / "out"
+    file = coco_file([(1, 2, 3, 4)])
+    again = {**file["images"][0], "id": 8}
+    for listed in ([*file["images"], again], [again, *file["images"]]):
+        path.write_text(json.dumps({**file, "images": listed}))
+        with pytest.raises(DataError, match=r"image 8: id 'meadow' a second time, after .*image 7"):
+            import_boxes("coco", path, images, out)
+    # Another file of the same id, without a box, is left out and takes no name away.
+    other = {**again, "file_name": "meadow.png"}
+    path.write_text(json.dumps({**file, "images": [*file["images"], other]}))
+    assert import_boxes("coco", path, images, out).left_out == 1
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"annotations": 3}'])
@@ -323,8 +334,9 @@ def test_missing_arguments_are_named(images):
         import_boxes("csv", images / "nothing.csv", images, out)
     with pytest.raises(DataError, match=r"no \.xml file"):
         import_boxes("voc", images, images, out)
-    with pytest.raises(DataError, match="leave the convention out"):
-        import_boxes("coco", path, images, out, convention="voc")
+    for convention in ("voc", "half-open"):
+        with pytest.raises(DataError, match="format coco have one convention: leave --convention"):
+            import_boxes("coco", path, images, out, convention=convention)
     with pytest.raises(ValueError, match="format"):
         import_boxes("xml", path, images, out)
     with pytest.raises(DataError, match="not one plain word"):
@@ -405,7 +417,7 @@ def test_capital_endings_and_folders_are_read_and_other_files_named(images):
     assert sorted(written.names) == ["deep_a", "meadow", "zebra_1"]
     told = "\n".join(written.notes)
     assert "do not end in .xml (1): readme.txt" in told
-    assert "are these one class? Cat (1 boxes), cat (2 boxes)" in told
+    assert "are these one class? Cat (1 box), cat (2 boxes)" in told
 
 
 def test_same_names_in_two_folders_are_never_mixed_up(images):
@@ -546,7 +558,7 @@ def test_all_that_is_wrong_is_told_at_once(images):
         ("meadow.jpg,1,2,,,cat\n", 'xmax is "", not a number'),
         ("meadow.jpg,,,,,\nmeadow.jpg,1,2,3,4,cat\n", "csv:2: says that meadow.jpg has no box"),
         ("meadow.jpg,1,2,3,4,cat\nmeadow.jpg,,,,,\n", "csv:3: says that meadow.jpg has no box"),
-        ("C:\\meadow.jpg,1,2,3,4,cat\n", "no file in the folder"),
+        ("C:\\..\\meadow.jpg,1,2,3,4,cat\n", "no file in the folder"),
         ("mea\x07dow.jpg,1,2,3,4,cat\n", "holds the character U+0007"),
     ],
     ids=range(9),

@@ -39,8 +39,27 @@ def test_narrow_boxes():
     ids=range(4),
 )
 def test_percent(count, largest, size, told):
-    many = named(boxes(*[(2, 3, 50, 60)] * (count - 1), (2, 3, largest, 60)))
+    many = named(boxes(*[(2, 3, 50, 60 - n) for n in range(count - 1)], (2, 3, largest, 60)))
     assert len(list(notes_on_boxes([many], [size]))) == told
+
+
+def test_boxes_that_stick_out_a_little():
+    """All of them by one pixel: most likely counted from 1 and read as from 0."""
+    out = boxes((-1, 1, 9, 9), (1, 1, 81, 9), (1, 1, 9, 62), (0, 0, 80.01, 60))
+    things = [named(out[:1]), named(out[1:2] + out[3:]), named(out[2:3])]
+    assert list(notes_on_boxes(things, [(80, 60)] * 3)) == [
+        "boxes that stick out by up to 2 pixels, cut off there (3): b.csv:2, b.csv:3, b.csv:4"
+    ]
+
+
+def test_the_same_box_twice():
+    same = boxes((1, 1, 9, 9), (1, 1, 9, 9), (1, 1, 9, 8), (1, 1, 9, 9))
+    other = boxes((1, 1, 9, 8), kind="dog")
+    assert list(notes_on_boxes([named(same + other)], [(80, 60)])) == [
+        "the same box and class twice (2): b.csv:3, b.csv:5"
+    ]
+    # In two photographs it is nothing special.
+    assert not list(notes_on_boxes([named(same[:1]), named(same[:1])], [(80, 60)] * 2))
 
 
 def test_classes():
@@ -48,7 +67,7 @@ def test_classes():
     things = boxes((1, 1, 5, 5)) + boxes((1, 1, 5, 5), kind="Cat")
     notes = list(notes_on_classes(names, things))
     assert notes[0] == "classes without a box here (3): c-at, dog, pets"
-    assert notes[1].startswith("are these one class? Cat (1 boxes), c-at (0 boxes), cat (1 boxes)")
+    assert notes[1].startswith("are these one class? Cat (1 box), c-at (0 boxes), cat (1 box)")
     assert not list(notes_on_classes(("background", "cat"), boxes((1, 1, 5, 5))))
 
 

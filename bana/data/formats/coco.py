@@ -7,6 +7,7 @@ wrote the file finds its own entries there again.
 from pathlib import Path
 from typing import Any
 
+from bana.data.checks import counted
 from bana.data.coco_file import checked_segmentation, read_instances
 from bana.data.formats.common import CocoEntry, CocoSource, Folder, Read
 from bana.data.voc_files import DataError
@@ -26,12 +27,11 @@ def read_coco_boxes(path: Path, images: Folder) -> Read:
     from bana.data.coco import images_of
 
     file = read_instances(path)
-    read, classes = images_of(path, file, images.root)
+    read, classes, notes = images_of(path, file, images)
     photographs, entries, lost = [], [], 0
     for one in read:
-        found = images.named(one.record["file_name"], one.photograph.where)
-        photographs.append(one.photograph._replace(path=found))
-        name = found.relative_to(images.root).with_suffix("").as_posix()
+        photographs.append(one.photograph)
+        name = one.photograph.path.relative_to(images.root).with_suffix("").as_posix()
         boxes = [
             {key: value for key, value in each.items() if key != "segmentation"}
             for each in one.annotations
@@ -41,10 +41,9 @@ def read_coco_boxes(path: Path, images: Folder) -> Read:
         whole = [each for each in crowds if _has_segmentation(each, one.record)]
         lost += len(crowds) - len(whole)
         entries.append(CocoEntry(name, one.record, boxes, whole))
-    notes = []
     if lost:
-        what = "crowds without a segmentation, left out of COCO's files of masks"
-        notes.append(f"{path}: {lost} {what}")
+        crowds = counted(lost, "crowd")
+        notes.append(f"{path}: {crowds} without a segmentation, left out of COCO's files of masks")
     source = CocoSource(file["head"], file["categories"], entries)
     return Read(photographs, classes, notes, {}, source)
 

@@ -12,15 +12,15 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
+from bana.data.boxes import MAX_OVERHANG
 from bana.data.checks import as_number, as_text, shown
-from bana.data.layout import Box, Photograph, image_id
+from bana.data.formats.known import ENDINGS
+from bana.data.layout import Box, Photograph, image_id, leads_out, located
 from bana.data.oddities import visible_files
 from bana.data.voc_files import DataError
 
 ANNOTATIONS = (".xml", ".json", ".txt", ".csv", ".yaml", ".yml", ".names")
 """What files of boxes end in, which may lie beside photographs."""
-ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
-"""What the file of a photograph may end in, in small letters or capitals."""
 
 Corners = tuple[float, float, float, float]
 
@@ -139,6 +139,23 @@ class Folder:
             )
         return self.root / (best[0] if best else Path(*parts))
 
+    def listed(self, name: str, where: str) -> Photograph:
+        """A record of a photograph in a list: of the file there, or else of the one `named` so.
+
+        Args:
+            name: a file's name or path, relative or absolute, but not upwards.
+            where: what the name was read from.
+
+        Raises:
+            DataError: if the name is empty, leads upwards, or several photographs have it.
+        """
+        text = as_text(name, f"{where}: the name")
+        if not leads_out(text) and (path := located(self.root, text)).is_file():
+            return Photograph(image_id(text, where), path, where, [], [])
+        if ".." in PurePosixPath(text.replace("\\", "/")).parts:
+            raise DataError(f"{where}: {name!r} is no file in the folder of the photographs")
+        return self.photograph(self.named(text, where), where, [])
+
     def of_stem(self, relative: Path, where: str) -> Path:
         """The photograph of a file beside it or in another tree: a/b.txt is of a/b.jpg.
 
@@ -199,11 +216,41 @@ def whole(value: object, where: str, what: str, least: int = 0) -> int:
     return int(made)
 
 
-def around(points: Iterable[tuple[float, float]], size: tuple[int, int]) -> Corners:
-    """The upright box around some points, as far as it lies in an image of (width, height)."""
+def around(points: Iterable[tuple[float, float]]) -> Corners:
+    """The upright box around some points."""
     xs, ys = zip(*points, strict=True)
-    width, height = size
-    return max(min(xs), 0.0), max(min(ys), 0.0), min(max(xs), width), min(max(ys), height)
+    return min(xs), min(ys), max(xs), max(ys)
+
+
+def trimmed(corners: Corners, size: tuple[int, int]) -> Corners:
+    """A box without what sticks out of an image of (width, height) by a rounding error.
+
+    One that sticks out further stays as it is, and is refused as every such box is, see
+    `bana.data.boxes.check_boxes`.
+    """
+    inside = _inside(corners, size)
+    return inside if _overhang(corners, inside) <= MAX_OVERHANG else corners
+
+
+def cut_off(corners: Corners, size: tuple[int, int], counts: Counter[str]) -> Corners:
+    """The part of a box in an image of (width, height), counted where that is not all of it.
+
+    Only of what lies in a larger box by itself, as a circle or a turned box does: its corners may
+    be outside where nothing of the object is.
+    """
+    inside = _inside(corners, size)
+    if round(_overhang(corners, inside), 6) > 0:
+        counts[CUT_OFF] += 1
+    return inside
+
+
+def _inside(corners: Corners, size: tuple[int, int]) -> Corners:
+    x1, y1, x2, y2 = corners
+    return max(x1, 0.0), max(y1, 0.0), min(x2, size[0]), min(y2, size[1])
+
+
+def _overhang(corners: Corners, inside: Corners) -> float:
+    return max(abs(a - b) for a, b in zip(corners, inside, strict=True))
 
 
 def turned(corners: Corners, degrees: float, pivot: tuple[float, float]) -> list[tuple]:
@@ -230,9 +277,10 @@ def in_order(paths: Iterable[Path]) -> list[Path]:
 
 
 def told(counts: Counter[str], where: Path) -> list[str]:
-    """Counted things as notes, such as "boxes.json: 3 polygons taken by the boxes around them"."""
-    return [f"{where}: {count} {what}" for what, count in sorted(counts.items())]
+    """Counted things as notes, "boxes.json: polygons taken by the boxes around them (3)"."""
+    return [f"{where}: {what} ({count})" for what, count in sorted(counts.items())]
 
 
 POLYGONS = "polygons taken by the boxes around them"
 TURNED = "turned boxes taken by the upright boxes around them"
+CUT_OFF = "boxes around circles, ellipses or turned boxes cut off at the border of the photograph"

@@ -12,9 +12,11 @@ from bana.data.formats.common import (
     Folder,
     Read,
     around,
+    cut_off,
     number,
     one_line,
     told,
+    trimmed,
     turned,
     whole,
 )
@@ -23,6 +25,7 @@ from bana.data.voc_files import DataError
 from bana.data.xml_files import read_xml
 
 PASSED_OVER = ("polyline", "points", "tag", "skeleton", "cuboid")
+GROUPED = "shapes that share a group, each taken as a box of its own"
 
 
 def read_cvat(path: Path, images: Folder) -> Read:
@@ -66,6 +69,7 @@ def _photograph(
     width = whole(node.get("width"), where, "width", 1)
     height = whole(node.get("height"), where, "height", 1)
     boxes = []
+    groups: Counter[str] = Counter()
     for place, shape in enumerate(node, start=1):
         here = f"{path}: image {name!r}, {shape.tag} {place}"
         if shape.tag in PASSED_OVER:
@@ -74,6 +78,11 @@ def _photograph(
         with noted(problems):
             corners = _corners(shape, here, (width, height), counts)
             boxes.append(Box(one_line(shape.get("label"), here, "label"), corners, here))
+            groups[shape.get("group_id") or "0"] += 1
+    # A group may be the parts of one object, or objects that belong together, as a pair does: CVAT
+    # does not tell. Group 0 is none.
+    if grouped := sum(shapes for group, shapes in groups.items() if group != "0" and shapes > 1):
+        counts[GROUPED] += grouped
     image = images.named(name, where)
     return images.photograph(image, where, boxes, (width, height))
 
@@ -99,7 +108,7 @@ def _corners(
         counts[TURNED] += 1
     elif shape.tag == "polygon":
         counts[POLYGONS] += 1
-        return around(_points(shape, where), size)
+        return trimmed(around(_points(shape, where)), size)
     elif shape.tag == "ellipse":
         counts["ellipses taken by the boxes around them"] += 1
         x, y, rx, ry = value("cx"), value("cy"), value("rx"), value("ry")
@@ -111,7 +120,8 @@ def _corners(
     else:
         raise DataError(f"{where}: <{shape.tag}> is not known")
     x1, y1, x2, y2 = upright
-    return around(turned(upright, angle, ((x1 + x2) / 2, (y1 + y2) / 2)), size)
+    seen = around(turned(upright, angle, ((x1 + x2) / 2, (y1 + y2) / 2)))
+    return cut_off(seen, size, counts)
 
 
 def _points(shape: ElementTree.Element, where: str) -> list[tuple[float, float]]:

@@ -10,6 +10,7 @@ from bana.data.checks import noted, read_json, read_text, refuse
 from bana.data.formats.coco import read_coco_boxes
 from bana.data.formats.common import Folder, Read, files_below
 from bana.data.formats.cvat import read_cvat
+from bana.data.formats.known import FORMATS, check_format
 from bana.data.formats.labelme import read_labelme
 from bana.data.formats.labelstudio import read_labelstudio
 from bana.data.formats.yolo import LISTS, read_yolo
@@ -18,8 +19,6 @@ from bana.data.layout import Photograph
 from bana.data.voc_files import DataError, read_class_names
 from bana.data.xml_files import first_tag, read_xml
 
-FORMATS = ("voc", "coco", "yolo", "csv", "labelme", "labelstudio", "cvat")
-CONVENTIONS = ("half-open", "voc")
 # Formats of one file for many photographs.
 SINGLE = {"coco": ".json", "labelstudio": ".json", "csv": ".csv", "cvat": ".xml"}
 # So many files of a folder are looked into, of each ending.
@@ -30,7 +29,7 @@ def detect(path: Path) -> str:
     """The format of a file of boxes or of a folder of them.
 
     Returns:
-        One of `FORMATS`.
+        One of `bana.data.formats.known.FORMATS`.
 
     Raises:
         DataError: if there is nothing there, if it is none of them, or if there are several.
@@ -63,22 +62,19 @@ def read_boxes(
     """Read boxes of any format.
 
     Args:
-        kind: one of `FORMATS`.
+        kind: one of `bana.data.formats.known.FORMATS`.
         path: the file, or a folder of files.
         images: the photographs.
         classes: file of class names, one a line; of YOLO a data.yaml too. None takes those of the
             source.
-        convention: of the boxes, of voc and csv alone: one of `CONVENTIONS`; None means "voc" in
-            XML and "half-open" in CSV.
+        convention: of the boxes, of voc and csv alone, see `bana.data.formats.known`; None means
+            "voc" in XML and "half-open" in CSV.
 
     Raises:
         DataError: if something in the files is wrong.
         ValueError: if the format or the convention is unknown, or the format has no other.
     """
-    if kind not in FORMATS or convention not in (None, *CONVENTIONS):
-        raise ValueError(f"no boxes of format {kind!r} and convention {convention!r}")
-    if convention and kind not in ("voc", "csv"):
-        raise DataError(f"boxes of format {kind} have one convention: leave --convention out")
+    check_format(kind, convention)
     if not path.exists():
         raise DataError(f"{path}: no such file or folder of boxes")
     if kind in SINGLE:
@@ -88,7 +84,7 @@ def read_boxes(
     readers: dict[str, Callable[[], Read]] = {
         "voc": lambda: _read_voc(path, images, convention != "half-open"),
         "coco": lambda: read_coco_boxes(path, images),
-        "csv": lambda: _read_csv(path, images, convention == "voc"),
+        "csv": lambda: Read(read_csv(path, images, convention == "voc"), None, [], {}),
         "labelme": lambda: read_labelme(path, images),
         "labelstudio": lambda: read_labelstudio(path, images),
         "cvat": lambda: read_cvat(path, images),
@@ -131,14 +127,6 @@ def _read_voc(path: Path, images: Folder, one_based: bool) -> Read:
             made = images.photograph(found, str(file), read.boxes, read.size)
             photographs.append(made._replace(crowds=read.crowds))
     refuse(problems, path)
-    return Read(photographs, None, [], {})
-
-
-def _read_csv(path: Path, images: Folder, one_based: bool) -> Read:
-    photographs = [
-        each._replace(path=images.named(each.path.relative_to(images.root).as_posix(), each.where))
-        for each in read_csv(path, images.root, one_based)
-    ]
     return Read(photographs, None, [], {})
 
 

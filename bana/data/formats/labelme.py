@@ -14,10 +14,12 @@ from bana.data.formats.common import (
     Folder,
     Read,
     around,
+    cut_off,
     files_below,
     number,
     one_line,
     told,
+    trimmed,
     whole,
 )
 from bana.data.layout import Box, Photograph
@@ -25,10 +27,14 @@ from bana.data.voc_files import DataError
 
 # Shapes that have no inside.
 OPEN = ("point", "points", "line", "linestrip")
+GROUPED = "objects of several shapes that share a label and a group"
 
 
 def read_labelme(path: Path, images: Folder) -> Read:
     """Read LabelMe's rectangles; other closed shapes are taken by the boxes around them.
+
+    Shapes of one label and one group_id are parts of one object, as LabelMe's own converters have
+    it, and so have one box.
 
     Args:
         path: a JSON file, or a folder of them.
@@ -66,11 +72,24 @@ def _photograph(
         )
     width = whole(held.get("imageWidth"), str(file), "imageWidth", 1)
     height = whole(held.get("imageHeight"), str(file), "imageHeight", 1)
-    boxes = []
+    objects: dict[object, list[Box]] = {}
     for index, shape in enumerate(held["shapes"], start=1):
         with noted(problems):
-            boxes += _boxes(shape, f"{file}: shape {index}", (width, height), counts)
+            for box in _boxes(shape, f"{file}: shape {index}", (width, height), counts):
+                group = shape.get("group_id")
+                own = index if group is None else (box.kind, shown(group))
+                objects.setdefault(own, []).append(box)
+    boxes = [_joined(parts, counts) for parts in objects.values()]
     return images.photograph(image, str(file), boxes, (width, height))
+
+
+def _joined(parts: Sequence[Box], counts: Counter[str]) -> Box:
+    """The box around the boxes of an object's parts, at the place of the first one."""
+    if len(parts) == 1:
+        return parts[0]
+    counts[GROUPED] += 1
+    corners = [box.corners for box in parts]
+    return parts[0]._replace(corners=around([p for c in corners for p in (c[:2], c[2:])]))
 
 
 def _boxes(shape: object, where: str, size: tuple[int, int], counts: Counter[str]) -> list[Box]:
@@ -116,14 +135,14 @@ def _corners(
         xs, ys = zip(*points, strict=True)
         if len(points) == 4 and not len(set(xs)) == len(set(ys)) == 2:
             counts[TURNED] += 1
-        return min(xs), min(ys), max(xs), max(ys)
+        return around(points)
     counts[POLYGONS if form == "polygon" else f"{form}s taken by the boxes around them"] += 1
     if form == "circle":
         (x, y), edge = points
         radius = math.dist((x, y), edge)
-        return around([(x - radius, y - radius), (x + radius, y + radius)], size)
+        return cut_off((x - radius, y - radius, x + radius, y + radius), size, counts)
     if form == "mask":
         # The corner pixels of the mask, both of them inside.
         (x1, y1), (x2, y2) = points
-        return around([(x1, y1), (x2 + 1, y2 + 1)], size)
-    return around(points, size)
+        return trimmed(around([(x1, y1), (x2 + 1, y2 + 1)]), size)
+    return trimmed(around(points), size)

@@ -14,10 +14,12 @@ from bana.data.formats.common import (
     Folder,
     Read,
     around,
+    cut_off,
     number,
     one_line,
     path_of_url,
     told,
+    trimmed,
     turned,
     whole,
 )
@@ -55,6 +57,8 @@ def read_labelstudio(path: Path, images: Folder) -> Read:
         where = f"{path}: task {task.get('id', index)}"
         with noted(problems):
             every = _objects(task.get("annotations"), where, "annotations")
+            if isinstance(guesses := task.get("predictions"), list) and guesses:
+                counts["predictions not used"] += len(guesses)
             done = [each for each in every if not each.get("was_cancelled")]
             image = _image(task, images, where)
             if len(done) > 1:
@@ -179,16 +183,18 @@ def _corners(
         if not all(isinstance(point, list) and len(point) == 2 for point in points):
             raise DataError(f"{where}: points is no list of pairs")
         pairs = [(percent("x", x) * width, percent("y", y) * height) for x, y in points]
-        return around(pairs, size)
+        return trimmed(around(pairs), size)
     x, y = percent("x") * width, percent("y") * height
     turn = region.get("rotation")
     angle = 0 if turn is None else number(turn, where, "rotation") % 360
     if "radiusX" in region:
         counts["ellipses taken by the boxes around them"] += 1
         rx, ry = percent("radiusX") * width, percent("radiusY") * height
-        return around(turned((x - rx, y - ry, x + rx, y + ry), angle, (x, y)), size)
+        seen = around(turned((x - rx, y - ry, x + rx, y + ry), angle, (x, y)))
+        return cut_off(seen, size, counts)
     upright = x, y, x + percent("width") * width, y + percent("height") * height
     if angle == 0:
         return upright
     counts[TURNED] += 1
-    return around(turned(upright, angle, (x, y)), size)  # about the upper left corner
+    seen = around(turned(upright, angle, (x, y)))  # about the upper left corner
+    return cut_off(seen, size, counts)

@@ -1,13 +1,15 @@
 """Boxes in YOLO's text files: class, centre and size as fractions of the photograph, one a line.
 
 The classes are in data.yaml (names: a list, or numbers with names), classes.txt, obj.names or a
-file of one's own. A line of a class and a polygon is taken by the box around the polygon.
+file of one's own. A line of a class and a polygon is taken by the box around the polygon. Where
+data.yaml has kpt_shape, lines are poses: after the box come so many key points, which are no box.
 """
 
 import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import yaml
 
@@ -35,6 +37,15 @@ LISTS |= {"readme.dataset.txt", "readme.roboflow.txt"}
 ROUNDING = 0.01
 
 
+class _Names(NamedTuple):
+    """Class names, the file that they are from, and kpt_shape: how many key points, of how many
+    numbers each; None where it says nothing of them."""
+
+    file: Path
+    names: list[str]
+    points: tuple[int, int] | None
+
+
 def read_yolo(path: Path, images: Folder, classes: Path | None = None) -> Read:
     """Read YOLO's labels.
 
@@ -51,7 +62,7 @@ def read_yolo(path: Path, images: Folder, classes: Path | None = None) -> Read:
     """
     if path.suffix.lower() in (".yaml", ".yml"):
         classes, path = classes or path, path.parent
-    source, names = _names(path, classes)
+    named = _names(path, classes)
     files = _label_files(path)
     if not files:
         raise DataError(f"{path}: no .txt file of boxes in it")
@@ -70,11 +81,11 @@ def read_yolo(path: Path, images: Folder, classes: Path | None = None) -> Read:
         boxes = []
         for line, fields in lines:
             with noted(problems):
-                boxes.append(_box(fields, f"{file}:{line}", names, (width, height), counts))
+                boxes.append(_box(fields, f"{file}:{line}", named, (width, height), counts))
         photographs.append(images.photograph(image, str(file), boxes, (width, height)))
     refuse(problems, path)
-    notes = [f"classes from {source}", *told(counts, path)]
-    return Read(photographs, ("background", *names), notes, failed)
+    notes = [f"classes from {named.file}", *told(counts, path)]
+    return Read(photographs, ("background", *named.names), notes, failed)
 
 
 def _label_files(path: Path) -> list[Path]:
@@ -107,28 +118,46 @@ def _lines(file: Path) -> list[tuple[int, list[str]]]:
 def _box(
     fields: Sequence[str],
     where: str,
-    names: Sequence[str],
+    named: _Names,
     size: tuple[int, int],
     counts: Counter[str],
 ) -> Box:
-    if len(fields) not in (5, 6) and (len(fields) < 7 or len(fields) % 2 == 0):
-        raise DataError(
-            f"{where}: {len(fields)} fields: not a class with a box (5), a score too (6) or a "
-            f"polygon (7, 9, ...)"
-        )
-    kind = whole(fields[0], where, "the class")
+    _check_fields(len(fields), where, named)
+    kind, names = whole(fields[0], where, "the class"), named.names
     if kind >= len(names):
-        raise DataError(f"{where}: class {kind}, but there are {len(names)}, numbered from 0")
+        there = f"there are {len(names)} classes, numbered 0 to {len(names) - 1}"
+        one = "there is one class, numbered 0"
+        raise DataError(f"{where}: class {kind}: {there if len(names) > 1 else one}")
     values = [number(field, where, "a coordinate") for field in fields[1:]]
-    if len(fields) == 6:
+    if named.points is not None:
+        counts["key points passed over"] += named.points[0]
+        values = values[:4]
+    elif len(fields) == 6:
         counts["scores of boxes not used"] += 1
         values.pop()
     corners = _corners(values, where)
-    if len(fields) > 6:
+    if len(values) > 4:
         counts[POLYGONS] += 1
     x1, y1, x2, y2 = corners
     width, height = size
     return Box(names[kind], (x1 * width, y1 * height, x2 * width, y2 * height), where)
+
+
+def _check_fields(count: int, where: str, named: _Names) -> None:
+    """Refuse a line of so many fields as no line of these labels has."""
+    if named.points is not None:
+        points, each = named.points
+        wanted = 5 + points * each
+        if count != wanted:
+            raise DataError(
+                f"{where}: {count} fields, but kpt_shape in {named.file} is [{points}, {each}]: a "
+                f"class, a box and key points are {wanted}"
+            )
+    elif count not in (5, 6) and (count < 7 or count % 2 == 0):
+        raise DataError(
+            f"{where}: {count} fields: not a class with a box (5), a score too (6) or a "
+            f"polygon (7, 9, ...)"
+        )
 
 
 def _corners(values: Sequence[float], where: str) -> Corners:
@@ -137,7 +166,7 @@ def _corners(values: Sequence[float], where: str) -> Corners:
         x, y, width, height = values
         corners = x - width / 2, y - height / 2, x + width / 2, y + height / 2
     else:
-        corners = around(zip(values[::2], values[1::2], strict=True), (2, 2))
+        corners = around(zip(values[::2], values[1::2], strict=True))
     inside = all(-ROUNDING <= value <= 1 + ROUNDING for value in (*values, *corners))
     if not inside:
         raise DataError(f"{where}: not in fractions of the photograph, 0 to 1")
@@ -147,16 +176,16 @@ def _corners(values: Sequence[float], where: str) -> Corners:
     return x1, y1, x2, y2
 
 
-def _names(path: Path, given: Path | None) -> tuple[Path, list[str]]:
-    """The class names of a file, or of one that lies beside the labels, and which one it was."""
+def _names(path: Path, given: Path | None) -> _Names:
+    """The class names of a file, or of those that lie beside the labels."""
     if given is not None:
-        return given, _names_of(given)
+        return _names_of(given)
     folder = path if path.is_dir() else path.parent
-    found: dict[Path, list[str]] = {}
+    found: list[_Names] = []
     for place in (folder, folder.parent, folder.parent.parent):
         for file in sorted(place.iterdir()):
             if file.name.lower() in NAMES or _is_yaml_of_names(file):
-                found[file] = _names_of(file)
+                found.append(_names_of(file))
         if found:
             break
     if not found:
@@ -164,11 +193,14 @@ def _names(path: Path, given: Path | None) -> tuple[Path, list[str]]:
             f"{path}: no class names (data.yaml, classes.txt, obj.names) there or above: "
             f"give --classes FILE"
         )
-    (first, names), *others = found.items()
-    for other, differing in others:
-        if differing != names:
-            raise DataError(f"{other}: other classes than {first}: give --classes FILE")
-    return first, names
+    # A classes.txt beside data.yaml says nothing of key points.
+    first = next((each for each in found if each.points), found[0])
+    for other in found:
+        if other.names != first.names:
+            raise DataError(f"{other.file}: other classes than {first.file}: give --classes FILE")
+        if other.points not in (None, first.points):
+            raise DataError(f"{other.file}: another kpt_shape than {first.file}: remove one")
+    return first
 
 
 def _is_yaml_of_names(file: Path) -> bool:
@@ -182,11 +214,12 @@ def _is_yaml_of_names(file: Path) -> bool:
     return isinstance(held, dict) and "names" in held
 
 
-def _names_of(file: Path) -> list[str]:
-    text = read_text(file)
+def _names_of(file: Path) -> _Names:
+    text, points = read_text(file), None
     try:
         if file.suffix.lower() in (".yaml", ".yml"):
-            names = _yaml_names(_Once(text).get_single_data(), file)
+            held = _Once(text).get_single_data()
+            names, points = _yaml_names(held, file), _yaml_points(held, file)
         else:
             names = re.split(r"\r\n|\r|\n", text.rstrip())
     except DataError:
@@ -202,7 +235,7 @@ def _names_of(file: Path) -> list[str]:
             f"{file}: names background as class {made.index('background')}, but background is in "
             f"no box: remove it, if the numbers in the boxes allow"
         )
-    return list(check_class_names(["background", *made], str(file))[1:])
+    return _Names(file, list(check_class_names(["background", *made], str(file))[1:]), points)
 
 
 class _Once(yaml.SafeLoader):
@@ -215,6 +248,16 @@ class _Once(yaml.SafeLoader):
         if twice is not None:
             raise yaml.YAMLError(f"says {shown(twice)} twice")
         return super().construct_mapping(node, deep)
+
+
+def _yaml_points(held: object, file: Path) -> tuple[int, int] | None:
+    shape = held.get("kpt_shape") if isinstance(held, dict) else None
+    if shape is None:
+        return None
+    plain = isinstance(shape, list) and all(type(each) is int for each in shape)
+    if not plain or len(shape) != 2 or shape[0] < 1 or shape[1] not in (2, 3):
+        raise DataError(f"{file}: kpt_shape is {shown(shape)}, not [points, 2] or [points, 3]")
+    return shape[0], shape[1]
 
 
 def _yaml_names(held: object, file: Path) -> list[object]:

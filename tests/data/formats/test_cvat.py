@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from photos import boxes_of, folder_of, write_text
 
-from bana.data.formats.common import Folder
+from bana.data.formats.common import CUT_OFF, Folder
 from bana.data.formats.cvat import read_cvat
 from bana.data.voc_files import DataError
 
@@ -55,12 +55,12 @@ def test_other_shapes_are_counted(images: Folder, tmp_path: Path) -> None:
         ("dog", (4, 5, 14, 8)),
     ]
     assert [note.removeprefix(f"{path}: ") for note in read.notes] == [
-        "1 <points> passed over",
-        "1 <tag> passed over",
-        "1 ellipses taken by the boxes around them",
-        "1 masks taken by the boxes around them",
-        "1 polygons taken by the boxes around them",
-        "1 turned boxes taken by the upright boxes around them",
+        "<points> passed over (1)",
+        "<tag> passed over (1)",
+        "ellipses taken by the boxes around them (1)",
+        "masks taken by the boxes around them (1)",
+        "polygons taken by the boxes around them (1)",
+        "turned boxes taken by the upright boxes around them (1)",
     ]
 
 
@@ -85,6 +85,27 @@ def test_what_is_wrong_is_refused(
     with pytest.raises(DataError) as error:
         read_cvat(path, images)
     assert str(error.value).startswith(str(path)) and reason in str(error.value)
+
+
+def test_polygons_far_outside_stay_as_they_are(images: Folder, tmp_path: Path) -> None:
+    """And are refused with the photograph at hand, as boxes there are; turned boxes are cut off."""
+    shapes = '<polygon label="dog" points="-900,20;30,10;20,50"/>'
+    shapes += '<ellipse label="dog" cx="40" cy="30" rx="90" ry="5"/>'
+    path = written(tmp_path, shapes)
+    read = read_cvat(path, images)
+    assert boxes_of(read)["a.jpg"] == [("dog", (-900, 10, 30, 50)), ("dog", (0, 25, 80, 35))]
+    assert f"{path}: {CUT_OFF} (1)" in read.notes
+
+
+def test_groups_are_told_and_not_joined(images: Folder, tmp_path: Path) -> None:
+    """They may hold different objects."""
+    part = '<polygon label="dog" points="10,20;30,10;20,50" group_id="{}"/>'
+    path = written(tmp_path, "".join(map(part.format, (3, 3, 4, 0, 0))) + BOX)
+    read = read_cvat(path, images)
+    assert len(read.photographs[0].boxes) == 6
+    told = f"{path}: shapes that share a group, each taken as a box of its own (2)"
+    assert told in read.notes
+    assert not any("group" in note for note in read_cvat(written(tmp_path, BOX), images).notes)
 
 
 def test_a_name_is_taken_as_it_stands(tmp_path: Path) -> None:

@@ -8,11 +8,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from photos import HEIGHT, WIDTH, boxes_of, csv_of, folder_of, write_json, write_text
 
-from bana.commands import masks
 from bana.data.annotations import Annotation, write_annotation
-from bana.data.formats import detection
 from bana.data.formats.common import Folder
-from bana.data.formats.detection import FORMATS, detect, read_boxes
+from bana.data.formats.detection import detect, read_boxes
+from bana.data.formats.known import FORMATS
 from bana.data.importing import import_boxes
 from bana.data.voc import VocDataset
 from bana.data.voc_files import DataError
@@ -81,10 +80,6 @@ def write_boxes(kind: str, folder: Path, name: str, boxes: Boxes) -> Path:
     )
     image = f'<image name="{name}" width="{WIDTH}" height="{HEIGHT}">{nodes}</image>'
     return write_text(folder / "cvat.xml", f"<annotations>{image}</annotations>")
-
-
-def test_choices_are_those_of_the_package() -> None:
-    assert masks.FORMATS == FORMATS and masks.CONVENTIONS == detection.CONVENTIONS
 
 
 @st.composite
@@ -205,6 +200,35 @@ def test_import_takes_them_too(kind: str, images: Folder, tmp_path: Path, capsys
     classes = VocDataset(tmp_path / "out", "train").classes
     assert classes[item["labels"][0]] == "traffic light"
     assert ("classes from" in capsys.readouterr().err) == (kind == "yolo")
+
+
+def test_import_finds_photographs_as_masks_does(tmp_path: Path) -> None:
+    """By as much of the path as both sides share, with ids of where they are."""
+    images = folder_of(tmp_path / "im", "sub dir/große a.jpg", "b.jpg")
+    box: Boxes = [("cat", (1.0, 2.0, 30.0, 40.0))]
+    for kind in ("csv", "coco"):
+        for number, (name, found) in enumerate(
+            [
+                ("im/sub dir/große a.jpg", "sub dir/große a.jpg"),
+                ("/x/y/im/b.jpg", "b.jpg"),
+                ("große a.jpg", "sub dir/große a.jpg"),
+                ("C:\\im\\b.jpg", "b.jpg"),
+            ]
+        ):
+            path = write_boxes(kind, tmp_path / f"{kind}{number}", name, box)
+            (read,) = read_boxes(kind, path, images).photographs
+            assert read.path == images.root / found
+            out = tmp_path / f"out-{kind}{number}"
+            assert import_boxes(kind, path, images.root, out).names == [read.name]
+            assert read.name == found.removesuffix(".jpg").replace(" ", "_").replace("/", "_")
+
+
+def test_a_data_yaml_may_be_named_as_classes(images: Folder, tmp_path: Path) -> None:
+    folder = write_boxes("yolo", tmp_path / "in", "sub dir/große a.jpg", [("cat", (1, 2, 30, 40))])
+    names = "# ours\n#\nnames:\n  0: cat\n  1: traffic light\n"
+    classes = write_text(tmp_path / "own.yaml", names)
+    import_boxes("yolo", folder, images.root, tmp_path / "out", classes=classes)
+    assert VocDataset(tmp_path / "out", "train").classes[1:] == ("cat", "traffic light")
 
 
 def test_import_refuses_what_it_could_not_read_whole(images: Folder, tmp_path: Path) -> None:

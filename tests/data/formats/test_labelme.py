@@ -4,11 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from photos import boxes_of, folder_of, write_json
 
-from bana.data.formats.common import Folder
+from bana.data.formats.common import CUT_OFF, Folder
 from bana.data.formats.labelme import read_labelme
+from bana.data.importing import import_boxes
 from bana.data.voc_files import DataError
+from bana.evaluation.mask_files import WRITERS, Masked
 
 
 @pytest.fixture
@@ -52,11 +55,11 @@ def test_other_shapes_are_counted(images: Folder, tmp_path: Path) -> None:
     boxes = [("cat", (10, 10, 30, 50)), ("cat", (35, 25, 45, 35)), ("cat", (4, 5, 10, 10))]
     assert boxes_of(read)["a.jpg"] == boxes
     assert read.notes == [
-        f"{path}: 1 circles taken by the boxes around them",
-        f"{path}: 1 masks taken by the boxes around them",
-        f"{path}: 1 polygons taken by the boxes around them",
-        f"{path}: 1 shapes 'line' passed over, as they have no inside",
-        f"{path}: 1 shapes 'point' passed over, as they have no inside",
+        f"{path}: circles taken by the boxes around them (1)",
+        f"{path}: masks taken by the boxes around them (1)",
+        f"{path}: polygons taken by the boxes around them (1)",
+        f"{path}: shapes 'line' passed over, as they have no inside (1)",
+        f"{path}: shapes 'point' passed over, as they have no inside (1)",
     ]
 
 
@@ -113,7 +116,64 @@ def test_a_turned_rectangle_is_told(images: Folder, tmp_path: Path) -> None:
     write_json(path, held(upright, shape([[35, 15], [50, 30], [35, 45], [20, 30]])))
     read = read_labelme(path, images)
     assert boxes_of(read)["a.jpg"] == [("cat", (20, 15, 50, 45))] * 2
-    assert read.notes == [f"{path}: 1 turned boxes taken by the upright boxes around them"]
+    assert read.notes == [f"{path}: turned boxes taken by the upright boxes around them (1)"]
+
+
+def test_shapes_of_one_label_and_group_are_one_object(images: Folder, tmp_path: Path) -> None:
+    one, two, three, four = (
+        [[1, 2], [3, 4]],
+        [[10, 12], [13, 14]],
+        [[5, 6], [7, 8]],
+        [[2, 2], [9, 9]],
+    )
+    shapes = [
+        {**shape(one), "group_id": 1},
+        {**shape(two), "group_id": 1},
+        {**shape(two, label="dog"), "group_id": 1},
+        {**shape(three), "group_id": 2},
+        shape(three),
+        shape(four),
+        {**shape([[0, 0]], "point"), "group_id": 1},
+    ]
+    path = write_json(tmp_path / "a.json", held(*shapes))
+    read = read_labelme(path, images)
+    assert boxes_of(read)["a.jpg"] == [
+        ("cat", (1, 2, 13, 14)),
+        ("dog", (10, 12, 13, 14)),
+        ("cat", (5, 6, 7, 8)),
+        ("cat", (5, 6, 7, 8)),
+        ("cat", (2, 2, 9, 9)),
+    ]
+    assert read.photographs[0].boxes[0].where == f"{path}: shape 1"
+    assert f"{path}: objects of several shapes that share a label and a group (1)" in read.notes
+
+
+def test_our_own_masks_come_back_as_their_boxes(images: Folder, tmp_path: Path) -> None:
+    """Two boxes, one with a mask in three parts, through the file that `bana masks` writes."""
+    label = torch.zeros(60, 80, dtype=torch.uint8)
+    for rows, columns in ((slice(5, 20), slice(4, 30)), (slice(30, 33), 12), (40, slice(20, 22))):
+        label[rows, columns] = 1
+    label[8:50, 50:70] = 2
+    boxes = torch.tensor([[4.0, 5, 30, 41], [50, 8, 70, 50]])
+    numbers, classes = torch.tensor([1, 2]), ("background", "cat", "dog")
+    image = Masked("a", images.root / "a.jpg", "a.jpg", label, boxes, numbers, classes)
+    WRITERS["labelme"].write(tmp_path / "labelme", image)
+    read = read_labelme(tmp_path / "labelme", images)
+    assert boxes_of(read)["a.jpg"] == [("cat", (4, 5, 30, 41)), ("dog", (50, 8, 70, 50))]
+
+
+def test_polygons_far_outside_are_refused_and_circles_cut_off(
+    images: Folder, tmp_path: Path
+) -> None:
+    near = shape([[-1.5, 5], [30, 10], [20, 50]], "polygon")
+    circle = shape([[40, 30], [40, 900]], "circle")
+    path = write_json(tmp_path / "a.json", held(near, circle))
+    read = read_labelme(path, images)
+    assert boxes_of(read)["a.jpg"] == [("cat", (0, 5, 30, 50)), ("cat", (0, 0, 80, 60))]
+    assert f"{path}: {CUT_OFF} (1)" in read.notes
+    write_json(path, held(shape([[-300, 5], [30, 10], [20, 50]], "polygon")))
+    with pytest.raises(DataError, match=r"shape 1: box \(-300, 5, 30, 50\).* out by 300 pixels"):
+        import_boxes("labelme", path, images.root, tmp_path / "out")
 
 
 def test_no_files(images: Folder, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from photos import boxes_of, folder_of, write_json
 
-from bana.data.formats.common import Folder
+from bana.data.formats.common import CUT_OFF, Folder
 from bana.data.formats.labelstudio import read_labelstudio
 from bana.data.voc_files import DataError
 
@@ -84,12 +84,19 @@ def test_turned_boxes_and_other_shapes(images: Folder) -> None:
         ("cat", (20, 24, 60, 36)),
     ]
     assert [note.split(": ", 1)[1] for note in made.notes] == [
-        "1 ellipses taken by the boxes around them",
-        "1 key points passed over",
-        "1 polygons taken by the boxes around them",
-        "1 results without a shape passed over",
-        "1 turned boxes taken by the upright boxes around them",
+        "ellipses taken by the boxes around them (1)",
+        "key points passed over (1)",
+        "polygons taken by the boxes around them (1)",
+        "results without a shape passed over (1)",
+        "turned boxes taken by the upright boxes around them (1)",
     ]
+
+
+def test_what_a_turn_takes_out_of_the_photograph_is_cut_off_in_words(images: Folder) -> None:
+    corner = region(x=0, y=50, width=10, height=10, rotation=45)
+    made = read(images, task(corner))
+    ((_, (x1, *_)),) = boxes_of(made)["a b.jpg"]
+    assert x1 == 0 and sum(CUT_OFF in note for note in made.notes) == 1
 
 
 def test_two_regions_of_one_id_are_refused(images: Folder) -> None:
@@ -106,6 +113,12 @@ def test_a_photograph_that_was_turned_is_refused(turn: float, images: Folder) ->
     with pytest.raises(DataError, match="region r1: the photograph was turned"):
         read(images, task({**region(), "image_rotation": turn}))
     assert boxes_of(read(images, task({**region(), "image_rotation": 0})))
+
+
+def test_predictions_are_counted(images: Folder) -> None:
+    guessed = {**task(region()), "predictions": [{"result": []}, 12]}
+    made = read(images, guessed, {**task(image="sub/c.jpg"), "predictions": None})
+    assert [note.split(": ", 1)[1] for note in made.notes] == ["predictions not used (2)"]
 
 
 def test_two_opinions_are_not_mixed(images: Folder) -> None:

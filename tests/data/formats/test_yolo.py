@@ -71,9 +71,55 @@ def test_polygons_and_scores_are_counted(images: Folder, tmp_path: Path) -> None
     read = read_yolo(folder, images)
     assert boxes_of(read)["a.jpg"] == [("cat", (20, 15, 60, 45)), ("cat", (30, 15, 50, 45))]
     assert read.notes[1:] == [
-        f"{folder}: 1 polygons taken by the boxes around them",
-        f"{folder}: 1 scores of boxes not used",
+        f"{folder}: polygons taken by the boxes around them (1)",
+        f"{folder}: scores of boxes not used (1)",
     ]
+
+
+POSE = "0 .5 .5 .25 .5 .45 .45 .95 .95\n"
+
+
+@pytest.mark.parametrize("beside", [False, True], ids=["alone", "beside-classes"])
+def test_key_points_of_poses_are_no_polygon(beside: bool, images: Folder, tmp_path: Path) -> None:
+    folder = labels(tmp_path, POSE)
+    if not beside:
+        (folder / "classes.txt").unlink()
+    file = write_text(folder / "data.yaml", "kpt_shape: [2, 2]\nnames: [cat, traffic light]\n")
+    for classes in (None, file):
+        read = read_yolo(folder, images, classes)
+        assert boxes_of(read)["a.jpg"] == [("cat", (30, 15, 50, 45))]
+        assert read.notes == [f"classes from {file}", f"{folder}: key points passed over (2)"]
+
+
+@pytest.mark.parametrize(
+    ("shape", "text", "reason"),
+    [
+        (
+            "[2, 3]",
+            POSE,
+            "a.txt:1: 9 fields, but kpt_shape in {file} is [2, 3]: a class, a box and",
+        ),
+        ("[2, 2]", "0 .5 .5 .25 .5\n", "5 fields, but kpt_shape in {file} is [2, 2]"),
+        ("[2, 2]", POSE.replace(".95\n", "x\n"), 'a coordinate is "x", not a number'),
+        ("[2]", POSE, "{file}: kpt_shape is [2], not [points, 2] or [points, 3]"),
+        ("[2, 4]", POSE, "kpt_shape is [2, 4], not"),
+        ("17", POSE, "kpt_shape is 17, not"),
+    ],
+    ids=["fields", "no-points", "no-number", "short", "four", "number"],
+)
+def test_poses_that_are_wrong(
+    shape: str, text: str, reason: str, images: Folder, tmp_path: Path
+) -> None:
+    folder = labels(tmp_path, text)
+    file = write_text(folder / "data.yaml", f"kpt_shape: {shape}\nnames: [cat, traffic light]\n")
+    with pytest.raises(DataError) as error:
+        read_yolo(folder, images)
+    assert reason.format(file=file) in str(error.value)
+
+
+def test_a_single_class_is_told_as_one(images: Folder, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="class 1: there is one class, numbered 0$"):
+        read_yolo(labels(tmp_path, "1 .5 .5 .25 .5\n", "cat\n"), images)
 
 
 def test_an_empty_file_is_a_photograph_without_boxes(images: Folder, tmp_path: Path) -> None:
@@ -93,7 +139,7 @@ def test_a_photograph_that_is_missing_is_told(images: Folder, tmp_path: Path) ->
     [
         ("0 40 30 20 20", "a.txt:1: not in fractions of the photograph"),
         ("0 0.9 0.5 0.5 0.5", "a.txt:1: not in fractions"),
-        ("2 0.5 0.5 0.1 0.1", "class 2, but there are 2, numbered from 0"),
+        ("2 0.5 0.5 0.1 0.1", "class 2: there are 2 classes, numbered 0 to 1"),
         ("-1 0.5 0.5 0.1 0.1", 'the class is "-1", not a whole number'),
         ("0.5 0.5 0.5 0.1 0.1", 'the class is "0.5"'),
         ("cat 0.5 0.5 0.1 0.1", 'the class is "cat", not a number'),
