@@ -8,6 +8,11 @@ from markdown_tables import table_of
 from bana.evaluation.verdicts import Difference, stated
 from bana.experiment.left_out.measuring import UNCHANGED
 
+AFTER_Y_CRF = "prototypes"
+"""The experiment that changes what is done once Y_crf is there."""
+SPLITS = {"doctor": "validation", "sigma": "training"}
+"""The images that an experiment looks at, where it is not of changes."""
+
 
 def changes(records: Mapping[str, dict[str, Any]]) -> str:
     """What the paper left out: every change with its difference, then what else was asked."""
@@ -17,7 +22,8 @@ def changes(records: Mapping[str, dict[str, Any]]) -> str:
     for place, record in enumerate(records.values()):
         for name, change, row in _changes(record):
             row_cells = cells.setdefault(f"{name}: {change}", ["-"] * 2 * len(records))
-            row_cells[2 * place : 2 * place + 2] = [_told(row[kind]) for kind in ("y_crf", "y_ret")]
+            kinds = {"y_crf": "-" if name == AFTER_Y_CRF else _told(row["y_crf"])}
+            row_cells[2 * place : 2 * place + 2] = [kinds["y_crf"], _told(row["y_ret"])]
     header = [f"`{name}`: {kind}" for name in records for kind in ("Y_crf", "Y_ret")]
     asked = {
         name: made["question"]
@@ -25,19 +31,24 @@ def changes(records: Mapping[str, dict[str, Any]]) -> str:
         for name, made in record["experiments"].items()
     }
     images = ", ".join(_images(name, record) for name, record in records.items())
+    own = "the same classifier on the same images"
+    if any(name.startswith("fewer: ") for name in cells):
+        own += "; rows `fewer` are of other classifiers, one training each"
+    unchanged = [f"{score:.1f}" for record in records.values() for score in _unchanged(record)]
+    rows = [["unchanged, mIoU %", *unchanged], *([name, *row] for name, row in cells.items())]
     parts = [
         f"**What the paper left out** (notebook 09; {images}): points of mIoU over the unchanged "
-        "method, the same classifier on the same images.",
-        table_of(["changed", *header], [[name, *row] for name, row in cells.items()]),
+        f"method ({_settings(records)}), {own}.",
+        table_of(["changed", *header], rows),
     ]
     for name, question in asked.items():
         told = {
-            profile: record["experiments"][name]["shows"]
+            profile: f"On {made['images']} {SPLITS[name]} images of `{profile}`: {made['shows']}"
             for profile, record in records.items()
-            if name in record["experiments"] and "changes" not in record["experiments"][name]
+            if (made := record["experiments"].get(name)) and "changes" not in made
         }
         if told:
-            answers = " ".join(f"On `{profile}`: {shows}" for profile, shows in told.items())
+            answers = " ".join(told.values())
             parts.append(f"*{question}* {answers}")
     return "\n\n".join(parts)
 
@@ -48,6 +59,25 @@ def _changes(record: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]
         for change, row in made.get("changes", {}).items():
             if change != UNCHANGED:
                 yield name, change, row
+
+
+def _unchanged(record: dict[str, Any]) -> Iterator[float]:
+    """mIoU of both labels of the method as it is; every experiment has the same."""
+    made = next(each for each in record["experiments"].values() if "changes" in each)
+    return (made["changes"][UNCHANGED][kind]["miou"] for kind in ("y_crf", "y_ret"))
+
+
+def _settings(records: Mapping[str, dict[str, Any]]) -> str:
+    """What the unchanged method does where the experiments do something else."""
+    told = []
+    for name, record in records.items():
+        unary = record["profile"]["unary"]
+        queries = unary["grid_size"] ** 2
+        told.append(
+            f"`{name}`: threshold {unary['background_threshold']:g}, T 1, "
+            f"{queries} background {'query' if queries == 1 else 'queries'} where labels are made"
+        )
+    return "; ".join(told)
 
 
 def _told(row: dict[str, Any]) -> str:

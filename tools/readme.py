@@ -25,7 +25,7 @@ from result_tables import (
 )
 from speed_tables import speed
 
-from bana.evaluation.verdicts import NOT_TOLD_APART, Difference, interval, verdict
+from bana.evaluation.verdicts import NOT_TOLD_APART, difference_of, interval, verdict
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
@@ -102,7 +102,7 @@ def _furthest(maps: Mapping[str, dict[str, Any]]) -> int:
 
 def _of_record(record: dict[str, Any], part: str, pair: str) -> str:
     made = record.get("differences", {}).get(part, {}).get(pair)
-    return interval(Difference(**made)) if made else "-"
+    return interval(difference_of(made)) if made else "-"
 
 
 def _of_labels(record: dict[str, Any], card: dict[str, Any] | None, pair: tuple[str, str]) -> str:
@@ -118,7 +118,7 @@ def _of_bench(record: dict[str, Any] | None, pair: str) -> str:
     """A difference of linear heads that tell objects from background."""
     bench = record["benches"].get("object, linear", {}) if record else {}
     made = bench.get("differences", {}).get(pair)
-    return interval(Difference(**made)) if made else "-"
+    return interval(difference_of(made)) if made else "-"
 
 
 def _of_map(record: dict[str, Any] | None, noise: str, key: str) -> str:
@@ -126,7 +126,7 @@ def _of_map(record: dict[str, Any] | None, noise: str, key: str) -> str:
     entries = [entry for entry in record["map"] if entry["noise"] == noise] if record else []
     if not entries:
         return "-"
-    return interval(Difference(**max(entries, key=lambda e: e["reach"])["over crf"][key]))
+    return interval(difference_of(max(entries, key=lambda e: e["reach"])["over crf"][key]))
 
 
 def _not_shown(
@@ -141,9 +141,11 @@ def _not_shown(
     if not rooms:
         return ""
     rest = [made.mean for made in rooms if verdict(made) == "higher"]
+    behind = sum(verdict(made) == "lower" for made in places.values())
     text = (
         f"**What could not be shown:** that NAL beats cross-entropy on labels as they come. It is "
-        f"not ahead in {len(missed)} of {len(places)} comparisons."
+        f"not ahead in {len(missed)} of {len(places)} comparisons"
+        f"{f', and behind in {behind}' if behind else ''}."
     )
     if len(rest) < len(rooms):
         text += (
@@ -164,7 +166,7 @@ def _tried(recipes: Mapping[str, dict[str, Any]]) -> str:
     """Whether another way to train gives true masks a lead, in a sentence for each profile."""
     told = []
     for name, record in recipes.items():
-        made = [Difference(**each["truth - crf"]) for each in record["recipes"].values()]
+        made = [difference_of(each["truth - crf"]) for each in record["recipes"].values()]
         ahead = sum(verdict(difference) == "higher" for difference in made)
         longest = max(each["optimisation"]["iterations"] for each in record["recipes"].values())
         told.append(
@@ -192,10 +194,16 @@ def _trained_again(records: Mapping[str, dict[str, Any]]) -> str:
     """Of which profiles labels and networks are of several trainings, in a sentence each."""
     return " ".join(
         f"Labels and networks of `{name}` are means (± deviation) over {len(record['seeds'])} "
-        f"seeds of everything from the classifier on, and their intervals cover that chance."
+        f"seeds of everything{_from(record)}, and their intervals cover that chance."
         for name, record in records.items()
         if "seeds" in record
     )
+
+
+def _from(record: Mapping[str, Any]) -> str:
+    """What a seed is the first to change."""
+    drawn = record["data"].get("kind") == "drawn sample"
+    return ", the drawn scenes included" if drawn else " from the classifier on"
 
 
 def _trust(benches: Mapping[str, dict[str, Any]], again: Mapping[str, list[dict[str, Any]]]) -> str:

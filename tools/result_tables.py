@@ -6,7 +6,15 @@ from typing import Any
 from left_out_tables import changes
 from markdown_tables import table_of
 
-from bana.evaluation.verdicts import NOT_TOLD_APART, Difference, interval, stated, verdict
+from bana.evaluation.verdicts import (
+    NOT_TOLD_APART,
+    Difference,
+    difference_of,
+    estimated,
+    interval,
+    stated,
+    verdict,
+)
 from bana.experiment.published import ORDERINGS
 
 PROFILES = {
@@ -92,7 +100,7 @@ def measured_pairs(
     for name, record in benches.items():
         for kind, each in record["benches"].items():
             made[f"`{name}`, bench of {kind}"] = each["differences"]
-    return {place: Difference(**each[pair]) for place, each in made.items() if pair in each}
+    return {place: difference_of(each[pair]) for place, each in made.items() if pair in each}
 
 
 def head_rooms(
@@ -106,7 +114,7 @@ ONE_CLASSIFIER = (
     "**How far to trust a verdict.** Intervals cover the choice of images and the seeds of heads, "
     "but not the training of the one classifier that made features and labels"
 )
-DISAGREE = "trainings of it, which differ in rounding alone, disagree about"
+DISAGREE = "trainings of it with the same settings and seed"
 CAUTION = "So do not build on small differences, even where they are told apart"
 
 
@@ -119,7 +127,7 @@ def retrained(
         for kind, bench in benches[name]["benches"].items():
             others = [r["benches"][kind]["differences"] for r in records if kind in r["benches"]]
             pairs = {
-                pair: [Difference(**each[pair]) for each in (bench["differences"], *others)]
+                pair: [difference_of(each[pair]) for each in (bench["differences"], *others)]
                 for pair in bench["differences"]
                 if others and all(pair in each for each in others)
             }
@@ -149,9 +157,11 @@ def _again(benches: Mapping[str, dict[str, Any]], again: Mapping[str, list[dict[
             f"[{number}](../results/bench-{name}-again-{number}.json)"
             for number in range(1, len(again[name]) + 1)
         )
+        commits = ", ".join(r["commit"] for r in (benches[name], *again[name]))
         trainings = len(next(iter(next(iter(kinds.values())).values())))
         paragraphs.append(
-            f"{ONE_CLASSIFIER}. On `{name}`, {trainings} {DISAGREE} {' and '.join(told)}. "
+            f"{ONE_CLASSIFIER}. On `{name}`, {trainings} {DISAGREE} (code of commits {commits}) "
+            f"disagree about {' and '.join(told)}. "
             f"{CAUTION} (records of the others: {records})."
         )
     return "\n\n".join(paragraphs)
@@ -180,9 +190,11 @@ def value_at(record: dict[str, Any], *place: str) -> str:
     for key in place:
         value = value.get(key) if value else None
         spread = spread.get(key) if spread else None
-    if value is None:
-        return "-"
-    return f"{value:.1f}" if spread is None else f"{value:.1f} ± {spread:.1f}"
+    return _score(value) if value is None or spread is None else f"{value:.1f} ± {spread:.1f}"
+
+
+def _score(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"
 
 
 def _with(records: dict[str, dict[str, Any]], *place: str) -> dict[str, dict[str, Any]]:
@@ -240,11 +252,11 @@ def _regime(cards: dict[str, dict[str, Any]]) -> str:
         name = f"{LABELS[pair[0]]}, over {LABELS[pair[1]]}"
         rows[name] = lambda card, pair=pair: card_difference(card, pair)
     for name, key in INSIDE.items():
-        rows[name] = lambda card, key=key: _estimate(card["inside"]["all"][key])
+        rows[name] = lambda card, key=key: estimated(card["inside"]["all"][key])
     lines = [[name, *(row(r["regime"]) for r in cards.values())] for name, row in rows.items()]
     if any(r["sigma"] for r in cards.values()):
         name = "a right label of ~S has a higher sigma than a wrong one (chance: 50)"
-        lines.append([name, *(_estimate((r["sigma"] or {}).get("auc")) for r in cards.values())])
+        lines.append([name, *(estimated((r["sigma"] or {}).get("auc")) for r in cards.values())])
     records = ", ".join(f"[`{name}`](../results/regime-{name}.json)" for name in cards)
     header = ["regime card, % and points, 95 % intervals over images", *(f"`{n}`" for n in cards)]
     return f"{table_of(header, lines)}\n\nCards: {records}." if cards else ""
@@ -262,10 +274,6 @@ def card_difference(card: dict[str, Any], pair: tuple[str, str]) -> str:
         if (made["first"], made["second"]) == pair and None not in values:
             return stated(Difference(*values))
     return "-"
-
-
-def _estimate(made: dict[str, float] | None) -> str:
-    return "{value:.1f} [{low:.1f}, {high:.1f}]".format(**made) if made else "-"
 
 
 ONE_TRAINING = (
@@ -286,7 +294,7 @@ def _orderings(records: dict[str, dict[str, Any]], part: str, names: dict[str, s
         for better, worse in (pair for pairs in ORDERINGS.values() for pair in pairs):
             made = record.get("differences", {}).get(part, {}).get(f"{better} - {worse}")
             if made:
-                difference = Difference(**made)
+                difference = difference_of(made)
                 claim = f"{names[better]} over {names[worse]} ({interval(difference)})"
                 verdicts[verdict(difference)].append(claim)
         told = {"higher": "Came out", "lower": "Came out the other way"}
@@ -311,7 +319,7 @@ def _bench(benches: dict[str, dict[str, Any]]) -> str:
     for pair in pairs:
         first, second = pair.split(" - ")
         cells = [made["differences"].get(pair) for made in columns.values()]
-        cells = [stated(Difference(**cell)) if cell else "-" for cell in cells]
+        cells = [stated(difference_of(cell)) if cell else "-" for cell in cells]
         rows.append([f"{BENCH[first]}, over {BENCH[second]}", *cells])
     records = "; ".join(
         f"[`{name}`](../results/bench-{name}.json), {len(record['seeds'])} seeds{_classes(record)}"
@@ -332,10 +340,10 @@ def _classes(record: dict[str, Any]) -> str:
 def _failed(columns: Mapping[str, dict[str, Any]]) -> str:
     """Which losses could not be trained under some seeds, or all; nothing where there are none."""
     failed = [
-        f"{BENCH[loss]}, {where}: {', '.join(f'{value:.1f}' for value in row['by_seed'])}"
+        f"{BENCH[loss]}, {where}: {', '.join(map(_score, row['by_seed']))}"
         for where, made in columns.items()
         for loss, row in made.get("miou", {}).items()
-        if min(row["by_seed"]) < made["miou"]["crf"]["mean"] - FAILED
+        if None not in row["by_seed"] and min(row["by_seed"]) < made["miou"]["crf"]["mean"] - FAILED
     ]
     return (
         f"Trainings that failed, mIoU by seed in %: {'; '.join(failed)}. The "
@@ -351,20 +359,19 @@ def _recipes(name: str, record: dict[str, Any]) -> str:
     rows = [
         [
             recipe,
-            f"{made['miou']['truth']:.1f}",
-            f"{made['miou']['crf']:.1f}",
-            stated(Difference(**made["truth - crf"])),
+            *(_score(made["miou"][loss]) for loss in ("truth", "crf")),
+            stated(difference_of(made["truth - crf"])),
         ]
         for recipe, made in record["recipes"].items()
     ]
-    apart = [Difference(**made["truth - crf"]) for made in record["recipes"].values()]
+    apart = [difference_of(made["truth - crf"]) for made in record["recipes"].values()]
     ahead = sum(verdict(difference) == "higher" for difference in apart)
     header = ["recipe", "true masks", "Y_crf", "true masks over Y_crf, points"]
     return (
-        f"**Looking for room**: recipes of stage 3 on `{name}`, each with one thing changed in "
-        f"`plain`, the profile's own; mIoU % on every fifth *training* image, held out of the "
-        f"training ([record](../results/recipes-{name}.json); one training each, so that intervals "
-        f"cover the choice of images alone).\n\n"
+        f"**Looking for room**: recipes of stage 3 on `{name}`, each with one choice changed in "
+        f"`plain`, the profile's own (AdamW with a rate that is usual for it); mIoU % on every "
+        f"fifth *training* image, held out of the training ([record](../results/recipes-{name}"
+        f".json); one training each, so that intervals cover the choice of images alone).\n\n"
         f"{table_of(header, rows)}\n\n"
         f"True masks are ahead of Y_crf in {ahead} of these {len(rows)} recipes."
     )
@@ -379,7 +386,7 @@ def _noise(maps: Mapping[str, dict[str, Any]], benches: Mapping[str, dict[str, A
             gaps = [entry["over crf"][key] for key in ("lambda .1", "gamma 30", "ignore")]
             gaps.append(entry["over ignore"]["lambda .1"])
             row.append(f"{entry['wrong']:.0f} / {entry['recall']:.0f}")
-            row.extend(stated(Difference(**gap)) for gap in gaps)
+            row.extend(stated(difference_of(gap)) for gap in gaps)
     columns = (
         "wrong in boxes / of these in ~S, %",
         "noise-aware",

@@ -85,7 +85,7 @@ def masked_photographs(_: Materials) -> dict[str, Any]:
     Returns:
         "shots": a list of {"name", "image", "boxes", "classes", "source", "licence"} as of
         `Photograph`, with "control" uint8 [H, W], the filled box after a CRF, "attention" [H, W],
-        "y_crf" and "y_ret" uint8 [H, W].
+        "y_crf" and "y_ret" uint8 [H, W]. "known": the classes of the weights.
     """
     model = load_pretrained(WEIGHTS)
     one = torch.ones(1, dtype=torch.long)  # each has a single box; any class will do
@@ -98,7 +98,7 @@ def masked_photographs(_: Materials) -> dict[str, Any]:
             | {"classes": list(shot.classes), "control": control, "attention": labels.attention}
             | {"y_crf": labels.y_crf, "y_ret": labels.y_ret}
         )
-    return {"shots": made}
+    return {"shots": made, "known": list(model.classes)}
 
 
 def _sample_of_matplotlib(name: str) -> np.ndarray:

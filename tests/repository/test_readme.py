@@ -102,7 +102,10 @@ def test_records_of_several_seeds_are_told_as_such():
     text = tool.extract({"sample": several}, {"sample": {"regime": card}}, {}, {})
     assert _rows(text)["BAP, Y_crf"] == ["66.0 ± 1.4"]  # of the record, as all of its rows
     assert _rows(text)["labels: BAP over GAP"] == ["+5.0 [+1.0, +9.0]"]
-    assert "Labels and networks of `sample` are means (± deviation) over 2 seeds" in text
+    assert "over 2 seeds of everything from the classifier on, and their" in text
+    several["data"] = several["data"] | {"kind": "drawn sample"}
+    text = tool.extract({"sample": several}, {"sample": {"regime": card}}, {}, {})
+    assert "over 2 seeds of everything, the drawn scenes included, and their" in text
     assert "trained once" not in tool.section({"sample": several})
 
 
@@ -122,6 +125,19 @@ def test_trainings_that_failed_are_told():
     assert "generalised cross-entropy, `voc-mini`, object, conv: 40.0, 40.0. The" in text
     rows["generalised"]["by_seed"] = [70.0, 65.0]
     assert "failed" not in tool.section(records, {}, {"voc-mini": bench})
+
+
+def test_what_was_not_scored_is_told_as_such():
+    made = {"truth - crf": None}
+    rows = {loss: {"mean": None, "spread": None, "by_seed": [None]} for loss in ("crf", "nal")}
+    bench = {"seeds": [0], "benches": {"object, conv": {"differences": made, "miou": rows}}}
+    recipe = {"miou": {"truth": None, "crf": None}, "truth - crf": None}
+    records, tool = {"voc-mini": _record(bap=65.0, nal=53.0)}, load_tool("readme")
+    records["voc-mini"]["differences"] = {"labels_val": {"bap - gap": None}}
+    recipes = {"voc-mini": {"recipes": {"plain": recipe}}}
+    text = tool.section(records, {}, {"voc-mini": bench}, recipes=recipes)
+    assert _rows(text)["plain"] == ["-", "-", "not scored"]
+    assert "object, conv: not scored" in text and "nan" not in text and "failed" not in text
 
 
 def test_benches_are_columns_of_one_table():
@@ -172,12 +188,19 @@ def test_what_the_paper_left_out_is_told_as_measured():
         each = {"mean": mean, "low": mean - 1, "high": mean + 1}
         return {"y_crf": each, "y_ret": each | {"low": -5.0, "high": 5.0}}
 
-    changes = {"unchanged": row(0), "image maximum": row(-2)}
+    unchanged = {kind: each | {"miou": 60.0} for kind, each in row(0).items()}
+    changes = {"unchanged": unchanged, "image maximum": row(-2)}
     cams = {"question": "Which maximum?", "shows": "1 lower.", "images": 60, "changes": changes}
-    sigma = {"question": "How honest?", "shows": "Not so.", "images": 160}  # of training images
+    sigma = {"question": "How honest?", "shows": "Not so.", "images": 160}
+    profile = {"unary": {"background_threshold": 0.75, "grid_size": 2}}
+    experiments = {
+        "cams": cams | {"changes": {"unchanged": unchanged, "none": row(3)}},
+        "prototypes": cams | {"changes": {"unchanged": unchanged, "quarter": row(1)}},
+        "sigma": sigma,
+    }
     both = {
-        "voc-mini": {"experiments": {"cams": cams | {"images": 100}}},
-        "sample": {"experiments": {"cams": cams | {"changes": {"none": row(3)}}, "sigma": sigma}},
+        "voc-mini": {"experiments": {"cams": cams | {"images": 100}}, "profile": profile},
+        "sample": {"experiments": experiments, "profile": profile},
     }
     text = tool.section({"sample": _record(65.0, 53.0)}, left_out=both)
     assert "100 validation images of [`voc-mini`](../results/left-out-voc-mini.json)" in text
@@ -185,7 +208,15 @@ def test_what_the_paper_left_out_is_told_as_measured():
     told = "-2.0 [-3.0, -1.0] | -2.0 [-5.0, +5.0], not told apart"
     assert f"| cams: image maximum | {told} | - | - |" in text
     assert "| cams: none | - | - | +3.0 [+2.0, +4.0] |" in text and "unchanged |" not in text
-    assert "*How honest?* On `sample`: Not so." in text and "Which maximum?" not in text
+    assert "| unchanged, mIoU % | 60.0 | 60.0 | 60.0 | 60.0 |" in text
+    assert "`sample`: threshold 0.75, T 1, 4 background queries where labels are made" in text
+    # Prototypes are taken once Y_crf is there.
+    assert "| prototypes: quarter | - | - | - | +1.0 [-5.0, +5.0], not told apart |" in text
+    assert "*How honest?* On 160 training images of `sample`: Not so." in text
+    assert "Which maximum?" not in text and "rows `fewer`" not in text
+    both["sample"]["experiments"]["fewer"] = cams
+    text = tool.section({"sample": _record(65.0, 53.0)}, left_out=both)
+    assert "rows `fewer` are of other classifiers, one training each" in text
 
 
 def test_recipes_are_told_as_measured():
@@ -257,7 +288,7 @@ def test_the_readme_says_what_could_not_be_shown_and_why():
     made = _apart(nal_crf=(-0.25, -0.75, 1.25), truth_crf=(3.0, 1.0, 5.0))
     bench = {"sample": {"seeds": [0], "benches": {"object, linear": {"differences": made}}}}
     text = tool.extract({"sample": record}, {}, bench, {})
-    assert "not ahead in 1 of 1 comparisons" in text
+    assert "not ahead in 1 of 1 comparisons." in text
     assert "In one, true masks gain 3.0 points" in text and "not even" not in text
     made = _apart(nal_crf=(0.5, -0.5, 1.5), truth_crf=(4.0, -1.0, 9.0))
     record["differences"] = {"segmentation_val": made}
@@ -269,6 +300,9 @@ def test_the_readme_says_what_could_not_be_shown_and_why():
         "7, brings -3.0 [-4.0, -2.0] on `sample`; with 30 it brings +6.0 [+5.0, +7.0] on `sample`."
     )
     assert text.endswith(told)
+    record["differences"]["segmentation_val"] |= _apart(nal_crf=(-0.5, -1.5, -0.1))
+    text = tool.extract({"sample": record}, {}, bench, {})
+    assert "not ahead in 2 of 2 comparisons, and behind in 1." in text
     ahead = _apart(nal_crf=(0.5, 0.25, 1.5), truth_crf=(4.0, 1.0, 9.0))
     record["differences"] = {"segmentation_val": ahead}
     assert "could not be shown" not in tool.extract({"sample": record}, {}, {}, {})
@@ -279,12 +313,14 @@ def test_verdicts_that_a_second_training_moves_are_named():
     one = _apart(nal_crf=(0.5, 0.25, 0.75), crf_ret=(0.5, 0.25, 1.0), nal_ret=(1.0, -1.0, 3.0))
     two = _apart(nal_crf=(0.5, -0.25, 0.75), crf_ret=(0.25, 0.25, 0.5), nal_ret=(2.0, -1.0, 3.0))
     first, second = (
-        {"seeds": [0], "benches": {"object, linear": {"differences": made}}} for made in (one, two)
+        {"commit": commit, "seeds": [0], "benches": {"object, linear": {"differences": made}}}
+        for commit, made in (("abc", one), ("def", two))
     )
     benches = {"sample": first}
     text = tool.section(records, {}, benches, {}, {"sample": [second, first]})
     told = "disagree about 1 of 3 verdicts of object (nal - crf +0.5 [+0.2, +0.8], +0.5 [-0."
-    assert f"On `sample`, 3 trainings of it, which differ in rounding alone, {told}" in text
+    trainings = "3 trainings of it with the same settings and seed (code of commits abc, def, abc)"
+    assert f"On `sample`, {trainings} {told}" in text
     assert "[2](../results/bench-sample-again-2.json)" in text
     assert "How far to trust" not in tool.section(records, {}, benches)
     text = tool.extract(records, {}, benches, {}, {"sample": [second, first]})

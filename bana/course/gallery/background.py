@@ -89,7 +89,7 @@ def tell_background(data: Mapping[str, Any]) -> Told:
     return Told(
         f"Attention A (Eq. 1 to 3, N = {data['grid']}) by how much background there is to ask: the "
         "share of an image's cells outside of all boxes. Below, a small mark is one image's mean A "
-        "on objects or on the ground within its boxes; a large one is the mean of a class of "
+        "on objects or on the ground within its boxes; a large one is the mean of a group of "
         "images, with a 95 % interval over them. The method needs the two apart. "
         + rule(data, "that share"),
         f"Above, scenes {ids(data, '{:.0f} %')}, each with its boxes and its attention. Below, "

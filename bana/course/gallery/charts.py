@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 
 from bana.course.colours import OKABE_ITO
 from bana.course.gallery.files import Size
-from bana.course.gallery.scenes import TITLES, Told
+from bana.course.gallery.scenes import TITLES, WORDS, Told
+from bana.experiment.exhibits.network_tables import MODES
 
 LABEL_COLOURS: dict[str, str] = {
     "boxes": OKABE_ITO["grey"],
@@ -24,7 +25,11 @@ MARKERS = dict(zip(LABEL_COLOURS, "sD^o", strict=True))
 def draw_per_class(data: Mapping[str, Any], size: Size) -> Figure:
     """IoU of every class: this run's noise-aware network above, the published one below."""
     sources = (
-        (f"here, {data['images']} validation images, {data['mode']}", data["here"], "blue"),
+        (
+            f"{data['profile']}, {data['images']} validation images, {MODES[data['mode']]}",
+            data["here"],
+            "blue",
+        ),
         ("paper: VOC 2012 val, DeepLab-V1, multi-scale and CRF", data["published"], "orange"),
     )
     height = min(size.height, 0.62 * size.width)
@@ -63,7 +68,8 @@ def draw_filling(data: Mapping[str, Any], size: Size) -> Figure:
     for ax in axes:
         ax.set_axisbelow(True)
     axes[0].hist(data["rates"].numpy(), bins=range(0, 101, 10), color=OKABE_ITO["blue"])
-    axes[0].axvline(float(data["rates"].mean()), color="0.3", ls="--", label="mean")
+    mean = float(data["rates"].mean())
+    axes[0].axvline(mean, color="0.3", ls="--", label=f"mean {mean:.0f} %")
     axes[0].set(xlabel="pixels of its class in a box (%)", ylabel="boxes", xlim=(0, 100))
     axes[0].legend()
     filled = [place for place, count in enumerate(data["boxes"]) if count]
@@ -93,14 +99,14 @@ def tell_filling(data: Mapping[str, Any]) -> Told:
         if count
     )
     told = [
-        f"{kind} " + ", ".join("{value:.0f}".format(**made) for made in estimates if made)
+        f"{WORDS[kind]} " + ", ".join("{value:.0f}".format(**made) for made in estimates if made)
         for kind, estimates in data["iou"].items()
     ]
     return Told(
         "How full boxes are, and what labels made from them are worth. Left: filling rates of "
         f"the boxes of {data['images']} validation images. Right: mean over boxes of the IoU "
-        "within the box of its class, by filling rate, with 95 % intervals over images. Filled "
-        "boxes gain with the rate by construction.",
+        "within the box of its class, by filling rate, with 95 % intervals over images; groups of "
+        "one or two boxes say nothing. Filled boxes gain with the rate by construction.",
         f"Left, a histogram of the filling rates of {len(data['rates'])} boxes, mean "
         f"{float(data['rates'].mean()):.0f} %. Right, mean IoU of boxes by filling rate, one "
         f"line a kind of label. Groups (of so many boxes): {groups}. IoU in them, in %: "

@@ -86,6 +86,8 @@ def _draw_stage_1(axes: Any, data: Mapping[str, Any]) -> None:
         text = {"x": 0.03, "color": "white"} if beyond > 0.5 else {"x": beyond, "color": "black"}
         axes[4].text(y=place, s=names[c], va="center", **text)
     axes[4].set(title="class of $r_i$ (4)", xlim=(0, 1), box_aspect=height / width)
+    # Not below the axes, where an arrow runs.
+    axes[4].text(0.97, 0.04, "probability", ha="right", transform=axes[4].transAxes)
     axes[4].set_xticks((0, 1), ("", "1"))  # an arrow runs where the 0 would be
     axes[4].set_anchor("N")
     axes[4].grid(False)
@@ -154,8 +156,10 @@ def tell_overview(data: Mapping[str, Any]) -> Told:
         "brackets are equations of the paper. Grey arrows stay within a stage, vermillion ones "
         "lead to another. The attention shown is the one of training, with "
         f"N = {data['grid']}; labels take one with N = {data['label_grid']}, of which u_0 keeps "
-        f"what reaches {share}. The image is the first in the upper quartile of mIoU whose boxes "
-        "have several classes.",
+        f"what reaches {share}. Features are shown by their three main directions as red, green "
+        "and blue; the class is that of the largest box, and the maps of stage 2 are those of its "
+        f"class, {data['classes'][data['largest']]}. The image is the first in the upper quartile "
+        "of mIoU whose boxes have several classes.",
         f"The method on image {data['id']} ({boxes}) in three rows. Stage 1: image with boxes, "
         "features, grid of certain background, attention, which is 1 outside the boxes and low on "
         "objects, class probabilities of a pooled box. Stage 2, right to left: activation map, "

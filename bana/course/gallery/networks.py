@@ -12,6 +12,7 @@ from bana.course.colours import OKABE_ITO, label_palette
 from bana.course.gallery import layout
 from bana.course.gallery.files import Size
 from bana.course.gallery.scenes import QUARTILES, Told, add_scale, add_titles, ids, rule
+from bana.evaluation.verdicts import Difference, stated
 
 JUDGED: dict[str, tuple[str, str]] = {
     "saved": ("wrong, down-weighted: saved", "#00E5FF"),
@@ -22,32 +23,31 @@ JUDGED: dict[str, tuple[str, str]] = {
 """What becomes of a label in ~S: in words, and its colour."""
 
 RIGHT: dict[str, tuple[str, str]] = {
-    "gained": ("NAL alone is right", "#00E5FF"),
+    "gained": ("noise-aware alone is right", "#00E5FF"),
     "lost": ("cross-entropy alone is right", "#FF00C8"),
 }
 """Which network is right, in words, and its colour: none of a class's."""
 
 
 def draw_confidence(data: Mapping[str, Any], size: Size) -> Figure:
-    """Training images with the confidence in their label, and what it saves and spoils."""
+    """Training images with the confidence in their label; below, what it saves and spoils."""
     scenes, iterations = data["scenes"], data["iterations"]
     palette = label_palette(len(data["classes"]) - 1)
     judged = all("judged" in each for each in scenes)
-    heights = [layout.ratio_of(each["image"]) for each in scenes]
-    columns = 2 + (1 + judged) * len(iterations)
-    fig, axes = layout.tiles(heights, columns, size, lines_below=6)
-    for row, each in zip(axes, scenes, strict=True):
-        layout.photo(row[0], each["image"])
-        layout.label(row[1], each["image"], each["y_crf"], palette, "", each.get("mask"))
-        for number, iteration in enumerate(iterations):
-            layout.unit_map(row[2 + number], each["sigma"][iteration])
-            layout.contour(row[2 + number], each["unreliable"].to(torch.uint8), 0.4)
-            if judged:
-                _judged_tile(row[2 + len(iterations) + number], each, iteration)
-    titles = [f"$\\sigma$ at {i}" for i in iterations]
-    if judged:
-        titles += [f"~S at {i}" for i in iterations]
-    add_titles(axes[0], ("image", "$Y_{crf}$", *titles))
+    lines = 1 + judged
+    heights = [layout.ratio_of(each["image"]) for each in scenes for _ in range(lines)]
+    columns = 3 - lines + len(iterations)  # the label lies below the image, or beside it
+    fig, axes = layout.tiles(heights, columns, size, lines_below=6, each_titled=True)
+    for place, each in enumerate(scenes):
+        block = axes[lines * place : lines * (place + 1)]
+        first = block[:, 0] if judged else block[0, :2]
+        layout.photo(first[0], each["image"], "image")
+        layout.label(first[1], each["image"], each["y_crf"], palette, "$Y_{crf}$", each.get("mask"))
+        for ax, iteration in zip(block[0, -len(iterations) :], iterations, strict=True):
+            layout.unit_map(ax, each["sigma"][iteration], f"$\\sigma$ at {iteration}")
+            layout.contour(ax, each["unreliable"].to(torch.uint8), 0.4)
+        for ax, iteration in zip(block[1, 1:] if judged else (), iterations, strict=judged):
+            _judged_tile(ax, each, iteration)
     add_scale(fig, axes, "confidence")
     if judged:
         layout.legend(fig, _patches(JUDGED), columns=2)
@@ -55,11 +55,11 @@ def draw_confidence(data: Mapping[str, Any], size: Size) -> Figure:
 
 
 def _judged_tile(ax: Axes, each: Mapping[str, Any], iteration: int) -> None:
-    """What became of the labels in ~S: regions, and the shares saved and spoiled."""
+    """What became of the labels in ~S: regions, above them the shares saved and spoiled."""
     judged = each["judged"][iteration]
     layout.regions(ax, each["image"], judged, {key: c for key, (_, c) in JUDGED.items()})
     numbers = ("-" if share is None else f"{share:.0f}" for share in shares(judged))
-    layout.inside(ax, f"{' / '.join(numbers)} %")
+    ax.set_title(f"~S: {' / '.join(numbers)} %")
 
 
 def _patches(names: Mapping[str, tuple[str, str]]) -> list[Patch]:
@@ -87,8 +87,8 @@ def tell_confidence(data: Mapping[str, Any]) -> Told:
     when = ", ".join(map(str, data["iterations"]))
     caption = (
         "Confidence sigma (Eq. 12) in the label while the noise-aware network is trained, on the "
-        "first training images; outlines are those of ~S, on the label those of the mask. A label "
-        "is believed where sigma is near 1. The numbers above are iterations."
+        "first training images, at several iterations; outlines are those of ~S, on the label "
+        "those of the mask."
     )
     alt = (
         f"Training images {names} in rows: image, label, and the confidence in it at iterations "
@@ -96,10 +96,10 @@ def tell_confidence(data: Mapping[str, Any]) -> Told:
     )
     if told := [_told_of(each) for each in data["scenes"] if "judged" in each]:
         caption += (
-            f" Right: the labels in ~S, split by whether sigma is below {data['half']:g}. A wrong "
-            "label that is down-weighted is saved, a right one spoiled. On a tile: percent of the "
-            "wrong labels in ~S that are saved, and of the right ones that are spoiled. The masks "
-            "say which are wrong and are not used in training."
+            f" Below: the labels in ~S, believed where sigma is {data['half']:g} or more. A wrong "
+            "label that is down-weighted is saved, a right one spoiled. Above a tile: percent of "
+            "the wrong labels in ~S that are saved, and of the right ones that are spoiled. The "
+            "masks say which are wrong and are not used in training."
         )
         alt += f" Wrong labels saved and right ones spoiled, in ~S: {'; '.join(told)}."
     return Told(caption, alt)
@@ -112,8 +112,8 @@ def _told_of(each: Mapping[str, Any]) -> str:
         wrong = int((judged["saved"] | judged["believed"]).sum())
         right = int((judged["spoiled"] | judged["kept"]).sum())
         steps.append(
-            f"at {iteration} {_percent(saved)} of {wrong} pixels saved and {_percent(spoiled)} of "
-            f"{right} spoiled"
+            f"at iteration {iteration}: {_percent(saved)} of {wrong:,} pixels saved and "
+            f"{_percent(spoiled)} of {right:,} spoiled"
         )
     return f"{each['id']}, {', '.join(steps)}"
 
@@ -146,7 +146,7 @@ def draw_nal(data: Mapping[str, Any], size: Size) -> Figure:
 
 def tell_nal(data: Mapping[str, Any]) -> Told:
     """Predictions without and with the noise-aware loss in words."""
-    less = "{mean:+.1f} [{low:+.1f}, {high:+.1f}]".format(**data["difference"])
+    less = stated(Difference(**data["difference"]))
     scores = "; ".join(
         f"{each['id']}: cross-entropy {each['iou']['crf']:.0f} %, noise-aware "
         f"{each['iou']['nal']:.0f} %"
@@ -156,7 +156,7 @@ def tell_nal(data: Mapping[str, Any]) -> Told:
         "Predictions of two networks that learned from the same labels: by cross-entropy on Y_crf "
         "and by the noise-aware loss, at a single scale and without CRF. The number on a tile is "
         "mIoU on that image; outlines are those of the mask. Over all images the noise-aware "
-        f"network less the other is {less} points of mIoU; the 95 % interval is over images and "
+        f"network less the other, in points of mIoU: {less}; the 95 % interval is over images and "
         "does not cover the chance of the trainings. "
         + rule(data, "the difference of both networks' mIoU on an image"),
         f"Scenes {ids(data, '{:+.1f} points')} in rows: image; prediction of the network "

@@ -24,6 +24,8 @@ ERRORS: dict[str, str] = {
 """What disagreement finds, what it misses, and what it doubts in vain: no colours of classes."""
 
 ERROR = ERRORS["error in S"]
+DOUBTED = "#BBBBBB"
+"""All of ~S, right or wrong: no colour of `ERRORS`."""
 
 QUARTILES = {0.25: "lower quartile", 0.5: "median", 0.75: "upper quartile"}
 TITLES = {
@@ -34,6 +36,15 @@ TITLES = {
     "bap": "BAP, $Y_{crf}$",
     "bap-ret": "BAP, $Y_{ret}$",
 }
+WORDS = {
+    "boxes": "box filled",
+    "boxes-crf": "box filled with a CRF",
+    "grabcut": "GrabCut",
+    "gap": "GAP",
+    "bap": "BAP's Y_crf",
+    "bap-ret": "BAP's Y_ret",
+}
+"""The same where nothing is typeset."""
 
 
 class Told(NamedTuple):
@@ -92,7 +103,7 @@ def draw_teaser(data: Mapping[str, Any], size: Size) -> Figure:
         for ax, (kind, title) in zip(row[1:7], TITLES.items(), strict=True):
             layout.label(ax, each["image"], each["kinds"][kind], palette, title, each["mask"])
             layout.inside(ax, f"{each['iou'][kind]:.0f} %")
-        layout.regions(row[7], each["image"], {"~S": each["unreliable"]}, {"~S": "white"})
+        layout.regions(row[7], each["image"], {"~S": each["unreliable"]}, {"~S": DOUBTED})
         row[7].set_title("unreliable: ~S")
         layout.inside(row[7], f"{each['shares']['unreliable']:.0f} % of pixels")
         layout.regions(row[8], each["image"], _error_regions(each), ERRORS)
@@ -101,7 +112,7 @@ def draw_teaser(data: Mapping[str, Any], size: Size) -> Figure:
         layout.label(row[9], each["image"], each["mask"], palette, "true mask", each["mask"])
         layout.beside(axes[2 * number][0], QUARTILES[each["quantile"]])
     shown = layout.class_patches(layout.classes_in(scenes), names, palette)
-    layout.legend(fig, [*shown, *_error_patches()])
+    layout.legend(fig, [*shown, Patch(facecolor=DOUBTED, label="~S"), *_error_patches()])
     return fig
 
 
@@ -109,7 +120,7 @@ def tell_teaser(data: Mapping[str, Any]) -> Told:
     """The teaser in words."""
     scores = "; ".join(
         f"{each['id']}: "
-        + ", ".join(f"{kind} {each['iou'][kind]:.0f} %" for kind in TITLES)
+        + ", ".join(f"{WORDS[kind]} {each['iou'][kind]:.0f} %" for kind in TITLES)
         + f", {each['shares']['recall']:.0f} % of Y_crf's errors lie in ~S"
         for each in data["scenes"]
     )
@@ -120,8 +131,8 @@ def tell_teaser(data: Mapping[str, Any]) -> Told:
         "mask. Under ~S stands its share of the pixels, under the errors the share of them that "
         "is found, that is, lies in ~S. " + rule(data),
         f"Three scenes, {ids(data)}, in two rows of tiles each: image with boxes, filled box, "
-        f"filled box with a CRF, GrabCut, GAP, BAP's Y_crf and Y_ret, unreliable pixels in white, "
-        f"errors inside and outside of them, and the mask. mIoU of the tiles: {scores}.",
+        f"filled box with a CRF, GrabCut, GAP, BAP's Y_crf and Y_ret, unreliable pixels in light "
+        f"grey, errors inside and outside of them, and the mask. mIoU of the tiles: {scores}.",
     )
 
 
@@ -197,8 +208,9 @@ def tell_attention(data: Mapping[str, Any]) -> Told:
         "Background attention A (Eq. 2 and 3) and class activation (Eq. 6) of the classifier "
         "trained with GAP and of the one trained with BAP; outlines are those of the true mask. A "
         "is as the labels see it: of enlarged features, N = 1. On a tile: precision (P) and recall "
-        "(R) of the pixels that reach half of the maximum. The table of activation maps has them "
-        "for all images, at chosen thresholds. " + rule(data),
+        "(R) of the pixels that reach half of the maximum in the image. The table of activation "
+        "maps has both by class, for all images, with the maximum of each box and at chosen "
+        "thresholds. " + rule(data),
         f"Scenes {ids(data)} in rows: image with boxes; attention of GAP and of BAP, 1 outside "
         "the boxes and meant to be low on the object; class activation of GAP and of BAP, meant "
         f"to be high on it. {told}.",
@@ -245,7 +257,8 @@ def tell_failures(data: Mapping[str, Any]) -> Told:
     )
     return Told(
         "Where the method struggles. Each row is the validation image that has most of one "
-        "cause, which boxes, masks and attention tell; no image was picked by its score. Beside "
+        "cause and is not shown above, which boxes, masks and attention (of N = 1) tell; ties go "
+        "by name, and no image was picked by its score. Beside "
         f"it: mIoU of the fifth of the {data['images']} images that have most of the cause, less "
         "that of the others, in points with a 95 % interval over images.",
         f"Five images in rows with boxes, Y_crf, its errors and the mask. {told}.",

@@ -25,6 +25,7 @@ def write_table(
     """
     stem = f"table-{stem_of(name, 'paper')}"
     folder.mkdir(parents=True, exist_ok=True)
+    origins = table.origins()
     texts = {"md": table.markdown(), "csv": table.csv(), "tex": table.latex()}
     for ending, text in texts.items():
         (folder / f"{stem}.{ending}").write_text(text, encoding="utf-8", newline="\n")
@@ -35,8 +36,13 @@ def write_table(
         "caption": table.caption,
         "command": command,
         "profiles": [made.name for made in measured],
-        "sources": table.origins(),
-        "records": {file: digest for made in measured for file, digest in made.files.items()},
+        "sources": origins,
+        "records": {
+            file: digest
+            for made in measured
+            for file, digest in made.files.items()
+            if any(f"results/{file}," in origin for each in origins.values() for origin in each)
+        },
         "files": sorted(f"{stem}.{ending}" for ending in texts),
     }
     write_note(folder / f"{stem}.json", note)

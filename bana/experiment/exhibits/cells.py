@@ -13,11 +13,13 @@ REPLICATION = "ReScience C replication"
 
 
 def quoted(value: float | None, data: str, table: str, source: str = PAPER) -> Cell:
-    """A published number."""
+    """A published number, with the digits that it was published with."""
+    places = 1 if value is None else max(1, len(f"{value}".partition(".")[2]))
     return Cell(
         value,
         Source(data, f"{source}, {table}"),
         why="" if value is not None else "the source gives no such number",
+        places=places,
     )
 
 

@@ -8,8 +8,7 @@ from torch import Tensor
 from torchvision.ops import box_iou
 
 from bana.data.boxes import box_masks
-from bana.evaluation.regime import plain
-from bana.evaluation.verdicts import class_areas, estimate, mean_iou
+from bana.evaluation.verdicts import class_areas, estimate, mean_iou, plain_estimate
 from bana.experiment.exhibits.maps import grid_attention
 from bana.experiment.exhibits.scenes import image_iou, scene
 from bana.experiment.exhibits.sources import Materials, Needs
@@ -127,4 +126,6 @@ def _cost(areas: Tensor, has_it: Tensor) -> dict[str, float] | None:
         has_it: bool [N].
     """
     apart = torch.stack([areas * has_it[:, None, None], areas * ~has_it[:, None, None]], 1)
-    return plain(estimate(apart.double(), lambda sums: mean_iou(sums[:, 0]) - mean_iou(sums[:, 1])))
+    return plain_estimate(
+        estimate(apart.double(), lambda sums: mean_iou(sums[:, 0]) - mean_iou(sums[:, 1]))
+    )

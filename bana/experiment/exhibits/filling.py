@@ -1,13 +1,13 @@
 """How full boxes are, and what that means for the labels made from them."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from bana.data.boxes import box_masks
-from bana.evaluation.regime import plain
-from bana.evaluation.verdicts import estimate
+from bana.evaluation.verdicts import estimate, plain_estimate
 from bana.experiment.exhibits.sources import Materials, Needs
 from bana.losses import IGNORE
 
@@ -34,12 +34,14 @@ def filling(materials: Materials) -> dict[str, Any]:
         table = torch.zeros(len(EDGES) - 1, len(KINDS), 2, dtype=torch.float64)
         for rate, ious in box_scores(boxes.as_subclass(Tensor), classes, data.mask(name), labels):
             rates.append(rate)
-            table[rate_class(rate)] += torch.stack([ious, torch.ones_like(ious)], 1)
+            table[class_between(EDGES, rate)] += torch.stack([ious, torch.ones_like(ious)], 1)
         sums.append(table)
     stacked = torch.stack(sums)  # [N, classes of rate, kinds, sum and number]
 
     def of(bin_: int, kind: int) -> dict[str, float] | None:
-        return plain(estimate(stacked[:, bin_, kind], lambda each: each[:, 0] / each[:, 1]))
+        return plain_estimate(
+            estimate(stacked[:, bin_, kind], lambda each: each[:, 0] / each[:, 1])
+        )
 
     return {
         "rates": torch.tensor(rates),
@@ -53,9 +55,14 @@ def filling(materials: Materials) -> dict[str, Any]:
     }
 
 
-def rate_class(rate: float) -> int:
-    """Number of the class of a filling rate in percent; an edge belongs to the class above it."""
-    return min(sum(rate >= edge for edge in EDGES[1:]), len(EDGES) - 2)
+def class_between(edges: Sequence[float], value: float) -> int:
+    """Number of the class in which a value lies; an edge belongs to the class above it.
+
+    Args:
+        edges: ends of the classes, ascending; what lies beyond belongs to the first or the last.
+        value: such as a filling rate, in the unit of the edges.
+    """
+    return min(sum(value >= edge for edge in edges[1:]), len(edges) - 2)
 
 
 def box_scores(

@@ -55,9 +55,17 @@ def labels_table(measured: Sequence[Measured]) -> Table:
     asked = any(made.more.get("sam") for made in measured)
     if asked:
         rows.append(_sam_row(measured))
-    notes = () if asked else (f"{SAM}: {_sam_command(measured[-1])}",)
+    notes = () if asked else (f"No row of SAM's masks: {_sam_command(measured[-1])} measures it",)
+    notes += tuple(
+        f"{made.name}: {LABELS[kind][0]}: no interval: not in its regime card"
+        for made in measured
+        for kind in LABELS
+        if made.card and "seeds" not in made.record
+        if kind in made.record.get("labels_val", {}) and kind not in made.card.get("miou", {})
+    )
     caption = (
-        "mIoU of labels made from boxes, with 95 % intervals over images. Masks of training images "
+        "mIoU of labels made from boxes, with 95 % intervals over images, or with the standard "
+        "deviation over the seeds of a record that has several. Masks of training images "
         "are read to measure alone. Where WSSL was published, ours holds the middle fifth of a box "
         "for surely its object and lets the same CRF as in the other rows find its edges, which is "
         "WSSL's idea and not its code. Networks, images and classes differ between data sets, so "
@@ -75,13 +83,14 @@ def _label_cells(made: Measured, kind: str) -> list[Cell]:
     if row is None:
         why = f"not in this record yet: `bana evaluate --profile {made.name}`"
         return [*[ours(made, "record", None, why)] * 2, *trained]
-    why, estimate = "", (made.card or {}).get("miou", {}).get(kind)
+    spread = (made.record.get("spread") or {}).get("labels_val", {}).get(kind, {}).get("miou")
+    estimate = (made.card or {}).get("miou", {}).get(kind) if spread is None else None
     score = (
-        estimated(made, "card", estimate, why)
+        estimated(made, "card", estimate, "")
         if estimate
-        else ours(made, "record", row["miou"], why)
+        else ours(made, "record", row["miou"], "", spread=spread)
     )
-    return [score, ours(made, "record", row["coverage"], why), *trained]
+    return [score, ours(made, "record", row["coverage"], ""), *trained]
 
 
 def _sam_row(measured: Sequence[Measured]) -> Row:

@@ -7,8 +7,13 @@ from torch import Tensor
 
 from bana.data.voc import read_image
 from bana.evaluation.prediction import SINGLE, label_maps
-from bana.evaluation.regime import plain
-from bana.evaluation.verdicts import class_areas, estimate, mean_iou, paired_difference
+from bana.evaluation.verdicts import (
+    class_areas,
+    estimate,
+    mean_iou,
+    paired_difference,
+    plain_estimate,
+)
 from bana.experiment import published, stages
 from bana.experiment.exhibits.scenes import at_quantiles, scene
 from bana.experiment.exhibits.sources import Materials, Needs
@@ -102,7 +107,9 @@ def with_and_without(materials: Materials) -> dict[str, Any]:
         counted = each["mask"] != IGNORE
         each["gained"] = right["nal"] & ~right["crf"] & counted
         each["lost"] = right["crf"] & ~right["nal"] & counted
-    result["miou"] = {loss: plain(estimate(each, mean_iou)) for loss, each in areas.items()}
+    result["miou"] = {
+        loss: plain_estimate(estimate(each, mean_iou)) for loss, each in areas.items()
+    }
     difference = paired_difference(areas["nal"][None], areas["crf"][None])
     return result | {"difference": difference._asdict()}
 
@@ -121,7 +128,7 @@ def per_class(materials: Materials) -> dict[str, Any]:
 
     Returns:
         "here" and "published": {class: IoU}, classes that occur nowhere left out; "mode": how
-        the network was tested; "images": how many.
+        the network was tested; "images": how many; "profile": its name.
     """
     data = materials.data["val"]
     scores = stages.segmentation_scores(materials.profile, "nal", materials.root)
@@ -132,4 +139,5 @@ def per_class(materials: Materials) -> dict[str, Any]:
         "published": dict(published.PER_CLASS_V1),
         "mode": mode,
         "images": len(data),
+        "profile": materials.profile.name,
     }

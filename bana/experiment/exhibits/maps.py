@@ -8,8 +8,8 @@ from torch import Tensor
 from bana import bap
 from bana.data import boxes as corners
 from bana.data.transforms import eval_image
-from bana.evaluation.regime import plain
-from bana.evaluation.verdicts import estimate
+from bana.evaluation.verdicts import estimate, plain_estimate
+from bana.experiment.exhibits.filling import class_between
 from bana.experiment.exhibits.scenes import at_quantiles, chosen_scenes, scene
 from bana.experiment.exhibits.sources import Materials, Needs
 from bana.experiment.profiles import Profile
@@ -158,7 +158,7 @@ def _means(sums: Tensor) -> dict[str, Any]:
         "ground": lambda each: mean(1, each),
         "apart": lambda each: mean(1, each) - mean(0, each),
     }
-    return {name: plain(estimate(sums, score)) for name, score in scores.items()}
+    return {name: plain_estimate(estimate(sums, score)) for name, score in scores.items()}
 
 
 def by_background(materials: Materials) -> dict[str, Any]:
@@ -188,7 +188,7 @@ def by_background(materials: Materials) -> dict[str, Any]:
         maps = grid_attention(model, each, materials.profile, (grid,))
         each["attention"], each["queries"] = maps[grid]
     stacked = torch.stack(sums)
-    of_class = torch.tensor([share_class(share) for share in shares.values()])
+    of_class = torch.tensor([class_between(SHARES, share) for share in shares.values()])
     places = [of_class == number for number in range(len(SHARES) - 1)]
     return made | {
         "points": points,
@@ -197,11 +197,6 @@ def by_background(materials: Materials) -> dict[str, Any]:
         "means": [_means(stacked[place]) if place.any() else None for place in places],
         "grid": grid,
     }
-
-
-def share_class(share: float) -> int:
-    """Number of the class of a share in percent; an edge belongs to the class above it."""
-    return min(sum(share >= edge for edge in SHARES[1:]), len(SHARES) - 2)
 
 
 def background_share(model: BoxClassifier, item: dict[str, Any], image_scale: float) -> float:

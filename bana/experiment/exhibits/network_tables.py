@@ -18,6 +18,13 @@ LOSSES = {
     "nal": "noise-aware loss",
     "truth": "true masks",
 }
+MODES = {
+    "single": "single scale",
+    "single-crf": "single scale, CRF",
+    "multi": "multi-scale",
+    "multi-crf": "multi-scale, CRF",
+}
+"""How a network is tested, see `bana.experiment.stages.segmentation_scores`."""
 
 QUOTED = {
     "paper, V1, val": (published.SEGMENTATION_V1, "Tables 4 and 5", PAPER),
@@ -47,13 +54,35 @@ def losses_table(measured: Sequence[Measured]) -> Table:
         rows.append(Row(name, tuple(cells)))
     caption = (
         "What is done with the pixels where Y_crf and Y_ret differ. Networks at a single scale, "
-        "without and with CRF, one training each; heads are small classifiers on frozen "
-        'features, mean and standard deviation over seeds. The paper\'s "after" is multi-scale '
-        "testing and CRF together."
+        f"without and with CRF{_trainings(measured)}; heads are small classifiers on frozen "
+        f"features, mean and standard deviation over seeds{_head_seeds(measured)}. The paper's "
+        '"after" is multi-scale testing and CRF together.'
     )
     return Table(
         "Table 3", "What to do with unreliable pixels", caption, "loss", tuple(columns), tuple(rows)
     )
+
+
+def _trainings(measured: Sequence[Measured]) -> str:
+    """Of how many trainings networks are the mean, where it is not one everywhere."""
+    seeds = {made.name: len(made.record.get("seeds", [0])) for made in measured}
+    if set(seeds.values()) <= {1}:
+        return ", one training each"
+    told = ", ".join(f"{name}: {count}" for name, count in seeds.items())
+    return f", mean and standard deviation over trainings of all stages ({told})"
+
+
+def _head_seeds(measured: Sequence[Measured]) -> str:
+    """How many seeds heads have, and where those of all classes are of another classifier."""
+    counts = {len(made.bench["seeds"]) for made in measured if made.bench}
+    told = f" ({' or '.join(map(str, sorted(counts)))})" if counts else ""
+    others = [made.name for made in measured if made.more.get("bench_classes")]
+    if others:
+        told += (
+            f"; on {' and '.join(others)} the heads of classes are of another training of the "
+            "classifier than the heads of object"
+        )
+    return told
 
 
 def networks_table(measured: Sequence[Measured]) -> Table:
@@ -134,7 +163,7 @@ def _modes(made: Measured) -> list[str]:
 
 
 def _network_columns(made: Measured, heads: bool) -> list[Column]:
-    columns = [Column(f"network, {mode}, mIoU %", made.data) for mode in _modes(made)]
+    columns = [Column(f"network, {MODES[mode]}, mIoU %", made.data) for mode in _modes(made)]
     if heads:
         columns += [Column(f"heads, {kind}, mIoU %", made.data) for _, kind, _ in _benches(made)]
     return columns
@@ -153,7 +182,7 @@ def _benches(made: Measured) -> list[tuple[str, str, Mapping[str, Any]]]:
 
 def _network_cells(made: Measured, loss: str, heads: bool) -> list[Cell]:
     scores = made.record["segmentation_val"].get(loss, {})
-    why = "not trained: `bana train segmentation --loss LOSS --profile PROFILE`, then `evaluate`"
+    why = f"not in this record: `bana evaluate --profile {made.name} --losses {loss}`"
     spread = (made.record.get("spread") or {}).get("segmentation_val", {}).get(loss, {})
     cells = [
         ours(
@@ -177,7 +206,7 @@ def per_class_table(measured: Sequence[Measured]) -> Table:
     columns, scores = [], []
     for made in measured:
         mode = _modes(made)[-1]
-        columns.append(Column(f"network, {mode}, IoU %", made.data))
+        columns.append(Column(f"network, {MODES[mode]}, IoU %", made.data))
         row = made.record["segmentation_val"].get("nal", {}).get(mode, {}).get("per_class", [])
         scores.append(dict(zip(made.record["data"]["classes"], row, strict=False)))
     columns.append(Column("paper, V1, multi-scale and CRF, IoU %", VOC))

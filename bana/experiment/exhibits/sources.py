@@ -49,7 +49,7 @@ class Materials:
         classifiers: by pooling.
         segmenters: by loss.
         origin: what all this is, in plain JSON values: "profile", "seed", "data" by split,
-            "labels", "weights" and "files" by name. Data are told by their lists, boxes and masks,
+            "labels", "weights" and "inputs" by name. Data are told by their lists, boxes and masks,
             so that the same data have the same fingerprint on every machine.
     """
 
@@ -103,7 +103,7 @@ class Sources:
             },
             "labels": {"-".join(place): self._hash("labels", *place) for place in wanted},
             "weights": {"-".join(place): self._hash(*place) for place in weights},
-            "files": {path.name: file_hash(path) for path in needs.files},
+            "inputs": {path.name: file_hash(path) for path in needs.files},
         }
         return Materials(self.profile, self.root, data, folders, classifiers, segmenters, origin)
 
@@ -141,5 +141,9 @@ def folder_hash(folder: Path) -> str:
 
 
 def settings_that_count(profile: Profile) -> Profile:
-    """A profile without what changes no result: where weights lie, and how many processes work."""
-    return replace(profile, weights=None, loader_workers=0, label_workers=0)
+    """A profile without what changes no result: where files lie, and how many processes work.
+
+    What networks and labels hold is in an exhibit's origin, wherever they lie.
+    """
+    workers = {"loader_workers": 0, "label_workers": 0, "train_workers": 1}
+    return replace(profile, weights=None, classifier_home=None, labels_home=None, **workers)

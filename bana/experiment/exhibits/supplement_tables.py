@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bana.evaluation.verdicts import NOT_TOLD_APART, difference_of, verdict
 from bana.experiment import published
 from bana.experiment.exhibits.cells import REPLICATION, VOC, estimated, ours, quoted
 from bana.experiment.exhibits.label_tables import LABELS
@@ -91,9 +92,9 @@ def grid_table(measured: Sequence[Measured]) -> Table:
         row += [quoted(theirs.get(m), VOC, "grid sizes", REPLICATION) for m in QUOTED_GRIDS]
         rows.append(Row(f"N = {n} in training", tuple(row)))
     apart = [
-        f"{made.name}: {told} of {len(cells[made.name])}"
+        f"{made.name}: {_told_apart(others)} of {len(others)}"
         for made in measured
-        if (told := _told_apart(cells[made.name].values())) is not None
+        if (others := _but_own(made, cells[made.name]))
     ]
     caption = (
         "mIoU of BAP's Y_crf by the rows N of the background grid, when the classifier is trained "
@@ -113,10 +114,15 @@ def _grids(made: Measured) -> Mapping[str, Any]:
     return made.more.get("grids") or {}
 
 
-def _told_apart(cells: Any) -> int | None:
-    """How many cells differ from the profile's own by more than their interval; None of none."""
-    ends = [(cell["over own"]["low"], cell["over own"]["high"]) for cell in cells]
-    return sum(low > 0 or high < 0 for low, high in ends) if ends else None
+def _but_own(made: Measured, cells: Mapping[tuple[int, int], Any]) -> list[Mapping[str, Any]]:
+    """The cells but the one of the profile's own two N."""
+    own = tuple(_grids(made).get("own", ()))
+    return [cell for place, cell in cells.items() if place != own]
+
+
+def _told_apart(cells: Sequence[Mapping[str, Any]]) -> int:
+    """How many cells differ from the profile's own by more than their interval."""
+    return sum(verdict(difference_of(cell["over own"])) != NOT_TOLD_APART for cell in cells)
 
 
 def gamma_lambda_table(measured: Sequence[Measured]) -> Table:
@@ -148,7 +154,7 @@ def gamma_lambda_table(measured: Sequence[Measured]) -> Table:
     means = [
         f"{name}: {sum(card['crf']) / len(card['crf']):.1f} % over {len(card['crf'])} seeds"
         for name, card in found.items()
-        if card
+        if card and None not in card["crf"]
     ]
     caption = (
         "The noise-aware loss (Eq. 12 to 14) on Y_crf as it is, less cross-entropy on Y_crf: mIoU "

@@ -28,6 +28,7 @@ class Cell(NamedTuple):
         low, high: ends of a 95 % interval.
         spread: standard deviation over seeds.
         why: it is blank.
+        places: digits after the point.
     """
 
     value: float | None
@@ -36,12 +37,13 @@ class Cell(NamedTuple):
     high: float | None = None
     spread: float | None = None
     why: str = ""
+    places: int = 1
 
     def text(self) -> str:
-        """As it is printed, to one place; empty where it is blank."""
+        """As it is printed; empty where it is blank."""
         if self.value is None:
             return ""
-        text = f"{round(self.value, 1) + 0:.1f}"  # + 0: no -0.0
+        text = f"{round(self.value, self.places) + 0:.{self.places}f}"  # + 0: no -0.0
         if self.low is not None and self.high is not None:
             text += f" [{self.low:.1f}, {self.high:.1f}]"
         return text if self.spread is None else f"{text} ± {self.spread:.1f}"

@@ -19,7 +19,7 @@ from bana.course.gallery.making import Gallery, figure_item
 from bana.data.boxes import background_mask, box_masks
 from bana.experiment import stages
 from bana.experiment.profiles import PROFILES
-from bana.files.artefacts import read_json
+from bana.files.artefacts import file_hash, read_json
 from bana.files.paths import figures_dir, gallery_dir, repo_root, run_dir, runs_root
 from bana.interpolation import bilinear
 from bana.networks.backbones import background_at_cells
@@ -118,6 +118,18 @@ def test_a_note_tells_what_a_figure_is_and_was_made_from(name, run):
         len(digest) == 16 for part in ("labels", "weights") for digest in note[part].values()
     )
     assert note["data"]["val"]["images"] == 2 and note["seconds"] >= 0 and note["commit"]
+
+
+def test_a_note_keeps_the_hashes_of_the_files_that_went_in(run, tmp_path, monkeypatch):
+    weights = tmp_path / "some.safetensors"
+    weights.write_bytes(b"weights")
+    item = FIGURES["per_class"]
+    needs = item.needs._replace(files=(weights,))
+    monkeypatch.setitem(FIGURES, "per_class", item._replace(needs=needs))
+    Gallery(make_profile(), folder=tmp_path).make("per_class")
+    note = read_json(tmp_path / "per_class.json")
+    assert note["inputs"] == {"some.safetensors": file_hash(weights)}
+    assert "per_class.png" in note["files"]
 
 
 def test_a_second_call_computes_and_draws_nothing(run):
@@ -226,7 +238,8 @@ def test_confidence_tells_what_is_saved_and_spoiled(run):
             saved, spoiled = networks.shares(judged)
             assert saved == (100 * int(judged["saved"].sum()) / wrong if wrong else None)
             assert spoiled == (100 * int(judged["spoiled"].sum()) / right if right else None)
-            assert f"at {iteration} " in told.alt and f" of {wrong} pixels saved" in told.alt
+            assert f"at iteration {iteration}: " in told.alt
+            assert f" of {wrong:,} pixels saved" in told.alt
 
 
 def test_confidence_without_masks_is_drawn_without_them(run):
@@ -273,9 +286,11 @@ def test_the_photographs_are_drawn_and_told():
     shot |= {"classes": ["cup"], "source": "a package", "licence": "CC0", "control": label}
     shot |= {"attention": torch.rand(30, 40, generator=generator), "y_crf": label, "y_ret": label}
     item = FIGURES["photographs"]
+    data = {"shots": [shot, shot | {"classes": ["cat"]}], "known": ["background", "cat"]}
     with matplotlib.rc_context(making.look(SIZES["paper"])):
-        fig = item.draw({"shots": [shot]}, SIZES["paper"])
-    assert len([ax for ax in fig.axes if ax.images]) >= 6
-    told = item.tell({"shots": [shot]})
+        fig = item.draw(data, SIZES["paper"])
+    assert len([ax for ax in fig.axes if ax.images]) >= 12
+    told = item.tell(data)
     assert "a package (CC0)" in told.caption and "cup" in told.alt
+    assert "Of no class that they know: cup. Sources" in told.caption
     plt.close(fig)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from bana.experiment.exhibits.filling import EDGES, box_scores, rate_class
+from bana.experiment.exhibits.filling import EDGES, box_scores, class_between
 
 
 def test_iou_of_a_box_is_that_of_its_class_within_it():
@@ -38,4 +38,4 @@ def test_filled_boxes_have_their_rate_for_their_iou():
     ("rate", "number"), [(0, 0), (29.9, 0), (30, 1), (79, 5), (80, 6), (100, 6)]
 )
 def test_an_edge_belongs_to_the_class_above_it(rate, number):
-    assert rate_class(rate) == number < len(EDGES) - 1
+    assert class_between(EDGES, rate) == number < len(EDGES) - 1

@@ -6,6 +6,7 @@ from tiny import STRIDE, make_profile
 
 from bana.data.boxes import box_masks
 from bana.experiment import stages
+from bana.experiment.exhibits.filling import class_between
 from bana.experiment.exhibits.maps import (
     BACKGROUND,
     SHARES,
@@ -13,7 +14,6 @@ from bana.experiment.exhibits.maps import (
     by_background,
     found,
     grid_attention,
-    share_class,
 )
 from bana.experiment.exhibits.scenes import scene
 from bana.experiment.exhibits.sources import Sources
@@ -30,7 +30,7 @@ def test_what_a_map_finds_by_hand():
 
 @pytest.mark.parametrize(("share", "number"), [(0, 0), (39.9, 0), (40, 1), (84.9, 3), (100, 4)])
 def test_an_edge_belongs_to_the_class_above_it(share, number):
-    assert share_class(share) == number < len(SHARES) - 1
+    assert class_between(SHARES, share) == number < len(SHARES) - 1
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def test_points_and_means_are_of_attention_on_objects_and_on_ground(shown):
         for row, (key, place) in enumerate((("object", objects), ("ground", ground))):
             if place.any():
                 assert point[key] == pytest.approx(100 * float(a[place].mean()), rel=1e-4)
-                sums[share_class(point["share"]), row] += torch.tensor(
+                sums[class_between(SHARES, point["share"]), row] += torch.tensor(
                     [float(a[place].sum()), float(place.sum())], dtype=torch.float64
                 )
     assert sum(made["in_class"]) == 5 and made["grid"] == 4

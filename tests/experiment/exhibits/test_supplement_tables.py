@@ -92,7 +92,7 @@ def test_grids_have_the_replications_beside_them_and_say_what_is_told_apart():
     theirs = cell(table, "N = 4 in training", "replication, N = 2 in generation")
     assert theirs.value == 78.72
     assert cell(table, "N = 5 in training", "N = 1 in generation, mIoU %; tiny").value is None
-    assert len(table.rows) == 5 and "tiny: 2 of 4." in table.caption
+    assert len(table.rows) == 5 and "tiny: 2 of 3." in table.caption
 
 
 def test_gamma_by_lambda_is_less_cross_entropy():

@@ -40,6 +40,7 @@ def made(name="tiny", instances=True, bench=True) -> Measured:
         "inside": {"all": {key: estimate(30.0) for key in ALL_INSIDE}},
     }
     heads = {"benches": {"object, linear": {"miou": {"nal": {"mean": 74.0, "spread": 0.5}}}}}
+    heads |= {"seeds": [0, 1, 2]}
     origins = {"record": f"results/{name}.json", "card": "the card", "bench": "the bench"}
     return Measured(name, record, card, heads if bench else None, origins, {f"{name}.json": "0"})
 
@@ -101,12 +102,12 @@ def test_losses_have_networks_heads_and_both_publications():
         column.title: cell for column, cell in zip(table.columns, table.rows[5].cells, strict=True)
     }
     assert table.rows[5].name == "noise-aware loss"
-    assert nal["network, single-crf, mIoU %"].value == 41.0
+    assert nal["network, single scale, CRF, mIoU %"].value == 41.0
     assert nal["heads, object, linear, mIoU %"].text() == "74.0 ± 0.5"
     assert nal["paper, V1, after, mIoU %"].value == published.LOSSES["nal"].after
     assert nal["replication, V1, before, mIoU %"].value == 61.4
-    (ignored,) = cells(table, "ignore ~S", "network, single, ")
-    assert "bana train segmentation" in ignored.why
+    (ignored,) = cells(table, "ignore ~S", "network, single scale, mIoU")
+    assert ignored.why.endswith("`bana evaluate --profile tiny --losses ignore`")
 
 
 def test_what_needs_a_gpu_has_no_empty_column_and_a_note_names_its_command():
@@ -199,6 +200,47 @@ def test_every_table_says_what_it_is_made_of():
     assert set(NEEDS) <= set(TABLES)
     assert set(needs_of(list(TABLES))) == set(measured.PARTS) - {"bench", "bench_classes"}
     assert set(measured.OF_TABLES) <= set(needs_of(list(TABLES)))
+
+
+def test_published_numbers_keep_their_digits():
+    per_class, grids = (TABLES[name]([made()]) for name in ("per_class", "grid"))
+    (motorbike,) = cells(per_class, "motorbike", "paper")
+    assert motorbike.text() == f"{published.PER_CLASS_V1['motorbike']}" == "71.35"
+    (third,) = cells(grids, "N = 2 in training", "replication, N = 3")
+    assert third.text() == "75.15"
+
+
+def test_records_of_several_seeds_show_their_spread():
+    one = made()
+    assert (
+        cells(TABLES["labels"]([one]), "BAP, Y_crf", "mIoU %; tiny")[0].text()
+        == "60.5 [58.5, 62.5]"
+    )
+    spread = {"labels_val": {"bap": {"miou": 1.25}}, "segmentation_val": {}}
+    several = one._replace(record=one.record | {"seeds": [0, 1], "spread": spread})
+    assert (
+        cells(TABLES["labels"]([several]), "BAP, Y_crf", "mIoU %; tiny")[0].text() == "60.0 ± 1.2"
+    )
+    assert "one training each" in TABLES["losses"]([one]).caption
+    assert "trainings of all stages (tiny: 2)" in TABLES["losses"]([several]).caption
+    assert "over seeds (3)" in TABLES["losses"]([one]).caption
+
+
+def test_scores_without_an_interval_are_told():
+    notes = TABLES["labels"]([made()]).notes
+    assert any("GAP, Y_crf: no interval: not in its regime card" in note for note in notes)
+    assert not any(": BAP, Y_crf: no interval" in note for note in notes)
+
+
+def test_the_profiles_own_grid_is_not_compared_with_itself():
+    apart = {"mean": 0.0, "low": 0.0, "high": 0.0}
+    other = {"mean": 2.0, "low": 1.0, "high": 3.0}
+    cards = [
+        {"trained": 4, "generated": m, "miou": estimate(60), "over own": gap}
+        for m, gap in ((1, apart), (2, other), (3, apart))
+    ]
+    of = made()._replace(more={"grids": {"own": [4, 1], "cells": cards}})
+    assert "from the profile's own N: tiny: 1 of 2." in TABLES["grid"]([of]).caption
 
 
 def test_without_any_record_there_is_no_table(tmp_path, monkeypatch):
