@@ -38,9 +38,22 @@ def filled_boxes(
     """
     _check(boxes, classes)
     mask = torch.zeros(height, width, dtype=torch.uint8, device=boxes.device)
-    for k in _largest_first(boxes):
+    for k in largest_first(boxes):
         mask[pixels_of(boxes[k])] = int(classes[k])
     return mask
+
+
+def largest_first(boxes: Float[Tensor, "K 4"]) -> list[int]:
+    """Order in which boxes are drawn, so that the smallest is on top, of equal ones the later.
+
+    Args:
+        boxes: XYXY.
+
+    Returns:
+        Their positions 0..K - 1.
+    """
+    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    return torch.argsort(area, descending=True, stable=True).tolist()
 
 
 def refined_boxes(
@@ -69,8 +82,7 @@ def refined_boxes(
     Raises:
         ValueError: as :func:`box_unary` and `bana.crf.dense.dense_crf`.
     """
-    height, width = image.shape[-2:]
-    unary = box_unary(boxes, classes, height, width, inside)
+    unary = box_unary(boxes, classes, *image.shape[-2:], inside)
     return _to_the_edges(image, boxes, classes, *unary, crf)
 
 
@@ -98,8 +110,7 @@ def grown_middles(
     Raises:
         ValueError: as :func:`middle_unary` and `bana.crf.dense.dense_crf`.
     """
-    height, width = image.shape[-2:]
-    unary = middle_unary(boxes, classes, height, width, middle)
+    unary = middle_unary(boxes, classes, *image.shape[-2:], middle)
     return _to_the_edges(image, boxes, classes, *unary, crf)
 
 
@@ -111,7 +122,12 @@ def _to_the_edges(
     channels: Integer[Tensor, " channels"],
     crf: CrfParameters,
 ) -> UInt8[Tensor, "H W"]:
-    """The most probable class after the CRF, of those that have a box at the pixel."""
+    """The most probable class after the CRF, of those that have a box at the pixel.
+
+    Args:
+        image, boxes, classes, crf: as for :func:`refined_boxes`.
+        probabilities, channels: of :func:`box_unary` or :func:`middle_unary`.
+    """
     scores = dense_crf(image, probabilities.to(image.device), crf).q
     covered = class_masks(boxes, classes, channels[1:], *image.shape[1:]).to(image.device)
     scores = torch.cat([scores[:1], scores[1:] * covered])
@@ -237,7 +253,7 @@ def grabcut(
     _, height, width = image.shape
     pixels = np.ascontiguousarray(image.permute(1, 2, 0).cpu().numpy()[:, :, ::-1])  # BGR
     mask = torch.zeros(height, width, dtype=torch.uint8)
-    for k in _largest_first(boxes):
+    for k in largest_first(boxes):
         inside = np.zeros((height, width), dtype=bool)
         inside[pixels_of(boxes[k])] = True
         foreground = _foreground(pixels, inside, iterations, seed)
@@ -258,12 +274,6 @@ def _foreground(
     state, *_ = cv2.grabCut(pixels, state, None, *models, iterations, cv2.GC_INIT_WITH_MASK)
     foreground = state == cv2.GC_PR_FGD
     return foreground if foreground.any() else box
-
-
-def _largest_first(boxes: Float[Tensor, "K 4"]) -> list[int]:
-    """Order in which boxes are drawn, so that the smallest is on top."""
-    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    return torch.argsort(area, descending=True, stable=True).tolist()
 
 
 def _check(boxes: Tensor, classes: Tensor) -> None:

@@ -252,8 +252,9 @@ def generalised_cross_entropy_loss(
     """
     _check_labels(features, labels)
     cosines = cosine_scores(features, weight, labels.shape[1:])
-    likelihood = (-_negative_log_likelihood(cosines, labels, temperature)).exp()
-    return _masked_mean((1 - likelihood**q) / q, labels != IGNORE)
+    # Not p to the power q: where p is too small for its type, the slope there would be nan.
+    power = (-q * _negative_log_likelihood(cosines, labels, temperature)).exp()  # p^q
+    return _masked_mean((1 - power) / q, labels != IGNORE)
 
 
 def symmetric_cross_entropy_loss(

@@ -336,6 +336,16 @@ def test_losses_that_forgive_equal_the_loops(
     assert made.item() == pytest.approx(sum(symmetric) / len(symmetric))
 
 
+@pytest.mark.parametrize("tau", [20.0, 60.0, 100.0])
+def test_generalised_cross_entropy_has_a_slope_where_the_label_is_hopeless(tau: float) -> None:
+    phi = torch.tensor([[0.0, -1.0]]).reshape(1, 2, 1, 1).requires_grad_()
+    weight = torch.tensor([[0.1, -1.0], [0.0, 1.0]], requires_grad=True)
+    made = generalised_cross_entropy_loss(phi, weight, torch.ones(1, 1, 1).long(), tau, 0.7)
+    made.backward()
+    assert made.item() == pytest.approx(1 / 0.7)  # p is 0, which no slope of p^q survives
+    assert phi.grad.isfinite().all() and weight.grad.isfinite().all()
+
+
 def test_generalised_cross_entropy_lies_between_cross_entropy_and_absolute_error() -> None:
     phi, weight, y_crf, _ = scene(13)
     plain = cross_entropy_loss(phi, weight, y_crf)

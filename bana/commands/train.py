@@ -131,7 +131,7 @@ def refuse_unused(arguments: argparse.Namespace, fields: Sequence[str], why: str
 
 
 def refuse_unused_by_labels(arguments: argparse.Namespace, variant: str) -> None:
-    """Refuse settings that a kind of labels does not depend on.
+    """Refuse settings and weights that a kind of labels does not depend on.
 
     Raises:
         ValueError: one of them is given.
@@ -140,23 +140,27 @@ def refuse_unused_by_labels(arguments: argparse.Namespace, variant: str) -> None
 
     recipe = VARIANTS[variant]
     if recipe is None:
-        fields = [SETTINGS[option][0] for option in OF_LABELS]
-        refuse_unused(arguments, fields, f"labels {variant!r} are made without a classifier")
+        why = f"labels {variant!r} are made without a classifier"
+        refuse_unused(arguments, [SETTINGS[option][0] for option in OF_LABELS], why)
+        # --iterations does matter: of a try only a few photographs get labels.
+        if vars(arguments).get("weights") is not None:
+            raise ValueError(f"--weights {arguments.weights}: {why}: leave it out")
     elif recipe[1].get("background") == "none":
         unused = ("label_grid", "threshold")
         refuse_unused(arguments, unused, f"labels {variant!r} have no u_0")
 
 
-def refuse_unused_by_loss(arguments: argparse.Namespace, loss: str) -> None:
-    """Refuse gamma or lambda for a loss that has none.
+def refuse_unused_by_loss(arguments: argparse.Namespace, *losses: str) -> None:
+    """Refuse gamma or lambda for losses that have none.
 
     Raises:
         ValueError: one of them is given.
     """
     from bana.training.segmentation import WEIGHTS
 
-    unused = {"gamma", "lam"}.difference(WEIGHTS.get(loss, ()))
-    refuse_unused(arguments, sorted(unused), f"loss {loss!r} has none")
+    unused = {"gamma", "lam"}.difference(*(WEIGHTS.get(loss, ()) for loss in losses))
+    why = f"loss {losses[0]!r} has none" if len(losses) == 1 else "none of these losses has it"
+    refuse_unused(arguments, sorted(unused), why)
 
 
 def add_strong(made: argparse.ArgumentParser) -> argparse.ArgumentParser:

@@ -240,7 +240,7 @@ def average_precision(
 
     Args:
         truth: ground truth.
-        results: entries of a COCO results file, see `bana.evaluation.instances.coco_results`.
+        results: entries of a COCO results file, see `bana.evaluation.instances.part_results`.
             Pixels that the ground truth marks void are taken out of the masks first.
         image_ids: the images to score; objects in an image without results count as missed.
 

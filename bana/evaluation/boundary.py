@@ -4,7 +4,6 @@ mIoU hardly feels an outline that is off by a few pixels; this score looks at no
 """
 
 import math
-from collections.abc import Iterable
 from typing import NamedTuple
 
 import cv2
@@ -129,22 +128,3 @@ class BoundaryScorer:
         both, either = self._areas.double().unbind(1)
         per_class = 100 * both / either  # 0 / 0 is nan
         return BoundaryScores(float(per_class.nanmean()), tuple(per_class.tolist()))
-
-
-def score_boundaries(
-    pairs: Iterable[tuple[Tensor, Tensor]], n_classes: int, ignored: str = "dropped"
-) -> BoundaryScores:
-    """Boundary IoU of label maps over a whole data set, see `BoundaryScorer`.
-
-    Args:
-        pairs: (labels, mask), uint8 [H, W] each, 0..L and 255.
-        n_classes: L + 1.
-        ignored: "dropped" or "wrong".
-
-    Raises:
-        ValueError: if sizes differ, a value is no class or ``ignored`` is unknown.
-    """
-    scorer = BoundaryScorer(n_classes, ignored)
-    for labels, mask in pairs:
-        scorer.update(labels, mask)
-    return scorer.scores()

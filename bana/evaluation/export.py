@@ -9,6 +9,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from bana.crf.dense import CrfParameters
+from bana.data.formats.known import ENDINGS
 from bana.data.voc import DataError, VocDataset, read_image, write_mask
 from bana.evaluation.prediction import View, crf_workers, label_maps
 from bana.files.alone import alone_in
@@ -23,7 +24,6 @@ from bana.files.artefacts import (
 from bana.files.unfinished import is_filled, remove_unfinished
 from bana.networks.segmenter import Segmenter
 
-ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 SETTINGS = "predictions.json"
 
 

@@ -8,14 +8,7 @@ import torch
 from pycocotools import mask as coco_mask
 from torch import Tensor
 
-from bana.data.boxes import box_masks, pixels_of
-
-
-class Instances(NamedTuple):
-    """One mask a box, bool [K, H, W], and its score, float [K] in [0, 1]."""
-
-    masks: Tensor
-    scores: Tensor
+from bana.data.boxes import pixels_of
 
 
 class Part(NamedTuple):
@@ -40,39 +33,6 @@ class Part(NamedTuple):
         return drawn
 
 
-def box_instances(
-    labels: Tensor, boxes: Tensor, classes: Tensor, probabilities: Tensor | None = None
-) -> Instances:
-    """The instance of every box: the pixels inside it that carry its class.
-
-    Boxes of one class that overlap share the pixels in both: a label map does not say whose they
-    are, and giving them to one would be a rule of our own.
-
-    Args:
-        labels: uint8 [H, W], 0..L and 255.
-        boxes: float [K, 4], XYXY, half-open, pixels of ``labels``.
-        classes: int64 [K], 1..L.
-        probabilities: of the classes, float [L + 1, H, W], where the labels come with any. A score
-            is the mean probability of the box's class over the mask, 0 for an empty mask; without
-            probabilities, as with pseudo labels, it is 1.
-
-    Raises:
-        ValueError: if there are not as many boxes as classes or the sizes differ.
-    """
-    if boxes.shape != (len(classes), 4):
-        raise ValueError(f"boxes must be [{len(classes)}, 4], got {tuple(boxes.shape)}")
-    own = labels[None] == classes.to(labels.device)[:, None, None]  # [K, H, W]
-    masks = own & box_masks(boxes.to(labels.device), *labels.shape)
-    if probabilities is None:
-        return Instances(masks, torch.ones(len(classes), device=labels.device))
-    if probabilities.shape[1:] != labels.shape:
-        raise ValueError(
-            f"probabilities {tuple(probabilities.shape)} and labels {tuple(labels.shape)} differ"
-        )
-    total = (probabilities[classes] * masks).flatten(1).sum(1)
-    return Instances(masks, total / masks.flatten(1).sum(1).clamp_min(1))
-
-
 def encode(mask: Tensor) -> dict[str, Any]:
     """A mask, bool [H, W], as COCO's compressed run lengths {"size": [H, W], "counts": str}.
 
@@ -85,10 +45,19 @@ def encode(mask: Tensor) -> dict[str, Any]:
 
 
 def box_parts(labels: Tensor, boxes: Tensor, classes: Tensor) -> Iterator[Part]:
-    """The masks of `box_instances` one at a time and each in its box, since all may not fit memory.
+    """The instance of every box: the pixels inside it that carry its class.
+
+    Boxes of one class that overlap share the pixels in both: a label map does not say whose they
+    are, and giving them to one would be a rule of our own. Masks come one at a time and each in
+    its box, since all may not fit memory.
 
     Args:
-        labels, boxes, classes: as of `box_instances`, on the CPU.
+        labels: uint8 [H, W], 0..L and 255, on the CPU.
+        boxes: float [K, 4], XYXY, half-open, pixels of ``labels``.
+        classes: int64 [K], 1..L.
+
+    Raises:
+        ValueError: if there are not as many boxes as classes.
     """
     for box, number in zip(boxes, classes.tolist(), strict=True):
         rows, columns = pixels_of(box)
@@ -126,42 +95,25 @@ def decode(run_lengths: dict[str, Any]) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(mask)).bool()
 
 
-def coco_results(
-    instances: Instances, image_id: int, category_ids: list[int]
+def part_results(
+    parts: Iterable[Part], image_id: int, category_ids: list[int]
 ) -> list[dict[str, Any]]:
-    """The instances of one image as entries of a COCO results file.
+    """The masks of one image's boxes as entries of a COCO results file; the score of each is 1.
 
     An empty mask detects nothing and is left out.
 
     Args:
-        instances: of K boxes.
+        parts: of K boxes; they may come one at a time.
         image_id: the image's number in the ground truth.
         category_ids: of the K boxes' classes, in the ground truth's numbering.
     """
     return [
-        _result(image_id, category, encode(mask), float(score))
-        for mask, score, category in zip(*instances, category_ids, strict=True)
-        if mask.any()
-    ]
-
-
-def part_results(
-    parts: Iterable[Part], image_id: int, category_ids: list[int]
-) -> list[dict[str, Any]]:
-    """As `coco_results`, of masks that come one at a time; the score of each is 1."""
-    return [
-        _result(image_id, category, encode_part(part), 1.0)
+        {
+            "image_id": image_id,
+            "category_id": category,
+            "segmentation": encode_part(part),
+            "score": 1.0,
+        }
         for part, category in zip(parts, category_ids, strict=True)
         if part.mask.any()
     ]
-
-
-def _result(
-    image_id: int, category: int, segmentation: dict[str, Any], score: float
-) -> dict[str, Any]:
-    return {
-        "image_id": image_id,
-        "category_id": category,
-        "segmentation": segmentation,
-        "score": score,
-    }

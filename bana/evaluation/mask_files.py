@@ -75,7 +75,7 @@ def instances(image: Masked) -> Iterator[Instance]:
     """The mask of every box that has any pixels, one at a time, since all may not fit memory.
 
     Boxes of one class that overlap share the pixels in both, see
-    `bana.evaluation.instances.box_instances`.
+    `bana.evaluation.instances.box_parts`.
     """
     for k, part in enumerate(box_parts(image.label, image.boxes, image.numbers)):
         if part.mask.any():

@@ -9,7 +9,6 @@ All numbers are in percent, and None where there is no pixel to count. Pixels th
 never count.
 """
 
-import math
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -17,7 +16,15 @@ import torch
 from torch import Tensor
 
 from bana.data.boxes import covered, pixels_of
-from bana.evaluation.verdicts import Estimate, class_areas, estimate, mean_iou, paired_difference
+from bana.evaluation.verdicts import (
+    Difference,
+    class_areas,
+    estimate,
+    mean_iou,
+    paired_difference,
+    plain_difference,
+    plain_estimate,
+)
 from bana.losses import IGNORE, agreement, reliable_pixels
 
 # What is said of kinds of labels: mIoU of the first less that of the second.
@@ -96,7 +103,7 @@ def regime(images: Iterable[RegimeImage], n_classes: int) -> dict[str, Any]:
         "images": len(inside),
         "boxes": boxes,
         "filling": _spread(filling),
-        "miou": {kind: plain(estimate(each, mean_iou)) for kind, each in stacked.items()},
+        "miou": {kind: plain_estimate(estimate(each, mean_iou)) for kind, each in stacked.items()},
         "differences": [
             {"first": first, "second": second} | _difference(stacked[first], stacked[second])
             for first, second in DIFFERENCES
@@ -166,7 +173,7 @@ def within_boxes(counts: Tensor) -> dict[str, dict[str, Any]]:
         card[name] = {"pixels": int(table.sum())}
         for key in agreement_shares(table[:1].double()):
             made = estimate(table, lambda sums, key=key: agreement_shares(sums)[key])
-            card[name][key] = plain(made)
+            card[name][key] = plain_estimate(made)
     return card
 
 
@@ -224,14 +231,14 @@ def calibration(images: Iterable[JudgedImage]) -> dict[str, Any]:
     return {
         "images": len(fine),
         "pixels": pixels,
-        "right": plain(estimate(coarse.sum(1), right)),
-        "auc": plain(estimate(fine, ordering_chance)),
+        "right": plain_estimate(estimate(coarse.sum(1), right)),
+        "auc": plain_estimate(estimate(fine, ordering_chance)),
         "bins": [
             {
                 "low": number / BINS,
                 "high": (number + 1) / BINS,
                 "share": 100 * int(coarse[:, number].sum()) / pixels if pixels else None,
-                "right": plain(estimate(coarse[:, number], right)),
+                "right": plain_estimate(estimate(coarse[:, number], right)),
             }
             for number in range(BINS)
         ],
@@ -270,13 +277,8 @@ def ordering_chance(sums: Tensor) -> Tensor:
 
 def _difference(first: Tensor, second: Tensor) -> dict[str, float | None]:
     """The paired difference of areas [N, L + 1, 2] as JSON holds it."""
-    made = paired_difference(first[None], second[None])._asdict()
-    return {key: None if math.isnan(value) else value for key, value in made.items()}
-
-
-def plain(made: Estimate | None) -> dict[str, float] | None:
-    """An estimate as JSON holds it."""
-    return made._asdict() if made else None
+    made = plain_difference(paired_difference(first[None], second[None]))
+    return dict.fromkeys(Difference._fields) if made is None else dict(made)
 
 
 def _spread(values: list[float]) -> dict[str, Any]:

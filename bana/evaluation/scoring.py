@@ -9,7 +9,6 @@ Images are scored at their own size, never as training crops, and pixels that a 
 count.
 """
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ from bana.evaluation.boundary import BoundaryScorer
 from bana.evaluation.instances import box_parts, part_results
 from bana.evaluation.miou import Scorer
 from bana.evaluation.prediction import View, crf_workers, label_maps
-from bana.evaluation.verdicts import class_areas
+from bana.evaluation.verdicts import class_areas, plain_score
 from bana.losses import agreement
 from bana.networks.segmenter import Segmenter
 
@@ -49,11 +48,11 @@ class RowScorer:
         """The scores of all images so far."""
         regions, boundaries = (scorer.scores() for scorer in self._scorers)
         return {
-            "miou": plain(regions.miou),
-            "per_class": [plain(value) for value in regions.per_class],
+            "miou": plain_score(regions.miou),
+            "per_class": [plain_score(value) for value in regions.per_class],
             "coverage": regions.coverage,
-            "boundary_miou": plain(boundaries.miou),
-            "boundary_per_class": [plain(value) for value in boundaries.per_class],
+            "boundary_miou": plain_score(boundaries.miou),
+            "boundary_per_class": [plain_score(value) for value in boundaries.per_class],
             "areas": self._areas,
         }
 
@@ -65,11 +64,6 @@ def row_areas(row: Mapping[str, Any]) -> Tensor:
         for c, pair in areas.items():
             image[int(c)] = torch.tensor(pair)
     return result
-
-
-def plain(value: float) -> float | None:
-    """A number as JSON holds it: nan, which JSON does not know, becomes None."""
-    return None if math.isnan(value) else value
 
 
 def read_label_files(folders: Mapping[str, Path], name: str) -> dict[str, Tensor]:
@@ -174,5 +168,5 @@ def score_instances(
     for row, folder in kinds.items():
         results = label_file_instances(data, folder, ids)
         precision = average_precision(truth, results, ids.images.values())
-        rows[row] = {name: plain(value) for name, value in precision.items()}
+        rows[row] = {name: plain_score(value) for name, value in precision.items()}
     return rows

@@ -6,7 +6,7 @@ the differences of mIoU that come out.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import torch
@@ -51,6 +51,21 @@ def stated(difference: Difference) -> str:
 def interval(difference: Difference) -> str:
     """A difference and its interval in points: "+1.2 [+0.3, +2.1]"."""
     return "{:+.1f} [{:+.1f}, {:+.1f}]".format(*difference)
+
+
+def plain_difference(difference: Difference) -> dict[str, float] | None:
+    """A difference as JSON holds it: {"mean", "low", "high"}; None where one of them is NaN."""
+    return None if any(map(math.isnan, difference)) else difference._asdict()
+
+
+def difference_of(plain: Mapping[str, float] | None) -> Difference:
+    """The difference that `plain_difference` gave; NaN of None."""
+    return Difference(math.nan, math.nan, math.nan) if plain is None else Difference(**plain)
+
+
+def plain_score(value: float) -> float | None:
+    """A score as JSON holds it: NaN, which JSON does not know, becomes None."""
+    return None if math.isnan(value) else value
 
 
 def class_areas(labels: Tensor, mask: Tensor, n_classes: int, ignored: str = "dropped") -> Tensor:
@@ -131,16 +146,25 @@ class Estimate(NamedTuple):
     high: float
 
 
+def plain_estimate(made: Estimate | None) -> dict[str, float] | None:
+    """An estimate as JSON holds it: {"value", "low", "high"}; None where there is none."""
+    return made._asdict() if made else None
+
+
+def estimated(plain: Mapping[str, float] | None) -> str:
+    """An estimate as JSON holds it, in words: "61.2 [58.0, 64.1]"; "-" where there is none."""
+    return "{value:.1f} [{low:.1f}, {high:.1f}]".format(**plain) if plain else "-"
+
+
 def estimate(
-    counts: Tensor, score: Callable[[Tensor], Tensor], resamples: int = 1000, seed: int = 0
+    counts: Tensor, score: Callable[[Tensor], Tensor], resamples: int = 1000
 ) -> Estimate | None:
     """A score of counts that are summed over images, with its bootstrap interval.
 
     Args:
         counts: [N, ...], those of one image each.
         score: gives [R] from R sums [R, ...], such as `mean_iou`; nan where a sum has none.
-        resamples: how often images are drawn.
-        seed: of the drawing.
+        resamples: how often images are drawn; the draws are the same at every call.
 
     Returns:
         None where the data set has no score. Draws of images that have none are left out.
@@ -154,7 +178,7 @@ def estimate(
     whole = float(score(counts.sum(0, keepdim=True).double())[0])
     if math.isnan(whole):
         return None
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(0)
     drawn = torch.randint(images, (resamples, images), generator=generator)
     times = torch.zeros(resamples, images, dtype=torch.float64)
     times.scatter_add_(1, drawn, torch.ones_like(times))

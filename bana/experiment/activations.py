@@ -18,14 +18,14 @@ from bana.data import boxes as corners
 from bana.data.fingerprint import fingerprint
 from bana.data.transforms import eval_image
 from bana.data.voc import VocDataset
-from bana.evaluation.regime import plain
-from bana.evaluation.verdicts import estimate
+from bana.evaluation.verdicts import estimate, plain_estimate, plain_score
 from bana.experiment import stages
 from bana.experiment.keeping import key_of
 from bana.experiment.profiles import Profile
 from bana.files.artefacts import kept_json, weights_hash
 from bana.files.paths import run_dir
 from bana.interpolation import bilinear
+from bana.labels import normalised_cams
 from bana.losses import IGNORE
 from bana.networks.classifier import BoxClassifier
 
@@ -41,7 +41,8 @@ def activation_card(profile: Profile, root: str | Path | None = None) -> dict[st
     Returns:
         By pooling: "threshold" in [0, 1]; "precision", "recall" and "iou" there, means over
         classes; "boxes" and "queries": how many of them are given their class, of all L + 1;
-        "curve": a list of {"threshold", "precision", "recall", "iou"}. Beside it "differences":
+        "curve": a list of {"threshold", "precision", "recall", "iou"}, None where nothing is
+        found or there. Beside it "differences":
         BAP less GAP of these measures, in points. Estimates are {"value", "low", "high"}, in
         percent with a 95 % interval over images, or None.
 
@@ -72,11 +73,12 @@ def _card(
         chosen = _best(_counted(model, train, image_scale)[0])
         at_it = maps[:, chosen]  # [N, L, 3]
         card[pooling] = {"threshold": THRESHOLDS[chosen], "images": len(train)}
-        card[pooling] |= {k: plain(estimate(at_it, m)) for k, m in MEASURES.items()}
-        card[pooling] |= {k: plain(estimate(answers, m)) for k, m in ACCURACIES.items()}
+        card[pooling] |= {k: plain_estimate(estimate(at_it, m)) for k, m in MEASURES.items()}
+        card[pooling] |= {k: plain_estimate(estimate(answers, m)) for k, m in ACCURACIES.items()}
         whole = maps.sum(0)  # [thresholds, L, 3]
         card[pooling]["curve"] = [
-            {"threshold": each} | {k: float(m(whole[n : n + 1])) for k, m in MEASURES.items()}
+            {"threshold": each}
+            | {k: plain_score(float(m(whole[n : n + 1]))) for k, m in MEASURES.items()}
             for n, each in enumerate(THRESHOLDS)
         ]
         compared.append((at_it, answers))
@@ -90,7 +92,9 @@ def _differences(first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor]) ->
     for number, measures in enumerate((MEASURES, ACCURACIES)):
         both = torch.stack([second[number], first[number]], 1)  # [N, 2, ...]
         for name, measure in measures.items():
-            made[name] = plain(estimate(both, lambda s, m=measure: m(s[:, 0]) - m(s[:, 1])))
+            made[name] = plain_estimate(
+                estimate(both, lambda s, m=measure: m(s[:, 0]) - m(s[:, 1]))
+            )
     return made
 
 
@@ -129,13 +133,7 @@ def box_activation(
     f = model.backbone(eval_image(item, image_scale)[None])[0]
     enlarge = bilinear(f.shape[1:], size, model.backbone.stride / image_scale, like=f)
     cams = enlarge.enlarge(torch.einsum("dhw,cd->chw", f, model.weight[wanted])).relu()
-    maps = torch.zeros_like(cams)
-    for box, label in zip(boxes, labels.tolist(), strict=True):
-        place = (int((wanted == label).nonzero()), *corners.pixels_of(box))
-        if cams[place].numel():
-            highest = cams[place].max().clamp_min(1e-12)
-            maps[place] = torch.maximum(maps[place], cams[place] / highest)
-    return wanted, maps
+    return wanted, normalised_cams(cams, boxes, labels, wanted)
 
 
 def map_counts(

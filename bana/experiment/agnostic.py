@@ -18,8 +18,14 @@ from bana.baselines import filled_boxes
 from bana.data.fingerprint import fingerprint
 from bana.data.transforms import eval_image
 from bana.data.voc import VocDataset
-from bana.evaluation.regime import plain
-from bana.evaluation.verdicts import class_areas, estimate, mean_iou, paired_difference
+from bana.evaluation.verdicts import (
+    class_areas,
+    estimate,
+    mean_iou,
+    paired_difference,
+    plain_difference,
+    plain_estimate,
+)
 from bana.experiment import pretrained, stages
 from bana.experiment.keeping import key_of
 from bana.experiment.profiles import Profile
@@ -50,7 +56,8 @@ def agnostic_card(profile: Profile, root: str | Path | None = None) -> dict[str,
 
     Returns:
         "boxes": an estimate for the boxes filled; by origin and kind of label {"miou": an estimate
-        in percent, "over boxes": {"mean", "low", "high"} in points}; intervals are over images.
+        in percent, "over boxes": {"mean", "low", "high"} in points, or None}; intervals are over
+        images.
 
     Raises:
         bana.data.voc.DataError: if an image has no mask.
@@ -92,11 +99,11 @@ def agnostic_areas(
 def card_of(areas: Mapping[tuple[str, ...], Tensor]) -> dict[str, Any]:
     """What `agnostic_card` returns, of `agnostic_areas`."""
     boxes = areas["boxes",]
-    card: dict[str, Any] = {"boxes": plain(estimate(boxes, mean_iou))}
+    card: dict[str, Any] = {"boxes": plain_estimate(estimate(boxes, mean_iou))}
     for name, kind in (place for place in areas if len(place) == 2):
         own = areas[name, kind]
         card.setdefault(name, {})[kind] = {
-            "miou": plain(estimate(own, mean_iou)),
-            "over boxes": paired_difference(own[None], boxes[None])._asdict(),
+            "miou": plain_estimate(estimate(own, mean_iou)),
+            "over boxes": plain_difference(paired_difference(own[None], boxes[None])),
         }
     return card

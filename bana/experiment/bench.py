@@ -5,6 +5,7 @@ better. A head on the classifier's frozen features trains in seconds, so that ev
 trained under several seeds, and compared with others seed by seed and image by image.
 """
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +15,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bana.evaluation.verdicts import class_areas, mean_iou, paired_difference
+from bana.evaluation.verdicts import (
+    class_areas,
+    mean_iou,
+    paired_difference,
+    plain_difference,
+    plain_score,
+)
 from bana.experiment.keeping import key_of
 from bana.experiment.processes import computing_with, spread_and_kept
 from bana.losses import IGNORE, reliable_pixels
@@ -181,7 +188,8 @@ def bench(
         "differences": {"nal - crf": {"mean", "low", "high"}} in points, see `paired_difference`;
         "mechanism": {loss: {"S", "~S": {"rescued", "spoiled"}}}: of the positions in boxes whose
         Y_crf is wrong the percentage that the network gets right, and of those whose Y_crf is
-        right the percentage that it gets wrong, on training images, over all seeds.
+        right the percentage that it gets wrong, on training images, over all seeds. None where no
+        position counts.
     """
     train, val = for_task(train, settings.task), for_task(val, settings.task)
     count = 2 if settings.task == "object" else n_classes
@@ -199,9 +207,9 @@ def bench(
     return {
         "miou": {loss: _over_seeds(each) for loss, each in areas.items()},
         "differences": {
-            f"{first} - {second}": paired_difference(
-                torch.stack(areas[first]), torch.stack(areas[second])
-            )._asdict()
+            f"{first} - {second}": plain_difference(
+                paired_difference(torch.stack(areas[first]), torch.stack(areas[second]))
+            )
             for first, second in PAIRS
             if first in areas and second in areas
         },
@@ -225,6 +233,8 @@ def _train_one(shared: tuple[Any, ...], run: tuple[int, str]) -> dict[str, Tenso
 
 def _over_seeds(areas: Sequence[Tensor]) -> dict[str, Any]:
     by_seed = [float(mean_iou(each.sum(0))) for each in areas]
+    if any(map(math.isnan, by_seed)):
+        return {"mean": None, "spread": None, "by_seed": [plain_score(each) for each in by_seed]}
     spread = statistics.stdev(by_seed) if len(by_seed) > 1 else None
     return {"mean": statistics.fmean(by_seed), "spread": spread, "by_seed": by_seed}
 

@@ -31,20 +31,20 @@ from bana.networks.segmenter import Segmenter
 from bana.training.heads import FrozenImage
 from bana.training.machine import THIS_MACHINE, Machine
 
+DIRECTIONS = 256
+"""Of the features that are frozen, the ones in which training images have most."""
 
-def frozen(
-    profile: Profile, directions: int = 256, root: str | Path | None = None
-) -> dict[str, Any]:
+
+def frozen(profile: Profile, root: str | Path | None = None) -> dict[str, Any]:
     """The BAP classifier's features of all images with masks and labels, made once and kept.
 
     Args:
         profile: settings.
-        directions: of the features that are kept, the ones in which training images have most.
         root: see `bana.experiment.stages.data_root`.
 
     Returns:
         "train", "val": a list of `FrozenImage` each; "share": of the training features' squared
-        length that the directions hold, in [0, 1]; "key": hash of all this.
+        length that the `DIRECTIONS` hold, in [0, 1]; "key": hash of all this.
 
     Raises:
         bana.data.voc.DataError: if an image has no mask.
@@ -53,13 +53,13 @@ def frozen(
     folders = {split: stages.labels(profile, split, "bap", root) for split in splits}
     splits = {split: labelled(data, folders[split]) for split, data in splits.items()}
     seen = {s: fingerprint(data, "photograph", "boxes", "mask") for s, data in splits.items()}
-    key = key_of(frozen_images, stages.labels_key(profile, "bap", root), seen, directions)
+    key = key_of(frozen_images, stages.labels_key(profile, "bap", root), seen, DIRECTIONS)
     path = run_dir(profile.name) / "bench" / "frozen.pt"
     kept = load_checkpoint(path, key)
     if kept is None:
         model, scale = stages.classifier(profile, "bap", root), profile.image_scale
         crew = {"image_scale": scale, "processes": profile.label_workers}
-        basis, share = leading_directions(model, splits["train"], directions, **crew)
+        basis, share = leading_directions(model, splits["train"], DIRECTIONS, **crew)
         made = {s: frozen_images(model, splits[s], folders[s], basis, **crew) for s in splits}
         kept = {s: [tuple(image) for image in images] for s, images in made.items()}
         kept |= {"share": share}

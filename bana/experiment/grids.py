@@ -14,8 +14,14 @@ from torch import Tensor
 
 from bana.data.fingerprint import fingerprint
 from bana.data.voc import VocDataset, read_mask
-from bana.evaluation.regime import plain
-from bana.evaluation.verdicts import class_areas, estimate, mean_iou, paired_difference
+from bana.evaluation.verdicts import (
+    class_areas,
+    estimate,
+    mean_iou,
+    paired_difference,
+    plain_difference,
+    plain_estimate,
+)
 from bana.experiment import beside, recording, stages
 from bana.experiment.classifying import classifier_key
 from bana.experiment.keeping import key_of
@@ -45,7 +51,7 @@ def grid_card(
     Returns:
         "own": the profile's two N; "cells": a list of {"trained", "generated", "miou", "over own"}:
         an estimate in percent, and {"mean", "low", "high"} in points less the labels of the
-        profile's own N; intervals are over images and know of one training each.
+        profile's own N, or None; intervals are over images and know of one training each.
 
     Raises:
         bana.data.voc.DataError: if an image has no mask.
@@ -111,8 +117,10 @@ def _card(
             {
                 "trained": place[0],
                 "generated": place[1],
-                "miou": plain(estimate(areas[place], mean_iou)),
-                "over own": paired_difference(areas[place][None], areas[own][None])._asdict(),
+                "miou": plain_estimate(estimate(areas[place], mean_iou)),
+                "over own": plain_difference(
+                    paired_difference(areas[place][None], areas[own][None])
+                ),
             }
             for place in places
         ],

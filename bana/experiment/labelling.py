@@ -29,6 +29,7 @@ from bana.files.parallel import HELPERS
 from bana.files.unfinished import is_filled
 from bana.labels import PseudoLabels, UnaryOptions, pseudo_labels
 from bana.networks.classifier import BoxClassifier
+from bana.training.machine import DEVICES, device_of
 from bana.training.runs import RunError
 
 # How each kind of label is made: the pooling of its classifier and the change to the profile's
@@ -154,11 +155,9 @@ class Crew:
 
 def check_devices(crew: Crew) -> None:
     """Raise ValueError where a device of the crew is not in this machine."""
-    there = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": torch.backends.mps.is_available()}
     for name in crew.devices:
-        kind, _, index = name.partition(":")
-        if not int(index or 0) < there.get(kind, 0):
-            raise ValueError(f"no device {name!r} here: use cpu, cuda, cuda:<number> or mps")
+        if device_of(name) is None:
+            raise ValueError(f"no device {name!r} here: use {DEVICES}")
 
 
 class LabelJob(NamedTuple):
@@ -221,7 +220,8 @@ def make_label_files(job: LabelJob, batches: Sequence[list[int]], crew: Crew) ->
         crew: who does it.
 
     Returns:
-        {id: reason} of the images that could not be read; the others have their labels.
+        {id: reason} of the images that could not be read, in the order of the data set, whoever
+        finishes first; the others have their labels.
 
     Raises:
         ValueError: whatever is wrong with more than one image, such as classes that the model
@@ -230,8 +230,12 @@ def make_label_files(job: LabelJob, batches: Sequence[list[int]], crew: Crew) ->
     """
     check_apart(job.data.ids, job.folder)
     _remove_unfinished(job, batches)
-    if sum(map(len, batches)) < IMAGES_A_PROCESS * crew.processes:
-        return _label_here(job, batches, crew)
+    few = sum(map(len, batches)) < IMAGES_A_PROCESS * crew.processes
+    failures = (_label_here if few else _label_in_processes)(job, batches, crew)
+    return {name: failures[name] for name in job.data.ids if name in failures}
+
+
+def _label_in_processes(job: LabelJob, batches: Sequence[list[int]], crew: Crew) -> dict[str, str]:
     devices: SimpleQueue[str] = HELPERS.SimpleQueue()
     for number in range(crew.processes):
         devices.put(crew.devices[number % len(crew.devices)])

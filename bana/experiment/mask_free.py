@@ -17,7 +17,6 @@ How far the first two go with mIoU where masks are known is measured by `benchma
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
@@ -29,7 +28,6 @@ from bana.evaluation.verdicts import Difference, Estimate, estimate
 from bana.experiment.masking import compared
 from bana.experiment.pretrained import Pretrained, label_maps
 from bana.experiment.transfer import transfer_weight
-from bana.networks.classifier import BoxClassifier
 
 MEASURES = ("agreement", "found", "named")
 MARGIN = 0.25
@@ -149,29 +147,15 @@ def named(model: Pretrained, item: Item, classes: Sequence[str]) -> Tensor:
         float [K]: 1 or 0, nan for a box of a class that it does not know.
     """
     weight = transfer_weight(model.classifier.weight, model.classes, classes)
-    asked = _with_weight(model, weight).classifier
     background = (add_region(dict(item))["region"].as_subclass(Tensor) == 1).float()[None, None]
     boxes = nn.functional.pad(item["boxes"].as_subclass(Tensor), (1, 0))  # of image 0
+    seen = item["image"].as_subclass(Tensor)[None], background, boxes
     with torch.no_grad():
-        logits = asked(item["image"].as_subclass(Tensor)[None], background, boxes)
+        logits = torch.func.functional_call(model.classifier, {"weight": weight}, seen)
     scores = logits.boxes.mean(1)[:, 1:]  # [K, L]
     chosen = scores.nan_to_num(nan=float("-inf")).argmax(1) + 1
     right = (chosen == item["labels"]).float()
     return right.masked_fill(weight.isnan().any(1)[item["labels"]], float("nan"))
-
-
-def _with_weight(model: Pretrained, weight: Tensor) -> Pretrained:
-    classifier = model.classifier
-    asked = BoxClassifier(
-        classifier.backbone,
-        len(weight) - 1,
-        classifier.pooling,
-        classifier.grid_size,
-        classifier.parts,
-        classifier.min_background,
-    )
-    asked.weight = nn.Parameter(weight, requires_grad=False)
-    return replace(model, classifier=asked.eval())
 
 
 def measured(

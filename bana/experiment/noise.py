@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bana.evaluation.verdicts import mean_iou, paired_difference
+from bana.evaluation.verdicts import mean_iou, paired_difference, plain_difference, plain_score
 from bana.experiment.bench import for_task, head_areas
 from bana.experiment.keeping import key_of
 from bana.experiment.processes import computing_with, spread_and_kept
@@ -150,7 +150,7 @@ def noise_map(
     Returns:
         One entry a kind of noise and reach: "noise", "reach", what `label_noise` says of it,
         "miou": {contender: one percent a seed}, and "over crf", "over ignore": {contender:
-        {"mean", "low", "high"}} in points, see `paired_difference`.
+        {"mean", "low", "high"}} in points, see `paired_difference`. None where no position counts.
     """
     train, val = for_task(train, "object"), for_task(val, "object")
     places = [(noise, reach) for noise in NOISES for reach in settings.reaches]
@@ -166,7 +166,7 @@ def noise_map(
         entries.append(
             dict(zip(("noise", "reach"), place, strict=True))
             | label_noise(_spilled_at(train, place))
-            | {"miou": {n: mean_iou(a.sum(1)).tolist() for n, a in areas.items()}}
+            | {"miou": {n: by_seed(each) for n, each in areas.items()}}
             | {f"over {other}": _over(areas, other) for other in ("crf", "ignore")}
         )
     return entries
@@ -177,9 +177,14 @@ def _spilled_at(images: Sequence[FrozenImage], place: tuple[str, int]) -> list[F
     return [spilled(image, NOISES[noise], reach) for image in images]
 
 
-def _over(areas: Mapping[str, Tensor], other: str) -> dict[str, dict[str, float]]:
+def by_seed(areas: Tensor) -> list[float | None]:
+    """mIoU in percent, one a seed, of areas [S, N, C, 2]; None where no position counts."""
+    return [plain_score(score) for score in mean_iou(areas.sum(1)).tolist()]
+
+
+def _over(areas: Mapping[str, Tensor], other: str) -> dict[str, dict[str, float] | None]:
     rest = (name for name in areas if name != other)
-    return {name: paired_difference(areas[name], areas[other])._asdict() for name in rest}
+    return {name: plain_difference(paired_difference(areas[name], areas[other])) for name in rest}
 
 
 def _kept(

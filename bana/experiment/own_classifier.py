@@ -20,7 +20,14 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from bana.evaluation.verdicts import NOT_TOLD_APART, Difference, stated, verdict
+from bana.evaluation.verdicts import (
+    NOT_TOLD_APART,
+    Difference,
+    plain_difference,
+    plain_estimate,
+    stated,
+    verdict,
+)
 from bana.experiment.keeping import described, key_of
 from bana.experiment.labelling import IMAGES_A_PROCESS
 from bana.experiment.mask_free import MEASURES, Measured, box_measures, measured
@@ -326,6 +333,9 @@ def _conclusion(found: Mapping[str, float] | None) -> str:
 
 
 def _plain(of: Measured) -> dict[str, Any]:
-    parts = {"before": of.before, "after": of.after, "gain": of.gain}
-    made = {name: part._asdict() if part else None for name, part in parts.items()}
-    return made | {"boxes": of.boxes}
+    return {
+        "before": plain_estimate(of.before),
+        "after": plain_estimate(of.after),
+        "gain": of.gain and plain_difference(of.gain),
+        "boxes": of.boxes,
+    }

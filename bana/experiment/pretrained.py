@@ -75,16 +75,7 @@ def load_pretrained(name: str = "voc-mini", folder: Path = FOLDER) -> Pretrained
         raise ValueError(f"{path} is damaged: install the package again") from error
     if found != FORMAT:
         raise ValueError(f"{path} has format {found}, this version of the package reads {FORMAT}")
-    backbone = build_backbone(about["backbone"]["name"], about["backbone"]["output_stride"])
-    model = BoxClassifier(
-        backbone,
-        len(about["classes"]) - 1,
-        about["pooling"],
-        # voc-mini was written before these were.
-        about.get("grid_size", 4),
-        about.get("parts", 2),
-        about.get("min_background", 0.125),
-    )
+    model = _classifier(about)
     model.load_state_dict(_tensors(folder / f"{name}.safetensors", about["hash"]))
     return Pretrained(
         model.eval(),
@@ -93,6 +84,21 @@ def load_pretrained(name: str = "voc-mini", folder: Path = FOLDER) -> Pretrained
         CrfParameters(**about["crf"]),
         about,
     )
+
+
+def _classifier(about: Mapping[str, Any]) -> BoxClassifier:
+    """A classifier as it is described, its weights not loaded yet."""
+    # Its first weights are drawn, and thrown away: the caller's generator is to know nothing of it.
+    with torch.random.fork_rng(devices=[]):
+        return BoxClassifier(
+            build_backbone(about["backbone"]["name"], about["backbone"]["output_stride"]),
+            len(about["classes"]) - 1,
+            about["pooling"],
+            # voc-mini was written before these were.
+            about.get("grid_size", 4),
+            about.get("parts", 2),
+            about.get("min_background", 0.125),
+        )
 
 
 def _tensors(path: Path, expected: str) -> dict[str, Tensor]:

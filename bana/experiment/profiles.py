@@ -245,6 +245,8 @@ def shortened(profile: Profile, iterations: int) -> Profile:
         classifier=replace(profile.classifier, iterations=iterations),
         segmentation=replace(profile.segmentation, iterations=iterations),
         train_limit=min(profile.train_limit or images, images),
+        classifier_home=None,  # a short training must not take the place of the real one
+        labels_home=None,
     )
 
 
@@ -312,11 +314,14 @@ def changed(profile: Profile, changes: Changes) -> Profile:
     trained = profile.name + _told(first, words)
     labelled = trained + _told(second, unary_words)
     name = labelled + _told(third, words)
+    # An inherited home is another run's: what a change reaches would take the place of its own.
+    classifiers = (None if first else profile.classifier_home) or trained
+    labels = (None if first or second else profile.labels_home) or labelled
     return replace(
         profile,
         name=name,
-        classifier_home=(profile.classifier_home or trained) if name != trained else None,
-        labels_home=(profile.labels_home or labelled) if name != labelled else None,
+        classifier_home=classifiers if classifiers != name else None,
+        labels_home=labels if labels != name else None,
         unary=replace(profile.unary, **second),
         **first,
         **third,

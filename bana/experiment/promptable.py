@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from bana.baselines import largest_first
 from bana.data.boxes import pixels_of
 
 MODELS = {
@@ -223,8 +224,7 @@ def filled_masks(masks: Tensor, boxes: Tensor, classes: Tensor) -> Tensor:
         counts = f"{len(masks)} masks and {len(classes)} classes for {len(boxes)} boxes"
         raise ValueError(f"masks, boxes, classes: {counts}")
     label = torch.zeros(masks.shape[1:], dtype=torch.uint8)
-    areas = (boxes[:, 2:] - boxes[:, :2]).prod(1)
-    for k in torch.argsort(areas, descending=True, stable=True).tolist():
+    for k in largest_first(boxes):
         here = pixels_of(boxes[k])
         label[here][masks[k][here]] = int(classes[k])
     return label

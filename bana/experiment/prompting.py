@@ -4,7 +4,6 @@ Masks are the yardstick and nothing else: no answer of the model is chosen by on
 by how loosely the boxes are drawn, of which labels made from the same loose boxes know as well.
 """
 
-import math
 import time
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -19,13 +18,14 @@ from bana.baselines import filled_boxes
 from bana.data.fingerprint import fingerprint
 from bana.evaluation.boundary import boundary_areas
 from bana.evaluation.prediction import fastest_device
-from bana.evaluation.regime import plain
 from bana.evaluation.verdicts import (
     Difference,
     class_areas,
     estimate,
     mean_iou,
     paired_difference,
+    plain_difference,
+    plain_estimate,
     stated,
     verdict,
 )
@@ -239,7 +239,9 @@ def _scores(sides: Mapping[str, Tensor]) -> dict[str, dict[str, Any]]:
     result: dict[str, dict[str, Any]] = {}
     for column, measure in enumerate(MEASURES):
         areas = {name: side[:, column] for name, side in sides.items()}
-        result[measure] = {name: plain(estimate(each, mean_iou)) for name, each in areas.items()}
+        result[measure] = {
+            name: plain_estimate(estimate(each, mean_iou)) for name, each in areas.items()
+        }
         for first, second in PAIRS:
             difference = paired_difference(areas[first][None], areas[second][None])
             result[measure][f"{first} - {second}"] = _told(difference)
@@ -249,7 +251,9 @@ def _scores(sides: Mapping[str, Tensor]) -> dict[str, dict[str, Any]]:
 def _class_scores(sides: Mapping[str, Tensor], number: int) -> dict[str, Any]:
     """The same of the IoU of one class."""
     areas = {name: side[:, 0, number] for name, side in sides.items()}  # [N, 2]
-    result: dict[str, Any] = {name: plain(estimate(each, _iou)) for name, each in areas.items()}
+    result: dict[str, Any] = {
+        name: plain_estimate(estimate(each, _iou)) for name, each in areas.items()
+    }
     result["images"] = int((areas["boxes"][:, 1] > 0).sum())
     for first, second in PAIRS:
         made = estimate(torch.stack([areas[first], areas[second]], 1), _ahead)
@@ -267,9 +271,8 @@ def _ahead(sums: Tensor) -> Tensor:
 
 
 def _told(difference: Difference) -> dict[str, Any] | None:
-    if any(map(math.isnan, difference)):
-        return None
-    return difference._asdict() | {"verdict": verdict(difference)}
+    made = plain_difference(difference)
+    return made and made | {"verdict": verdict(difference)}
 
 
 def sam_lines(card: Mapping[str, Any]) -> str:

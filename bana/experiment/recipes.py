@@ -16,7 +16,13 @@ from tqdm import tqdm
 
 from bana.data.voc import VocDataset, read_image
 from bana.evaluation.prediction import SINGLE, label_maps
-from bana.evaluation.verdicts import class_areas, mean_iou, paired_difference
+from bana.evaluation.verdicts import (
+    class_areas,
+    mean_iou,
+    paired_difference,
+    plain_difference,
+    plain_score,
+)
 from bana.experiment.segmenting import SegmenterSettings
 from bana.networks.segmenter import Segmenter
 from bana.networks.weights import find_weights
@@ -112,8 +118,9 @@ def compared(areas: Mapping[str, Tensor]) -> dict[str, object]:
 
     Returns:
         "miou": {loss: percent}; "truth - crf": {"mean", "low", "high"} in points, see
-        `paired_difference`; the interval knows of the images, not of the training's chance.
+        `paired_difference`; the interval knows of the images, not of the training's chance. None
+        where no pixel counts.
     """
     ahead = paired_difference(areas["truth"][None], areas["crf"][None])
-    scores = {loss: float(mean_iou(each.sum(0))) for loss, each in areas.items()}
-    return {"miou": scores, "truth - crf": ahead._asdict()}
+    scores = {loss: plain_score(float(mean_iou(each.sum(0)))) for loss, each in areas.items()}
+    return {"miou": scores, "truth - crf": plain_difference(ahead)}

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from bana.evaluation import average_precision, scoring
-from bana.evaluation.verdicts import paired_difference
+from bana.evaluation.verdicts import paired_difference, plain_difference
 from bana.experiment import beside, stages
 from bana.experiment.keeping import described
 from bana.experiment.profiles import Profile
@@ -42,7 +42,7 @@ def about(profile: Profile, root: str | Path | None = None) -> dict[str, Any]:
 
 def differences(
     profiles: Sequence[Profile], root: str | Path | None = None
-) -> dict[str, dict[str, dict[str, float]]]:
+) -> dict[str, dict[str, dict[str, float] | None]]:
     """How far apart rows of a record are, where the paper puts one above the other, on val.
 
     Args:
@@ -53,7 +53,8 @@ def differences(
     Returns:
         "labels_val", "segmentation_val" (single scale): {"bap - gap": {"mean", "low", "high"}} in
         points of mIoU, see `bana.evaluation.verdicts.paired_difference`; pairs are those of
-        `bana.experiment.published.ORDERINGS` and of the controls, as far as both rows are there.
+        `bana.experiment.published.ORDERINGS` and of the controls, as far as both rows are there;
+        None where no pixel counts.
     """
     scores = [
         {
@@ -66,14 +67,14 @@ def differences(
         for profile in profiles
     ]
     pairs = [*CONTROLS, *(pair for table in ORDERINGS.values() for pair in table)]
-    result: dict[str, dict[str, dict[str, float]]] = {}
+    result: dict[str, dict[str, dict[str, float] | None]] = {}
     for part, rows in scores[0].items():
         areas = {
             row: torch.stack([scoring.row_areas(each[part][row]) for each in scores])
             for row in rows
         }
         result[part] = {
-            f"{first} - {second}": paired_difference(areas[first], areas[second])._asdict()
+            f"{first} - {second}": plain_difference(paired_difference(areas[first], areas[second]))
             for first, second in pairs
             if first in areas and second in areas
         }

@@ -1,6 +1,6 @@
 """The regime card of a profile: kept, and made anew when data, labels or code have changed."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,27 +58,47 @@ def sigma_card(profile: Profile, root: str | Path | None = None) -> dict[str, An
     Raises:
         bana.data.voc.DataError: if an image has no mask.
     """
-    model, folder = (
-        stages.segmenter(profile, "nal", root),
-        stages.labels(profile, "train", "bap", root),
-    )
+    path = run_dir(profile.name) / "regime-sigma.json"
+    return kept_judgement(profile, path, regime.calibration, profile.gamma, root)
+
+
+def kept_judgement(
+    profile: Profile,
+    path: Path,
+    measure: Callable[[Iterable[JudgedImage]], dict[str, Any]],
+    gamma: float,
+    root: str | Path | None = None,
+    choose: Callable[[int], Sequence[int]] = range,
+) -> dict[str, Any]:
+    """What a measure makes of sigma on the training images, kept as JSON.
+
+    Args:
+        profile: its "nal" segmenter judges its BAP labels; both are made where they are missing.
+        path: of the kept result.
+        measure: takes the images that have no true mask in the place of their labels.
+        gamma: exponent of Eq. 12.
+        root: see `bana.experiment.stages.data_root`.
+        choose: gives the positions to look at, of so many images; all unless said otherwise.
+
+    Raises:
+        bana.data.voc.DataError: if an image has no mask.
+    """
+    model = stages.segmenter(profile, "nal", root)
+    folder = stages.labels(profile, "train", "bap", root)
     data = labelled(stages.dataset(profile, "train", root), folder)
     strong = stages.strong_ids(profile, root)
-    data.ids = [name for name in data.ids if name not in strong]
+    weak = [name for name in data.ids if name not in strong]
+    data.ids = [weak[number] for number in choose(len(weak))]
     key = key_of(
-        regime.calibration,
+        measure,
         weights_hash(model.state_dict()),
         read_json(manifest_path(folder))["key"],
         fingerprint(data, "photograph", "boxes", "mask"),
         profile.image_scale,
-        profile.gamma,
+        gamma,
     )
     return kept_json(
-        run_dir(profile.name) / "regime-sigma.json",
-        key,
-        lambda: regime.calibration(
-            judged_images(model, data, folder, profile.image_scale, profile.gamma)
-        ),
+        path, key, lambda: measure(judged_images(model, data, folder, profile.image_scale, gamma))
     )
 
 

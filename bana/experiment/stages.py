@@ -43,21 +43,6 @@ from bana.training.engine import Engine
 from bana.training.machine import THIS_MACHINE, Machine
 from bana.training.segmentation import LOSSES, weights_of
 
-__all__ = [
-    "VARIANTS",
-    "all_labels",
-    "classifier",
-    "data_root",
-    "dataset",
-    "image_labels",
-    "instance_scores",
-    "label_scores",
-    "labels",
-    "losses_to_train",
-    "segmentation_scores",
-    "segmenter",
-]
-
 
 def data_root(profile: Profile, root: str | Path | None = None) -> Path:
     """Folder of the profile's data; the sample is drawn where it is not there yet.

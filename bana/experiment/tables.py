@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bana.evaluation.verdicts import Difference, stated
+from bana.evaluation.verdicts import Difference, difference_of, estimated, stated
 
 AP_COLUMNS = {
     "ap": "AP",
@@ -72,7 +72,7 @@ def bench_lines(title: str, result: Mapping[str, Any]) -> str:
     }
     lines = [_table(f"{title}: mean and deviation of {seeds} seeds", columns, rows, spread)]
     for pair, difference in result["differences"].items():
-        lines.append(f"  {pair:<28}{stated(Difference(**difference))}")
+        lines.append(f"  {pair:<28}{stated(difference_of(difference))}")
     return "\n".join(lines)
 
 
@@ -86,7 +86,7 @@ def recipe_lines(recipes: Mapping[str, Any]) -> str:
     rows = {name: recipe["miou"] for name, recipe in recipes.items()}
     lines = [_table("held-out training images, mIoU by recipe", columns, rows, None)]
     for name, recipe in recipes.items():
-        ahead, iterations = stated(Difference(**recipe["truth - crf"])), recipe["optimisation"]
+        ahead, iterations = stated(difference_of(recipe["truth - crf"])), recipe["optimisation"]
         lines.append(f"  {name:<14}{iterations['iterations']:>6} iterations  truth - crf {ahead}")
     return "\n".join(lines)
 
@@ -106,7 +106,7 @@ def noise_lines(entries: Sequence[Mapping[str, Any]]) -> str:
         )
         for other in ("crf", "ignore"):
             lines += [
-                f"  {f'{loss} - {other}':<28}{stated(Difference(**made))}"
+                f"  {f'{loss} - {other}':<28}{stated(difference_of(made))}"
                 for loss, made in entry[f"over {other}"].items()
             ]
     return "\n".join(lines)
@@ -124,7 +124,7 @@ def regime_lines(record: Mapping[str, Any]) -> str:
     if filling["boxes"]:
         quarters = ", ".join(f"{value:.0f}" for value in filling["quartiles"])
         lines.append(f"  a box is filled to {filling['mean']:.1f} % (quartiles {quarters})")
-    lines += [f"  {kind:<30}mIoU {_estimated(made)}" for kind, made in card["miou"].items()]
+    lines += [f"  {kind:<30}mIoU {estimated(made)}" for kind, made in card["miou"].items()]
     for made in card["differences"]:
         values = [made[key] for key in Difference._fields]
         told = "-" if None in values else stated(Difference(*values))
@@ -133,22 +133,15 @@ def regime_lines(record: Mapping[str, Any]) -> str:
         lines.append(f"within boxes, {name} pixels")
         for key, made in shares.items():
             if key != "pixels":
-                lines.append(f"  {key.replace('_', ' '):<30}{_estimated(made)}")
+                lines.append(f"  {key.replace('_', ' '):<30}{estimated(made)}")
     if sigma:
         lines.append(f"sigma on ~S of {sigma['images']} training images")
-        lines.append(f"  {'AUC (chance: 50)':<30}{_estimated(sigma['auc'])}")
-        lines.append(f"  {'labels right':<30}{_estimated(sigma['right'])}")
+        lines.append(f"  {'AUC (chance: 50)':<30}{estimated(sigma['auc'])}")
+        lines.append(f"  {'labels right':<30}{estimated(sigma['right'])}")
         for part in sigma["bins"]:
             where = f"sigma {part['low']:.1f}-{part['high']:.1f}"
-            lines.append(
-                f"  {where:<30}{_estimated(part['right'])}, {_cell(part['share'], None)} %"
-            )
+            lines.append(f"  {where:<30}{estimated(part['right'])}, {_cell(part['share'], None)} %")
     return "\n".join(lines)
-
-
-def _estimated(made: Mapping[str, float] | None) -> str:
-    """A score with its interval; "-" where there is none."""
-    return "{value:.1f} [{low:.1f}, {high:.1f}]".format(**made) if made else "-"
 
 
 def _one(networks: Mapping[str, Any] | None, measure: str) -> dict[str, Any] | None:

@@ -12,11 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bana.evaluation.verdicts import mean_iou, paired_difference
+from bana.evaluation.verdicts import paired_difference, plain_difference
 from bana.experiment import benching, stages
 from bana.experiment.bench import for_task, head_areas, head_settings
 from bana.experiment.keeping import key_of
-from bana.experiment.noise import Weighing, weighed_loss
+from bana.experiment.noise import Weighing, by_seed, weighed_loss
 from bana.experiment.processes import computing_with, spread_and_kept
 from bana.experiment.profiles import Profile
 from bana.files.paths import run_dir
@@ -46,12 +46,10 @@ class WeighingSettings:
     seeds: tuple[int, ...] = SEEDS
 
 
-def weighing_card(
-    profile: Profile, root: str | Path | None = None, task: str = "object"
-) -> dict[str, Any]:
-    """`compared` of linear heads on the features and labels of a profile."""
+def weighing_card(profile: Profile, root: str | Path | None = None) -> dict[str, Any]:
+    """`compared` of linear heads, of objects and background, on a profile's features and labels."""
     images = benching.frozen(profile, root=root)
-    settings = WeighingSettings(task, head_settings("linear"))
+    settings = WeighingSettings("object", head_settings("linear"))
     n_classes = len(stages.dataset(profile, "val", root).classes)
     keep = run_dir(profile.name) / "bench", images["key"]
     splits = images["train"], images["val"]
@@ -79,7 +77,8 @@ def compared(
     Returns:
         "task"; "seeds"; "crf": cross-entropy's mIoU in percent, one a seed; "cells": a list of
         {"gamma", "lam", "miou" (one a seed), "over crf"}, the last {"mean", "low", "high"} in
-        points, see `paired_difference`: the interval is over seeds and images.
+        points, see `paired_difference`: the interval is over seeds and images. None where no
+        position counts.
     """
     train, val = for_task(train, settings.task), for_task(val, settings.task)
     count = 2 if settings.task == "object" else n_classes
@@ -96,13 +95,13 @@ def compared(
     return {
         "task": settings.task,
         "seeds": list(settings.seeds),
-        "crf": mean_iou(areas[None].sum(1)).tolist(),
+        "crf": by_seed(areas[None]),
         "cells": [
             {
                 "gamma": each.gamma,
                 "lam": each.lam,
-                "miou": mean_iou(areas[each].sum(1)).tolist(),
-                "over crf": paired_difference(areas[each], areas[None])._asdict(),
+                "miou": by_seed(areas[each]),
+                "over crf": plain_difference(paired_difference(areas[each], areas[None])),
             }
             for each in pairs
         ],

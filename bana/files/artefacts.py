@@ -138,8 +138,17 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:
-    """Write an object as JSON."""
-    text = json.dumps(value, indent=1) + "\n"
+    """Write an object as JSON.
+
+    Raises:
+        ValueError: if a number in it is NaN or infinite.
+    """
+    try:
+        text = json.dumps(value, indent=1, allow_nan=False) + "\n"
+    except ValueError as error:
+        raise ValueError(
+            f"{path}: a number is NaN or infinite, which JSON does not know: use None"
+        ) from error
     write_whole(path, lambda file: file.write_text(text, encoding="utf-8", newline="\n"))
 
 

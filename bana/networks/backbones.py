@@ -26,6 +26,8 @@ from bana.networks.weights import download, fitting, load_state, offline
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 EARLY_STRIDE = 4
+# Of float images above 1: enlarging and changing colours may round.
+RANGE_TOLERANCE = 1e-3
 
 
 class Backbone(nn.Module):
@@ -62,13 +64,14 @@ class Backbone(nn.Module):
         """Features of RGB images.
 
         Args:
-            images: [N, 3, H, W], uint8 in 0..255 or float in [0, 1].
+            images: [N, 3, H, W], uint8 in 0..255 or float in [0, 1]. Floats above 1 are refused on
+                a CPU alone: to look would make a GPU wait, and cut a compiled network in pieces.
 
         Returns:
             float [N, D, ceil((H - 1) / stride) + 1, ceil((W - 1) / stride) + 1], at least 0.
 
         Raises:
-            ValueError: if the images are of another type.
+            ValueError: if the images are of another type, or floats above 1.
         """
         return self.body(self._prepared(images))
 
@@ -76,11 +79,12 @@ class Backbone(nn.Module):
         """Images normalised and padded, in the weights' precision.
 
         Raises:
-            ValueError: if they are neither uint8 nor float.
+            ValueError: if they are neither uint8 nor float, or floats above 1 on a CPU.
         """
         if images.dtype == torch.uint8:
             images = images.to(self.mean.dtype) / 255
         elif images.is_floating_point():
+            _check_range(images)
             images = images.to(self.mean.dtype)
         else:
             raise ValueError(f"images must be uint8 or float in [0, 1], got {images.dtype}")
@@ -115,6 +119,15 @@ class Backbone(nn.Module):
                 if self.frozen_statistics or not trained:
                     module.eval()
         return self
+
+
+def _check_range(images: Tensor) -> None:
+    """Refuse floats above 1, as in 0..255, where to look costs next to nothing."""
+    if images.device.type != "cpu" or torch.compiler.is_compiling() or images.numel() == 0:
+        return
+    most = float(images.detach().amax())
+    if most > 1 + RANGE_TOLERANCE:
+        raise ValueError(f"float images must be in [0, 1], got {most:g}: divide bytes by 255")
 
 
 def background_at_cells(background: Tensor, stride: int) -> Tensor:

@@ -13,6 +13,7 @@ from bana.training.segmentation import SegmentationLoss
 
 # Labels lie this many times as densely as cells, in each direction: at stride 16 every 4 pixels.
 POSITIONS = 4
+IMAGES_A_LOOK = 8
 
 
 class FrozenImage(NamedTuple):
@@ -84,9 +85,9 @@ def train_head(
 
 
 @torch.no_grad()
-def predicted(head: PixelHead, images: Sequence[FrozenImage], batch: int = 8) -> Iterator[Tensor]:
+def predicted(head: PixelHead, images: Sequence[FrozenImage]) -> Iterator[Tensor]:
     """The head's favourite class at every label position of each image, uint8."""
-    for chosen in _cut(images, batch):
+    for chosen in _cut(images, IMAGES_A_LOOK):
         phi = head(stacked([image.features for image in chosen], 0).float())
         size = tuple(POSITIONS * (cells - 1) + 1 for cells in phi.shape[2:])
         favourites = cosine_scores(phi, head.weight, size).argmax(1).byte()

@@ -5,6 +5,7 @@ SLURM.
 """
 
 import os
+import re
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+DEVICES = "cpu, cuda, cuda:<number> or mps"
 # The other processes wait as long for the first one, which makes pseudo labels in the meantime.
 PATIENCE = timedelta(hours=12)
 
@@ -143,11 +145,31 @@ def set_random_state(
         torch.mps.set_rng_state(own["mps"])
 
 
+def is_device_name(name: str) -> bool:
+    """Whether a name is one of `DEVICES`, in this machine or not."""
+    return re.fullmatch(r"cpu|mps|cuda(:[0-9]+)?", name) is not None
+
+
+def device_of(name: str) -> tuple[str, int | None] | None:
+    """The device of a name: its kind, and its number where the name has one.
+
+    Returns:
+        None if the name is none of `DEVICES`, or if this machine has no such device.
+    """
+    if not is_device_name(name):
+        return None
+    kind, _, digits = name.partition(":")
+    number = int(digits) if digits else None
+    there = {"cpu": 1, "mps": int(torch.backends.mps.is_available())}
+    there["cuda"] = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    return (kind, number) if (number or 0) < there[kind] else None
+
+
 def make_fabric(machine: Machine) -> Any:
     """Lightning Fabric under the machine's settings, not launched yet.
 
     Raises:
-        ValueError: if torch sees no such device.
+        ValueError: if no accelerator has that name, or torch sees no such device.
     """
     # Imported here: it takes half a second, which whoever only loads a trained network is spared.
     from lightning_fabric import Fabric
@@ -160,12 +182,12 @@ def make_fabric(machine: Machine) -> Any:
         def convert_input(self, data: Any) -> Any:
             return data
 
-    accelerator, _, index = _accelerator(machine.accelerator).partition(":")
+    accelerator, number = _accelerator(machine.accelerator)
     devices, nodes = processes_of(machine)
     if accelerator == "cuda" and devices > torch.cuda.device_count():
         raise ValueError(f"{devices} devices: torch sees {torch.cuda.device_count()} GPUs here")
     settings: dict[str, Any] = {"accelerator": accelerator, "num_nodes": nodes}
-    settings["devices"] = [int(index)] if index else devices
+    settings["devices"] = devices if number is None else [number]
     if machine.precision != "32-true":
         settings["plugins"] = Autocast(machine.precision, accelerator)
     if devices * nodes > 1:
@@ -173,17 +195,16 @@ def make_fabric(machine: Machine) -> Any:
     return Fabric(**settings)
 
 
-def _accelerator(asked: str) -> str:
+def _accelerator(asked: str) -> tuple[str, int | None]:
+    """Kind and number as of `device_of`, for "auto" too."""
     if asked == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    kind = asked.partition(":")[0]
-    there = {"cpu": True, "cuda": torch.cuda.is_available()}
-    there["mps"] = torch.backends.mps.is_available()
-    if kind not in there:
-        raise ValueError(f"unknown accelerator {asked!r}: use auto, cpu, cuda or mps")
-    if not there[kind]:
+        return ("cuda" if torch.cuda.is_available() else "cpu"), None
+    if not is_device_name(asked):
+        raise ValueError(f"unknown accelerator {asked!r}: use auto, {DEVICES}")
+    found = device_of(asked)
+    if found is None:
         raise ValueError(f"accelerator {asked}: torch sees none here; use --accelerator cpu")
-    return asked
+    return found
 
 
 def is_first_process() -> bool:

@@ -86,7 +86,7 @@ def test_coco_command(monkeypatch, tmp_path, capsys):
     own = ["--annotations", "a.json", "--images", "i", "--split", "mine"]
     assert main([*words, *own, "--keep-empty"]) == 0
     assert calls.pop() == (Path("a.json"), Path("i"), tmp_path, "mine", True, None)
-    assert "mine: 1 photographs, 2 boxes, 1 crowds; 3 photographs" in capsys.readouterr().out
+    assert "mine: 1 photograph, 2 boxes, 1 crowd; 3 photographs" in capsys.readouterr().out
     assert main([*words, "--download"]) == 0
     assert calls[0] == tmp_path / "download"
     assert [call[:4] for call in calls[1:]] == [
@@ -137,11 +137,33 @@ def test_shards_from_the_command_line_and_back(tmp_path, capsys):
     assert len(list(one.glob("*.tar"))) == 3
 
 
+def test_a_seed_below_0_is_refused_by_name(capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["data", "sample", "--seed", "-1"])
+    assert end.value.code == 2
+    assert "argument --seed: -1: at least 0, a whole number" in last_words(capsys)
+
+
 @pytest.mark.parametrize("words", [["--workers", "0"], ["--workers", "x"], ["--split"]])
 def test_wrong_words(words):
     with pytest.raises(SystemExit) as end:
         main(["data", "verify", *words])
     assert end.value.code == 2
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["JPEGImages/a.jpg", "Annotations/new.json", "SegmentationObject/a.png", "classes.txt", "."],
+)
+def test_a_report_is_never_written_over_the_data_set(name, tmp_path, monkeypatch, capsys):
+    root = write_folder(tmp_path / "voc", ["a"])
+    before = contents(root)
+    monkeypatch.chdir(tmp_path)
+    assert main(["data", "verify", "--data", "voc", "--json", f"voc/{name}"]) == 2
+    told = f"bana: --json {Path('voc', name)}: lies in the data set voc itself: name a file"
+    assert last_words(capsys).startswith(told) and contents(root) == before
+    assert main(["data", "verify", "--data", "voc", "--json", "voc/report.json"]) == 0
+    assert json.loads((root / "report.json").read_text())["errors"] == 0
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path, capsys):

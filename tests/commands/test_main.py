@@ -18,7 +18,7 @@ from bana.course.gallery.making import Made
 from bana.experiment import benching, prompting, recording, regime, stages
 from bana.experiment.bench import TASKS
 from bana.experiment.exhibits.table_items import TABLES
-from bana.experiment.labelling import Crew
+from bana.experiment.labelling import VARIANTS, Crew
 from bana.experiment.left_out import running
 from bana.experiment.left_out.catalogue import ASKED_FIRST, EXPERIMENTS
 from bana.experiment.left_out.measuring import MEASURES
@@ -47,7 +47,7 @@ def test_choices_are_those_of_the_package():
     assert bench.RECIPES == tuple(RECIPES)
     assert bench.EXPERIMENTS == tuple(EXPERIMENTS)
     assert bench.EXPERIMENTS[:-1] == ASKED_FIRST
-    assert set(commands.VARIANTS) == set(stages.VARIANTS)
+    assert set(commands.VARIANTS) == set(VARIANTS)
     assert set(train.POOLINGS) == set(POOLINGS)
     assert set(train.PRECISIONS) == set(PRECISIONS)
     # Whether there is a bar is for who trains several networks beside each other.
@@ -104,6 +104,11 @@ def test_shard_must_be_two_numbers(capsys) -> None:
     with pytest.raises(SystemExit):
         main(["label", "--shard", "first"])
     assert "'first' is not K/N" in capsys.readouterr().err
+    for part in ("5/4", "0/4"):
+        with pytest.raises(SystemExit):
+            main(["label", "--shard", part])
+        told = f"argument --shard: {part}: K goes from 1 to N, such as 1/4\n"
+        assert capsys.readouterr().err.endswith(told)
 
 
 def test_evaluate_prints_tables_and_writes_a_valid_record(monkeypatch, tmp_path, capsys):
@@ -160,6 +165,22 @@ def test_evaluate_takes_several_seeds(monkeypatch, tmp_path, capsys):
     assert main([*words, "--seeds", "1"]) == 0
     record = json.loads(out.read_text())
     assert record["profile"]["name"] == "smoke-seed1" and "seeds" not in record
+
+
+def test_evaluate_trains_the_losses_that_are_asked_for(monkeypatch, tmp_path, capsys):
+    asked = []
+
+    def measured(profile, root) -> dict:
+        asked.append(profile.losses)
+        return _seed_record(profile, root)
+
+    monkeypatch.setattr(recording, "record", measured)
+    words = ["evaluate", "--profile", "smoke", "--out", str(tmp_path / "record.json")]
+    assert main([*words, "--losses", "ignore", "nal"]) == 0 and asked == [("ignore", "nal")]
+    record = json.loads((tmp_path / "record.json").read_text())
+    assert record["command"] == "bana evaluate --profile smoke --losses ignore nal"
+    assert main([*words, "--losses", "ignore", "crf", "--gamma", "3"]) == 2
+    assert "--gamma 3: none of these losses has it: leave it out" in capsys.readouterr().err
 
 
 def test_wrong_seeds_are_refused_before_anything_is_made(monkeypatch, capsys):
@@ -455,6 +476,20 @@ def test_figures_and_tables_are_listed_and_others_refused(command, there, capsys
         assert told in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "unused"),
+    [
+        ("figure --list teaser", "teaser"),
+        ("figure --list --all", "--all"),
+        ("table --list labels --record", "labels --record"),
+        ("table --list --out o", "--out"),
+    ],
+)
+def test_a_list_takes_nothing_that_is_of_making(words, unused, capsys):
+    assert main(words.split()) == 2
+    assert capsys.readouterr().err == f"bana: --list makes nothing: leave out {unused}\n"
+
+
 def test_table_takes_records_where_no_profile_is_named(monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("BANA_RUNS", str(tmp_path / "runs"))
     assert main(["table", "labels", "regime"]) == 0
@@ -638,9 +673,14 @@ def test_a_record_of_true_masks_is_not_that_of_labels_alone(monkeypatch, tmp_pat
 def test_other_options_that_would_be_ignored(capsys):
     assert main(["regime", "--profile", "smoke", "--strong", "val"]) == 2
     assert "--strong is of the segmenter" in capsys.readouterr().err
-    words = ["label", "--profile", "smoke", "--variant", "boxes"]
-    assert main([*words, "--weights", "/no/such/file"]) == 2
-    assert "--weights /no/such/file: no such file or folder" in capsys.readouterr().err
+    words = ["label", "--profile", "smoke", "--variant"]
+    for variant, told in (
+        ("bap", "no such file or folder"),
+        ("boxes", "labels 'boxes' are made without a classifier: leave it out"),
+    ):
+        assert main([*words, variant, "--weights", "/no/such/file"]) == 2
+        assert f"--weights /no/such/file: {told}" in capsys.readouterr().err
+    words.append("boxes")
     for option in ("--workers", "--batch"):
         with pytest.raises(SystemExit):
             main([*words, option, "0"])
@@ -685,6 +725,13 @@ def test_course_build_makes_all_editions(tmp_path, monkeypatch, capsys) -> None:
         made = [line.split(" s: ")[1] for line in capsys.readouterr().out.splitlines()]
         assert made == [str(tmp_path / edition) for edition in EDITIONS]
         assert banks == [bank, bank]
+
+
+def test_slides_take_no_bank(tmp_path, capsys) -> None:
+    words = ["course", "build", "--out", str(tmp_path), "--edition", "slides", "--bank", "2027"]
+    assert main(words) == 2
+    assert capsys.readouterr().err == "bana: --bank 2027: slides ask no exercises: leave it out\n"
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("bank", ["-3", "many"])

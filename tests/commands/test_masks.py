@@ -81,7 +81,7 @@ def test_some_that_fail_are_told_and_make_the_code_1(small: Path, capsys) -> Non
     assert main(words(small, "--longest", "64", "--review", "0")) == 1
     told = capsys.readouterr().err
     assert "bana: no mask of b: " in told and "b.jpg: no such file" in told
-    assert "masks of 1 photographs (0 were there), 1 failed" in told
+    assert "masks of 1 photograph (0 were there), 1 failed" in told
     assert "b.jpg" in (small / "out/failures.csv").read_text()
     assert (small / "out/review.csv").is_file() and not (small / "out/review.html").exists()
 
@@ -119,7 +119,7 @@ def test_wrong_input_is_one_line_and_the_code_2(
 def test_photographs_without_boxes_are_counted(small: Path, capsys) -> None:
     write_photo(small / "im/x/b.jpg")
     assert main(words(small, "--longest", "64", "--review", "0", "--write", "voc")) == 0
-    assert "1 photographs of the folder without boxes: no masks" in capsys.readouterr().err
+    assert "1 photograph of the folder without boxes: no masks" in capsys.readouterr().err
     assert not (small / "out/coco").exists()
 
 
@@ -134,7 +134,7 @@ def test_what_was_passed_over_is_named(small: Path, capsys) -> None:
     told = capsys.readouterr().err
     assert "that are no photographs and no boxes: 2 .gif, 1 .mp4, 1 no ending" in told
     assert "classes without a box here (1): dog" in told
-    assert "are these one class? Cat (1 boxes), cat (1 boxes)" in told
+    assert "are these one class? Cat (1 box), cat (1 box)" in told
     assert (small / "out/voc/SegmentationClass/sub/B.png").is_file()
 
 
@@ -149,6 +149,19 @@ def test_true_masks_say_what_the_order_is_worth(small: Path, capsys) -> None:
     curve = json.loads((small / "out/review.json").read_text())
     assert curve["photographs"] == 1 and len(curve["caught"]) == 2
     assert "of the errors" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("nope", "no such folder of masks"), ("im", "no mask of any of 1 photograph (<name>.png)")],
+    ids=["no-folder", "no-mask"],
+)
+def test_true_masks_are_looked_for_before_any_mask_is_made(
+    name: str, told: str, small: Path, capsys
+) -> None:
+    assert main(words(small, *QUICK, "--truth", str(small / name))) == 2
+    assert capsys.readouterr().err.startswith(f"bana: --truth {small / name}: {told}")
+    assert not (small / "out").exists()
 
 
 def _mask_of(folder: Path) -> Path:
@@ -242,7 +255,7 @@ def test_crowds_that_cannot_be_drawn_are_counted(tmp_path: Path, capsys) -> None
     given = ["masks", str(tmp_path / "im"), "--boxes", str(tmp_path / "boxes.json")]
     given += ["--out", str(tmp_path / "out"), "--longest", "64", "--review", "0"]
     assert main([*given, "--workers", "1"]) == 1
-    assert "1 crowds without a segmentation, left out of COCO's" in capsys.readouterr().err
+    assert "1 crowd without a segmentation, left out of COCO's" in capsys.readouterr().err
     made = json.loads((tmp_path / "out/coco/instances-rle.json").read_text())
     assert 5 not in {entry["id"] for entry in made["annotations"]}
 

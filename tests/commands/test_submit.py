@@ -225,6 +225,8 @@ def test_gpus_of_devices() -> None:
     assert gpus_of(["cpu"]) is None
     assert gpus_of(["cuda"]) == 1
     assert gpus_of(["cuda:0", "cuda:3", "cpu"]) == 4
+    with pytest.raises(ValueError, match="no device 'cuda:a': use cpu, cuda, cuda:<number> or mps"):
+        gpus_of(["cuda:a"])
 
 
 def test_the_processes_of_a_job_know_one_another() -> None:

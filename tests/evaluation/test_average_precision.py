@@ -22,7 +22,7 @@ from bana.evaluation.average_precision import (
     ids_of,
     voc_truth,
 )
-from bana.evaluation.instances import Instances, box_instances, coco_results, encode
+from bana.evaluation.instances import box_parts, encode, part_results
 from bana.evaluation.scoring import label_file_instances
 from bana.files.artefacts import write_json
 
@@ -59,11 +59,11 @@ def truth_of(*masks: Tensor, size=(40, 60)) -> Truth:
 
 
 def results_of(*masks: Tensor, scores: tuple[float, ...] = ()) -> list[dict]:
-    made = []
-    for i, mask in enumerate(masks, 1):
-        score = torch.tensor([scores[i - 1] if scores else 1.0])
-        made += coco_results(Instances(mask[None], score), i, [7])
-    return made
+    return [
+        {"image_id": i, "category_id": 7, "segmentation": encode(mask), "score": score}
+        for i, (mask, score) in enumerate(zip(masks, scores or [1.0] * len(masks), strict=True), 1)
+        if mask.any()
+    ]
 
 
 def test_transposed_masks_would_score_nothing() -> None:
@@ -139,12 +139,6 @@ def test_void_pixels_count_neither_for_nor_against() -> None:
     assert average_precision(Truth(truth.dataset, void), inside_void, [1])["ap"] == 0
 
 
-def test_empty_masks_are_left_out() -> None:
-    masks = torch.stack([rectangle(0, 0, 2, 2), rectangle(0, 0, 0, 0)])
-    made = coco_results(Instances(masks, torch.tensor([0.5, 1.0])), 3, [4, 5])
-    assert [(m["image_id"], m["category_id"], m["score"]) for m in made] == [(3, 4, 0.5)]
-
-
 @pytest.fixture
 def voc(tmp_path: Path) -> VocDataset:
     """Two images: two touching squares of one class, and one of another in a white outline."""
@@ -178,9 +172,8 @@ def test_voc_objects_as_ground_truth(voc: VocDataset) -> None:
         boxes, classes = voc.annotation(name)
         # The outline is labelled too, which must cost nothing.
         labels = voc.mask(name).masked_fill(voc.mask(name) == IGNORE, 2)
-        instances = box_instances(labels, boxes, classes)
         categories = [ids.categories[c] for c in classes.tolist()]
-        results += coco_results(instances, ids.images[name], categories)
+        results += part_results(box_parts(labels, boxes, classes), ids.images[name], categories)
     scores = average_precision(truth, results, ids.images.values())
     assert scores["ap"] == pytest.approx(100)
 

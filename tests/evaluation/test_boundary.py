@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from boundaries import score_boundaries
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -12,7 +13,6 @@ from bana.evaluation.boundary import (
     boundary_areas,
     boundary_region,
     boundary_width,
-    score_boundaries,
 )
 
 N_CLASSES = 3

@@ -8,11 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools.coco import COCO
 
+from bana.data.boxes import box_masks
 from bana.evaluation.instances import (
     Part,
-    box_instances,
     box_parts,
-    coco_results,
     decode,
     encode,
     encode_part,
@@ -28,7 +27,7 @@ def test_instances_are_the_pixels_of_the_class_inside_the_box() -> None:
     boxes = torch.tensor([[1.0, 1, 4, 7], [2.0, 1, 6, 7], [0.0, 0, 10, 8], [0.0, 4, 1, 5]])
     classes = torch.tensor([2, 2, 1, 1])
     before = labels.clone(), boxes.clone()
-    masks, scores = box_instances(labels, boxes, classes)
+    masks = [part.whole() for part in box_parts(labels, boxes, classes)]
     for mask, box, c in zip(masks, boxes.int().tolist(), classes.tolist(), strict=True):
         for y in range(8):
             for x in range(10):
@@ -36,34 +35,24 @@ def test_instances_are_the_pixels_of_the_class_inside_the_box() -> None:
                 assert bool(mask[y, x]) == (inside and int(labels[y, x]) == c)
     # The two boxes of class 2 overlap in columns 2 and 3, which both masks have.
     assert (masks[0] & masks[1]).sum() == 11 and not masks[3].any()
-    assert scores.tolist() == [1, 1, 1, 1]
     assert torch.equal(labels, before[0]) and torch.equal(boxes, before[1])
 
 
 def test_image_without_boxes_has_no_instances() -> None:
     nothing = torch.empty(0, 4), torch.empty(0, dtype=torch.int64)
-    made = box_instances(torch.zeros(4, 5, dtype=torch.uint8), *nothing)
-    assert made.masks.shape == (0, 4, 5) and coco_results(made, 1, []) == []
+    made = box_parts(torch.zeros(4, 5, dtype=torch.uint8), *nothing)
+    assert part_results(made, 1, []) == []
 
 
-def test_scores_are_mean_probabilities_of_the_class() -> None:
-    probabilities = torch.rand(3, 5, 6, generator=torch.Generator().manual_seed(0)).softmax(0)
-    labels = probabilities.argmax(0).byte()
-    boxes, classes = torch.tensor([[0.0, 0, 6, 5], [0.0, 0, 3, 5]]), torch.tensor([1, 2])
-    masks, scores = box_instances(labels, boxes, classes, probabilities)
-    for mask, score, c in zip(masks, scores, classes.tolist(), strict=True):
-        values = [float(probabilities[c, y, x]) for y, x in mask.nonzero().tolist()]
-        assert float(score) == pytest.approx(sum(values) / len(values))
-    nothing = box_instances(torch.zeros_like(labels), boxes, classes, probabilities)
-    assert nothing.scores.tolist() == [0, 0]
+def test_empty_masks_are_left_out() -> None:
+    masks = torch.ones(2, 2, dtype=torch.bool), torch.zeros(2, 2, dtype=torch.bool)
+    made = part_results([Part(mask, 1, 1, (4, 5)) for mask in masks], 3, [4, 5])
+    assert [(m["image_id"], m["category_id"], m["score"]) for m in made] == [(3, 4, 1.0)]
 
 
-def test_what_does_not_fit_together_is_refused() -> None:
-    labels = torch.zeros(4, 5, dtype=torch.uint8)
-    with pytest.raises(ValueError, match=r"boxes must be \[2, 4\], got \(1, 4\)"):
-        box_instances(labels, torch.zeros(1, 4), torch.tensor([1, 1]))
-    with pytest.raises(ValueError, match=r"probabilities \(2, 5, 4\) and labels \(4, 5\) differ"):
-        box_instances(labels, torch.zeros(1, 4), torch.tensor([1]), torch.zeros(2, 5, 4))
+def test_boxes_without_a_class_are_refused() -> None:
+    with pytest.raises(ValueError):
+        list(box_parts(torch.zeros(4, 5).byte(), torch.zeros(1, 4), torch.tensor([1, 1])))
 
 
 def _one_image(height: int, width: int) -> COCO:
@@ -105,14 +94,17 @@ def test_run_lengths_of_a_part_are_those_of_the_whole_mask(inner, corner, size) 
     assert encode_part(part) == encode(part.whole())
 
 
-def test_parts_are_the_instances() -> None:
+def test_parts_are_the_masks_of_whole_images() -> None:
     g = torch.Generator().manual_seed(0)
     labels = torch.randint(0, 3, (20, 30), generator=g).byte()
     corners = torch.rand(40, 2, generator=g) * 25
     boxes = torch.cat([corners, corners + torch.rand(40, 2, generator=g) * 8], 1)
     classes = torch.randint(1, 3, (40,), generator=g)
-    whole = box_instances(labels, boxes, classes)
+    whole = (labels == classes[:, None, None]) & box_masks(boxes, 20, 30)
     parts = list(box_parts(labels, boxes, classes))
-    assert torch.equal(torch.stack([part.whole() for part in parts]), whole.masks)
-    ids = classes.tolist()
-    assert part_results(parts, 7, ids) == coco_results(whole, 7, ids)
+    assert torch.equal(torch.stack([part.whole() for part in parts]), whole)
+    assert part_results(parts, 7, classes.tolist()) == [
+        {"image_id": 7, "category_id": number, "segmentation": encode(mask), "score": 1.0}
+        for mask, number in zip(whole, classes.tolist(), strict=True)
+        if mask.any()
+    ]

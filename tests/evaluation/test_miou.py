@@ -5,11 +5,11 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from boundaries import score_boundaries
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from bana.evaluation.boundary import score_boundaries
 from bana.evaluation.miou import Scores, score_labels
 from bana.evaluation.verdicts import class_areas
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from boundaries import score_boundaries
 from made_data import write_voc
 from torch import Tensor, nn
 
@@ -12,7 +13,6 @@ from bana.crf.dense import CrfParameters
 from bana.data.voc import VocDataset, write_mask
 from bana.evaluation import scoring
 from bana.evaluation.average_precision import voc_truth
-from bana.evaluation.boundary import score_boundaries
 from bana.evaluation.miou import score_labels
 from bana.evaluation.prediction import SINGLE, View, label_maps
 from bana.evaluation.verdicts import class_areas

@@ -11,10 +11,16 @@ from torch import Tensor
 from bana.evaluation.miou import score_labels
 from bana.evaluation.verdicts import (
     Difference,
+    Estimate,
     class_areas,
+    difference_of,
     estimate,
+    estimated,
     mean_iou,
     paired_difference,
+    plain_difference,
+    plain_estimate,
+    plain_score,
     stated,
     verdict,
 )
@@ -185,3 +191,23 @@ def test_estimate_of_nothing_is_none_and_of_too_little_leaves_draws_out() -> Non
     assert estimate(rare, share) == (100, 100, 100)
     with pytest.raises(ValueError, match="no image to score"):
         estimate(torch.zeros(0, 2), share)
+
+
+def test_scores_go_into_json_and_come_back() -> None:
+    difference, score = Difference(1.5, -0.25, 3.0), Estimate(61.23, 58.0, 64.06)
+    assert plain_difference(difference) == {"mean": 1.5, "low": -0.25, "high": 3.0}
+    assert difference_of(plain_difference(difference)) == difference
+    assert plain_estimate(score) == {"value": 61.23, "low": 58.0, "high": 64.06}
+    assert estimated(plain_estimate(score)) == "61.2 [58.0, 64.1]"
+    assert plain_score(61.23) == 61.23
+
+
+def test_what_has_no_score_is_none_in_json() -> None:
+    nothing = torch.zeros(1, 3, N_CLASSES, 2, dtype=torch.int64)
+    assert plain_difference(paired_difference(nothing, nothing)) is None
+    assert plain_difference(Difference(1.0, math.nan, 2.0)) is None
+    assert all(map(math.isnan, difference_of(None)))
+    assert stated(difference_of(None)) == "not scored"
+    assert plain_estimate(estimate(nothing[0], mean_iou)) is None
+    assert estimated(None) == "-"
+    assert plain_score(math.nan) is None

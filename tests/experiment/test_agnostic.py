@@ -53,6 +53,12 @@ def test_the_card_is_of_the_areas():
         assert card["trained"][kind]["over boxes"] == less._asdict()
 
 
+def test_what_no_mask_tells_is_none():
+    nothing = torch.zeros(5, 3, 2, dtype=torch.int64)
+    card = card_of({("boxes",): nothing, ("trained", "Y_crf"): nothing})
+    assert card == {"boxes": None, "trained": {"Y_crf": {"miou": None, "over boxes": None}}}
+
+
 def test_features_are_of_three_origins_and_the_card_is_kept(monkeypatch):
     made = backbones_of(PROFILE)
     assert tuple(made) == agnostic.FEATURES

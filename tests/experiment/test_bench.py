@@ -19,6 +19,7 @@ from bana.experiment.bench import (
     one_training,
     taught,
 )
+from bana.experiment.tables import bench_lines
 from bana.training.heads import FrozenImage, HeadSettings, predicted, train_head
 from bana.training.segmentation import LOSSES as LOSS_OF
 
@@ -176,6 +177,16 @@ def test_shares_of_nothing_are_not_known(tmp_path: Path) -> None:
     result = bench(agreed, VAL, 3, settings, (tmp_path, "agreed"))
     assert result["mechanism"]["crf"]["~S"] == {"rescued": None, "spoiled": None}
     assert result["mechanism"]["crf"]["S"]["rescued"] is not None
+
+
+def test_what_no_mask_tells_is_none(tmp_path: Path) -> None:
+    unknown = [each._replace(mask=torch.full_like(each.mask, 255)) for each in VAL]
+    settings = BenchSettings("classes", HEAD, ("crf", "nal"), (0, 1))
+    result = bench(TRAIN, unknown, 3, settings, (tmp_path, "unknown"))
+    assert result["differences"] == {"nal - crf": None}
+    assert result["miou"]["nal"] == {"mean": None, "spread": None, "by_seed": [None, None]}
+    told = bench_lines("classes, linear", result)
+    assert "not scored" in told and "nan" not in told
 
 
 def test_refuses_an_unknown_task() -> None:

@@ -11,6 +11,7 @@ from tiny import make_profile
 
 from bana.data.voc import VocDataset, read_mask, write_mask
 from bana.experiment import classifying, label_folders, recording, segmenting, stages
+from bana.experiment.labelling import VARIANTS
 from bana.experiment.profiles import Profile
 from bana.files.paths import run_dir
 
@@ -75,7 +76,7 @@ def happened(monkeypatch) -> list[str]:
 
 
 def labelled_anew(split: str, *names: str) -> set[str]:
-    return {f"{variant} {split} {' '.join(names)}" for variant in stages.VARIANTS}
+    return {f"{variant} {split} {' '.join(names)}" for variant in VARIANTS}
 
 
 def edit(path: Path, old: str, new: str) -> None:

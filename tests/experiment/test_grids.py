@@ -6,7 +6,7 @@ from tiny import make_profile
 
 from bana.data.voc import read_mask
 from bana.evaluation.verdicts import class_areas, estimate, mean_iou, paired_difference
-from bana.experiment import classifying, stages
+from bana.experiment import classifying, grids, stages
 from bana.experiment.grids import at, grid_card, seconds_each, to_train
 from bana.files.paths import run_dir
 
@@ -72,6 +72,12 @@ def test_every_cell_is_measured_on_its_own_labels():
         assert cell["over own"] == expected._asdict()
     first = next(c for c in card["cells"] if (c["trained"], c["generated"]) == (4, 1))
     assert set(first["over own"].values()) == {0}
+
+
+def test_what_no_mask_tells_is_none(monkeypatch):
+    monkeypatch.setattr(grids, "_areas", lambda *_: torch.zeros(2, 3, 2, dtype=torch.int64))
+    card = grids._card(None, {(4, 1): "own", (1, 1): "other"}, (4, 1), [(1, 1)])
+    assert card["cells"] == [{"trained": 1, "generated": 1, "miou": None, "over own": None}]
 
 
 def test_the_place_of_both_n_is_the_profiles():

@@ -274,6 +274,18 @@ def test_files_of_several_processes(profile, data, helpers, tmp_path) -> None:
         assert torch.equal(read_mask(path), expected)
 
 
+@pytest.mark.parametrize("few", [True, False], ids=["here", "in processes"])
+def test_failures_are_in_the_order_of_the_data(
+    few: bool, profile, data, tmp_path, monkeypatch
+) -> None:
+    name = "_label_here" if few else "_label_in_processes"
+    made = {data.ids[number]: "unreadable" for number in (2, 0)}
+    monkeypatch.setattr(labelling, "IMAGES_A_PROCESS", 8 * few)
+    monkeypatch.setattr(labelling, name, lambda *job: made)
+    job = LabelJob(settings_of(profile, "boxes"), data, None, tmp_path)
+    assert list(make_label_files(job, [[2], [0]], Crew(2))) == [data.ids[0], data.ids[2]]
+
+
 def label_files(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.glob("*/*.png")}
 
@@ -374,7 +386,7 @@ def test_empty_crew_is_refused(change: dict) -> None:
         Crew(**change)
 
 
-@pytest.mark.parametrize("device", ["cuda:99", "gpu", "cpu:1"])
+@pytest.mark.parametrize("device", ["cuda:99", "gpu", "cpu:1", "cpu:-3", "cuda:-1", "cuda:a"])
 def test_device_that_is_not_there_is_named(device: str) -> None:
     check_devices(Crew(devices=("cpu",)))
     with pytest.raises(ValueError, match=f"no device '{device}' here"):

@@ -115,6 +115,29 @@ def test_a_class_that_is_not_asked_about_is_not_named() -> None:
     assert named(classifier_of("red", "green"), item, ("background", "red")).tolist() == [1, 1]
 
 
+@pytest.mark.parametrize("setting", ["grid_size", "parts", "min_background"])
+def test_naming_pools_as_the_classifier_does(setting: str) -> None:
+    model, item = classifier_of("red", "green"), painted()
+    value = {"grid_size": 2, "parts": 3, "min_background": 0.9}[setting]
+    setattr(model.classifier, setting, value)
+    asked, before = [], model.classifier.weight
+    model.classifier.register_forward_hook(
+        lambda module, _, made: asked.append((getattr(module, setting), made.boxes.shape))
+    )
+    named(model, item, ("background", "red", "blue", "green"))
+    assert asked == [(value, (2, model.classifier.parts**2, 4))]
+    assert model.classifier.weight is before and len(before) == 3
+
+
+def test_measuring_leaves_the_callers_generator_alone() -> None:
+    torch.manual_seed(9)
+    before = torch.get_rng_state()
+    model, item = classifier_of("red", "green"), painted()
+    torch.set_rng_state(before)
+    box_measures(model, item, ("background", "red", "green"))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_every_measure_of_every_box() -> None:
     item, classes = painted(), ("background", "red", "green")
     made = box_measures(classifier_of("red", "green"), item, classes)

@@ -18,6 +18,7 @@ from bana.experiment.noise import (
     spilled,
     weighed_loss,
 )
+from bana.experiment.tables import noise_lines
 from bana.losses import noise_aware_loss
 from bana.training.heads import FrozenImage, HeadSettings, train_head
 from bana.training.segmentation import LOSSES
@@ -156,3 +157,14 @@ def test_trainings_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert len(trained) == made * 5 / 3
     noise_map(TRAIN, VAL, SETTINGS, (tmp_path, "other data"))
     assert len(trained) == made * 8 / 3
+
+
+def test_what_no_mask_tells_is_none(tmp_path: Path) -> None:
+    unknown = [each._replace(mask=torch.full_like(each.mask, 255)) for each in VAL]
+    settings = replace(SETTINGS, head=replace(HEAD, epochs=1), reaches=(2,), seeds=(0,))
+    entries = noise_map(TRAIN, unknown, settings, (tmp_path, "unknown"))
+    for entry in entries:
+        assert set(map(tuple, entry["miou"].values())) == {(None,)}
+        assert set(entry["over crf"].values()) == set(entry["over ignore"].values()) == {None}
+    told = noise_lines(entries)
+    assert "not scored" in told and "nan" not in told

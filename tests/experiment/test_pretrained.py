@@ -106,6 +106,13 @@ def test_what_was_saved_is_read(saved: tuple[Path, BoxClassifier]) -> None:
         assert torch.allclose(there[name].double(), value.double(), rtol=1e-3, atol=1e-7), name
 
 
+def test_reading_leaves_the_callers_generator_alone(saved: tuple[Path, BoxClassifier]) -> None:
+    torch.manual_seed(9)
+    before = torch.get_rng_state()
+    load_pretrained("tiny", saved[0])
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_how_a_classifier_pools_is_saved(tmp_path: Path) -> None:
     model = BoxClassifier(build_backbone("lite0", 16), 1, "bap", 2, 1, 0.5)
     save_pretrained("odd", model, ("background", "cup"), UNARY, CRF, BACKBONE, tmp_path)

@@ -158,6 +158,41 @@ def test_a_strong_split_has_a_folder_of_its_own_for_the_segmenter_alone() -> Non
     assert homes(with_seed(tried, 2)) == [f"{home}-seed2" for home in expected]
 
 
+SAMPLE = get_profile("sample")
+GOLD = semi_supervised(SAMPLE, "gold")
+
+
+@pytest.mark.parametrize(
+    ("profile", "given", "ends"),
+    [
+        (GOLD, {}, [None, None, ""]),
+        (GOLD, {"lam": 1}, [None, None, "-lambda1"]),
+        (GOLD, {"label_grid": 3}, [None, "-labelgrid3", "-labelgrid3"]),
+        (GOLD, {"label_grid": 3, "lam": 1}, [None, "-labelgrid3", "-labelgrid3-lambda1"]),
+        (GOLD, {"grid_size": 2}, ["-grid2"] * 3),
+        (GOLD, {"grid_size": 2, "lam": 1}, ["-grid2", "-grid2", "-grid2-lambda1"]),
+        (
+            changed(SAMPLE, Changes(lam=1)),
+            {"grid_size": 2, "gamma": 3},
+            ["-grid2", "-grid2", "-grid2-gamma3"],
+        ),
+        (changed(SAMPLE, Changes(threshold=0.5)), {"lam": 1}, [None, "", "-lambda1"]),
+    ],
+    ids=lambda value: "-".join(value) or "nothing" if isinstance(value, dict) else "",
+)
+def test_a_change_leaves_the_homes_of_other_runs_alone(profile, given, ends) -> None:
+    made = homes(changed(profile, Changes(**given)))
+    # None: where it was, in the run of "sample"; else in a run that goes on the changed one's name.
+    assert made == ["sample" if end is None else profile.name + end for end in ends]
+
+
+@pytest.mark.parametrize(
+    "profile", [GOLD, changed(SAMPLE, Changes(gamma=3))], ids=["gold", "gamma"]
+)
+def test_a_try_leaves_the_homes_of_other_runs_alone(profile) -> None:
+    assert homes(shortened(profile, 5)) == [f"{profile.name}-5-iterations"] * 3
+
+
 def test_a_seed_moves_every_home() -> None:
     made = with_seed(changed(get_profile("sample"), Changes(threshold=0.5, gamma=3.0)), 2)
     expected = ["sample-seed2", "sample-threshold0.5-seed2", "sample-threshold0.5-gamma3-seed2"]

@@ -5,7 +5,7 @@ import pytest
 from bana.data.voc import VOC_CLASSES
 from bana.evaluation.average_precision import MEASURES
 from bana.experiment import published
-from bana.experiment.stages import VARIANTS
+from bana.experiment.labelling import VARIANTS
 from bana.training.segmentation import LOSSES
 
 

@@ -14,6 +14,7 @@ from bana.evaluation.verdicts import class_areas, mean_iou, paired_difference
 from bana.experiment import benching, recipes, stages
 from bana.experiment.profiles import Profile
 from bana.experiment.segmenting import trained_segmenter, untrained_segmenter
+from bana.experiment.tables import recipe_lines
 from bana.files.artefacts import write_json
 
 
@@ -186,3 +187,11 @@ def test_a_record_is_added_to_only_if_it_was_measured_on_the_same(tmp_path: Path
         assert "\n" not in str(caught.value)
     with pytest.raises(ValueError, match="measured on other inputs"):
         benching.earlier_recipes(path, about | {"inputs": {"Y_crf": "0"}})
+
+
+def test_what_no_mask_tells_is_none() -> None:
+    nothing = torch.zeros(4, 3, 2, dtype=torch.int64)
+    made = recipes.compared({"truth": nothing, "crf": nothing})
+    assert made == {"miou": {"truth": None, "crf": None}, "truth - crf": None}
+    told = recipe_lines({"plain": made | {"optimisation": {"iterations": 3}}})
+    assert "not scored" in told and "nan" not in told

@@ -12,6 +12,7 @@ from bana.crf.dense import CrfParameters
 from bana.data.voc import VocDataset, read_mask, write_mask
 from bana.evaluation.regime import RegimeImage, calibration, regime
 from bana.experiment import stages
+from bana.experiment.labelling import VARIANTS
 from bana.experiment.profiles import Profile
 from bana.experiment.regime import regime as computed
 from bana.experiment.regime import regime_card, sigma_card
@@ -30,7 +31,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("BANA_RUNS", str(tmp_path_factory.mktemp("runs")))
         generator = torch.Generator().manual_seed(0)
         for split in ("train", "val"):
-            for variant in stages.VARIANTS:
+            for variant in VARIANTS:
                 folder = stages.labels(PROFILE, split, variant)
                 for path in sorted(folder.glob("*/*.png")):
                     drawn = torch.randint(3, read_mask(path).shape, generator=generator).byte()
@@ -60,7 +61,7 @@ def images_of(split: str) -> list[RegimeImage]:
     for name in data.ids:
         labels = {
             variant: read_mask(stages.labels(PROFILE, split, variant) / "Y_crf" / f"{name}.png")
-            for variant in stages.VARIANTS
+            for variant in VARIANTS
         }
         folder = stages.labels(PROFILE, split, "bap")
         labels["bap-ret"] = read_mask(folder / "Y_ret" / f"{name}.png")
@@ -73,7 +74,7 @@ def test_card_is_of_the_label_files_of_the_split(split: str) -> None:
     expected = regime(images_of(split), len(stages.dataset(PROFILE, split).classes))
     assert regime_card(PROFILE, split) == expected
     agreed = {"agreement-dropped", "agreement-wrong"}
-    assert set(expected["miou"]) == {*stages.VARIANTS, "bap-ret", *agreed}
+    assert set(expected["miou"]) == {*VARIANTS, "bap-ret", *agreed}
     assert len(expected["differences"]) == 5
 
 

@@ -28,7 +28,7 @@ from bana.experiment import (
     segmenting,
     stages,
 )
-from bana.experiment.labelling import Crew
+from bana.experiment.labelling import VARIANTS, Crew
 from bana.experiment.profiles import Changes, changed, get_profile
 from bana.files.paths import run_dir
 from bana.labels import UnaryOptions
@@ -209,9 +209,9 @@ def test_changed_source_trains_anew(done: Path, trained: list[str], monkeypatch)
 def test_labels_of_a_split(done: Path, trained: list[str]) -> None:
     profile = make_profile()
     data = stages.dataset(profile, "val")
-    for variant in stages.VARIANTS:
+    for variant in VARIANTS:
         folder = stages.labels(profile, "val", variant)
-        kinds = ["Y_crf"] if stages.VARIANTS[variant] is None else ["Y_crf", "Y_ret"]
+        kinds = ["Y_crf"] if VARIANTS[variant] is None else ["Y_crf", "Y_ret"]
         assert sorted(path.name for path in folder.iterdir()) == [*kinds, "manifest.json"]
         for kind in kinds:
             assert sorted(p.stem for p in (folder / kind).iterdir()) == sorted(data.ids)
@@ -425,7 +425,7 @@ def test_label_scores_are_those_of_the_files(done: Path) -> None:
     # Labels of two classes, random so that no two kinds of label agree by chance.
     generator = torch.Generator().manual_seed(0)
     drawn: dict[str, Tensor] = {}
-    for variant in stages.VARIANTS:
+    for variant in VARIANTS:
         folder = stages.labels(profile, "val", variant)
         for kind in ("Y_crf", "Y_ret") if variant == "bap" else ("Y_crf",):
             row = "bap-ret" if kind == "Y_ret" else variant
@@ -504,7 +504,7 @@ def test_record_has_every_row(finished: Path) -> None:
     assert set(record["seconds"]) == {
         *(f"classifier-{pooling}" for pooling in ("bap", "gap")),
         *(f"segmenter-{loss}" for loss in profile.losses),
-        *(f"labels-{variant}-val" for variant in stages.VARIANTS),
+        *(f"labels-{variant}-val" for variant in VARIANTS),
         "labels-bap-train",
     }
     assert all(seconds >= 0 for seconds in record["seconds"].values())
@@ -538,6 +538,16 @@ def test_differences_of_several_seeds_draw_them_together(done: Path) -> None:
     rows = [stages.label_scores(profile) for profile in both]
     areas = [torch.stack([row_areas(each[row]) for each in rows]) for row in ("bap", "gap")]
     assert made == paired_difference(*areas)._asdict()
+
+
+def test_differences_that_no_mask_tells_are_none(monkeypatch) -> None:
+    row = {"areas": [{}], "per_class": [None, None]}
+    scores = {"boxes": row, "boxes-crf": row}
+    monkeypatch.setattr(stages, "label_scores", lambda *_: scores)
+    monkeypatch.setattr(stages, "segmentation_scores", lambda *_: {"single": row})
+    made = recording.differences([make_profile()])
+    assert made["labels_val"] == {"boxes-crf - boxes": None}
+    assert set(made["segmentation_val"].values()) == {None}
 
 
 def test_record_of_a_finished_run_makes_nothing(done: Path, trained: list[str]) -> None:

@@ -75,3 +75,11 @@ def test_trainings_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert len(trained) == 10 + 2 * 2
     compared(TRAIN, VAL, 3, SETTINGS, (tmp_path, "other data"))
     assert len(trained) == 24
+
+
+def test_what_no_mask_tells_is_none(tmp_path: Path) -> None:
+    unknown = [each._replace(mask=torch.full_like(each.mask, 255)) for each in VAL]
+    settings = replace(SETTINGS, gammas=(7.0,), lambdas=(0.1,))
+    card = compared(TRAIN, unknown, 3, settings, (tmp_path, "unknown"))
+    assert card["crf"] == card["cells"][0]["miou"] == [None, None]
+    assert card["cells"][0]["over crf"] is None

@@ -79,6 +79,14 @@ def test_what_json_cannot_hold_leaves_the_file_as_it_was(tmp_path: Path) -> None
     assert [file.name for file in tmp_path.iterdir()] == ["scores.json"]
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_json_holds_no_number_that_is_none(value: float, tmp_path: Path) -> None:
+    path = tmp_path / "scores.json"
+    with pytest.raises(ValueError, match=r"scores.json: a number is NaN or infinite, .*: use None"):
+        write_json(path, {"rows": [{"miou": value}]})
+    assert not path.exists()
+
+
 def test_json_file_is_plain_text_in_utf8(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "er" / "scores.json"
     write_json(path, {"name": "Krähenbühl", "rows": [1, 2.5]})

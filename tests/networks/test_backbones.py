@@ -284,6 +284,17 @@ def test_input_is_normalised_as_the_weights_expect_and_padded_with_zeros(
     torch.testing.assert_close(seen, expected, atol=1e-5, rtol=0)
 
 
+def test_floats_above_one_are_refused(light: Backbone) -> None:
+    images = torch.rand(1, 3, 17, 17)
+    with torch.no_grad():
+        light.eval()(images + 1e-4)  # off by rounding
+        light(images[:0])
+    with pytest.raises(ValueError, match=r"float images must be in \[0, 1\], got 255: divide"):
+        light(torch.full_like(images, 255))
+    with pytest.raises(ValueError, match="float images must be in"):
+        light.with_early(images.requires_grad_() + 0.5)
+
+
 def test_bytes_and_floats_give_the_same_features(light: Backbone) -> None:
     images = torch.randint(256, (2, 3, 33, 33), dtype=torch.uint8)
     kept = images.clone()

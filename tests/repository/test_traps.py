@@ -3,14 +3,16 @@
 "Authors" is the code published with the paper, "replication" its reproduction in ReScience C.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 import reference
 import torch
 import torch.nn.functional as F
+import torchvision
 from looker import looker
 from made_data import write_voc
 from pycocotools import mask as coco_mask
@@ -20,9 +22,14 @@ from bana import labels
 from bana.bap import background_attention, background_queries, pool_boxes
 from bana.crf.dense import LABEL_CRF, CrfParameters, CrfResult
 from bana.data.boxes import background_mask, box_masks, voc_to_half_open
-from bana.data.voc import VocDataset
+from bana.data.transforms import Crops, training_transform
+from bana.data.voc import VocDataset, write_mask
 from bana.evaluation import instances, prediction, scoring
-from bana.labels import pseudo_labels
+from bana.experiment import segmenting, stages
+from bana.experiment.label_folders import label_folder
+from bana.experiment.labelling import Crew, LabelJob, LabelSettings
+from bana.experiment.profiles import get_profile
+from bana.labels import UnaryOptions, pseudo_labels
 from bana.losses import (
     agreement,
     bootstrapped_loss,
@@ -35,6 +42,7 @@ from bana.losses import (
 from bana.networks.backbones import background_at_cells, boxes_at_cells
 from bana.networks.classifier import BoxClassifier
 from bana.networks.segmenter import Segmenter
+from bana.training.machine import THIS_MACHINE
 
 
 def noise(seed: int, *shape: int) -> Tensor:
@@ -65,6 +73,12 @@ def test_authors_crf_sees_a_normalised_image_that_wraps(monkeypatch: pytest.Monk
     mean = torch.tensor([104.0, 117, 123]).view(3, 1, 1)
     with pytest.raises(ValueError, match="uint8"):
         pseudo_labels(*arguments, image.flip(0) - mean, boxes, classes)
+    # So does the CRF on a network's prediction, which is the authors'.
+    seen.clear()
+    monkeypatch.setattr(prediction, "dense_crf", record)
+    model = Segmenter(looker(8), nn.Identity(), 3, 2).eval()
+    dict(prediction.label_maps(model, [("a", image)], {"single": prediction.SINGLE}, LABEL_CRF))
+    assert len(seen) == 1 and torch.equal(seen[0], image)
 
 
 def test_authors_divide_0_by_0_without_unreliable_pixels() -> None:
@@ -156,6 +170,85 @@ def test_authors_take_vocs_1_based_inclusive_boxes_as_0_based_half_open() -> Non
     features = noise(3, 1, 3, 2, 2)
     pooled = pool_boxes(features, torch.zeros(1, 1, 2, 2), F.pad(box, (1, 0)), 1 / 8)
     torch.testing.assert_close(pooled[0, 0], features[0, :, 0, 0])
+
+
+@pytest.fixture
+def stage_2(tmp_path: Path) -> tuple[LabelJob, Callable[[], dict[str, str]]]:
+    """Stage 2 on two images, and what runs it."""
+    masks = [torch.zeros(24, 32, dtype=torch.uint8), torch.ones(24, 32, dtype=torch.uint8)]
+    boxes = [[(4, 4, 20, 16, "cat")], [(0, 0, 32, 24, "cat")]]
+    pictures = [noise(seed, 3, 24, 32).mul(60).add(120).clamp(0, 255).byte() for seed in (0, 1)]
+    data = VocDataset(
+        write_voc(tmp_path / "voc", masks, boxes, ("background", "cat"), pictures), "train"
+    )
+    settings = LabelSettings("bap", UnaryOptions(), replace(LABEL_CRF, iterations=1))
+    job = LabelJob(settings, data, BoxClassifier(looker(8), 1).eval(), tmp_path / "labels")
+    return job, lambda: label_folder(job, "key", Crew(processes=1), make_model=lambda: job.model)
+
+
+def test_stages_2_and_3_know_one_file_name(stage_2, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The authors' stage 2 writes Y_crf, and their stage 3 reads Ycrf."""
+    job, label = stage_2
+    label()
+    handed: list[dict[str, Path]] = []
+
+    class Read(Exception):
+        """Stands for the training, once it has its crops."""
+
+    def crops(images: VocDataset, *given) -> None:
+        handed.extend(each for each in given if isinstance(each, dict))
+        raise Read
+
+    settings = stages.segmenter_settings(get_profile("smoke"), "nal", None)
+    monkeypatch.setattr(segmenting, "untrained_segmenter", lambda *_: nn.Identity())
+    monkeypatch.setattr(segmenting, "kept_training", lambda *given, **_: given[4](None))
+    monkeypatch.setattr(segmenting, "batches", crops)
+    plain = replace(settings, from_classifier=False)
+    with pytest.raises(Read):
+        segmenting.trained_segmenter(
+            job.folder / "s.pt", plain, job.data, ("key", lambda _: job.folder), None, THIS_MACHINE
+        )
+    (folders,) = handed
+    read = Crops(job.data, training_transform(16), 0, folders)[0, 0]
+    assert {"y_crf", "y_ret"} <= read.keys()
+    written = {path.parent for path in job.folder.glob("*/*.png")}
+    assert set(folders.values()) == written
+
+
+def test_authors_second_run_of_stage_2_crashes_on_mkdir(stage_2) -> None:
+    job, label = stage_2
+    assert label() == {}
+    files = {path: path.read_bytes() for path in job.folder.glob("*/*.png")}
+    assert label() == {} and len(files) == 4
+    assert files == {path: path.read_bytes() for path in job.folder.glob("*/*.png")}
+
+
+def test_authors_have_no_script_for_stage_3_with_resnet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A profile says all of it; the ResNet here has one block a layer."""
+    whole = torchvision.models.resnet.ResNet
+    small = partial(whole, torchvision.models.resnet.Bottleneck, [1, 1, 1, 1])
+    monkeypatch.setattr(torchvision.models, "resnet101", small)
+    torch.save(small().state_dict(), tmp_path / "resnet.pth")
+    settings = stages.segmenter_settings(get_profile("paper-resnet"), "nal", None)
+    assert settings.backbone.name == "resnet101" and settings.loss == "nal"
+    backbone = replace(settings.backbone, weights=tmp_path / "resnet.pth")
+    model = segmenting.untrained_segmenter(replace(settings, backbone=backbone), 20).eval()
+    with torch.no_grad():
+        assert model.scores(torch.rand(1, 3, 33, 41)).shape == (1, 21, 33, 41)
+
+
+def test_agreement_row_depends_on_how_ignored_pixels_count(tmp_path: Path) -> None:
+    """Table 1's row where both labels agree has two conventions, and both are reported."""
+    mask = torch.tensor([[1, 1, 1, 0, 0, 0]], dtype=torch.uint8)
+    other = torch.tensor([[1, 1, 0, 0, 0, 0]], dtype=torch.uint8)
+    root = write_voc(tmp_path / "voc", [mask], [[(0, 0, 3, 1, "cat")]], ("background", "cat"))
+    for kind, label in {"Y_crf": mask, "Y_ret": other}.items():
+        write_mask(tmp_path / "bap" / kind / "im0.png", label)
+    rows = scoring.score_label_files(VocDataset(root, "val"), {"bap": tmp_path / "bap"})
+    assert rows["agreement-dropped"]["miou"] == pytest.approx(100)
+    assert rows["agreement-wrong"]["miou"] == pytest.approx((100 + 100 * 2 / 3) / 2)
 
 
 def test_single_background_pixel_weighs_as_much_as_a_full_cell() -> None:

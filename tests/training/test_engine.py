@@ -32,6 +32,7 @@ from bana.training.engine import Engine
 from bana.training.machine import (
     Machine,
     activation_bytes,
+    device_of,
     make_fabric,
     processes_of,
     random_state,
@@ -660,6 +661,10 @@ def test_a_disk_too_small_is_said_before_training(job, monkeypatch, capsys) -> N
     [
         (["--accelerator", "abacus"], "unknown accelerator 'abacus'"),
         (["--accelerator", "cuda"], "accelerator cuda: torch sees none here"),
+        (["--accelerator", "cuda:1"], "accelerator cuda:1: torch sees none here"),
+        (["--accelerator", "cpu:1"], "unknown accelerator 'cpu:1': use auto, cpu, cuda, cuda:<n"),
+        (["--accelerator", "cpu:x"], "unknown accelerator 'cpu:x'"),
+        (["--accelerator", "cuda:-1"], "unknown accelerator 'cuda:-1'"),
         (["--accumulate", "3"], "does not divide"),
         (["--accumulate", "0"], "accumulation must be at least 1"),
         (["--checkpoint-minutes", "-1"], "checkpoint_minutes must be >= 0"),
@@ -673,6 +678,21 @@ def test_wrong_machine_is_one_line(words: list[str], message: str, job, monkeypa
     monkeypatch.setattr(runs.importlib.util, "find_spec", lambda name: None)
     assert main([*TRAIN, *words]) == 2
     assert message in said(capsys)
+
+
+def test_devices_are_counted_from_zero(monkeypatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    made = {name: device_of(name) for name in ("cpu", "cuda", "cuda:0", "cuda:1")}
+    assert made == {
+        "cpu": ("cpu", None),
+        "cuda": ("cuda", None),
+        "cuda:0": ("cuda", 0),
+        "cuda:1": ("cuda", 1),
+    }
+    for name in ("cuda:2", "cuda:-1", "cuda:a", "cuda:", "cuda:²", "cpu:1", "cpu:-3", "mps", ""):
+        assert device_of(name) is None, name
 
 
 def test_a_result_that_cannot_be_written_is_one_line(job, monkeypatch, capsys) -> None:

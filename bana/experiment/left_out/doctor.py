@@ -25,7 +25,7 @@ from torchvision.ops import box_iou
 from bana.data.boxes import covered, pixels_of
 from bana.data.transforms import eval_image
 from bana.evaluation.regime import ordering_chance
-from bana.evaluation.verdicts import estimate
+from bana.evaluation.verdicts import estimate, plain_estimate
 from bana.experiment.left_out.boxes import Defect
 from bana.experiment.left_out.measuring import Bench
 from bana.experiment.left_out.steps import Change, Made, changed_labels
@@ -142,8 +142,7 @@ def _curve(images: Sequence[Signs], name: str) -> dict[str, float] | None:
     for row, image in zip(counts, images, strict=True):
         places = torch.searchsorted(steps, image.values[name])
         row.index_put_((places, image.defective.long()), torch.tensor(1), accumulate=True)
-    made = estimate(counts, ordering_chance)
-    return made._asdict() if made else None
+    return plain_estimate(estimate(counts, ordering_chance))
 
 
 class Practice(NamedTuple):

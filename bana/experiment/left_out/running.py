@@ -9,16 +9,14 @@ from torch import Tensor
 from bana.data.fingerprint import fingerprint
 from bana.experiment import stages
 from bana.experiment.keeping import key_of
-from bana.experiment.label_folders import manifest_path
-from bana.experiment.labelling import labelled
 from bana.experiment.left_out import doctor, sigma, trainings
 from bana.experiment.left_out.catalogue import EXPERIMENTS
 from bana.experiment.left_out.measuring import UNCHANGED, Bench, compared, kept_areas
 from bana.experiment.left_out.saying import shown_by
 from bana.experiment.left_out.steps import Change
 from bana.experiment.profiles import Profile
-from bana.experiment.regime import judged_images
-from bana.files.artefacts import kept_json, read_json, weights_hash
+from bana.experiment.regime import kept_judgement
+from bana.files.artefacts import kept_json, weights_hash
 from bana.files.paths import run_dir
 
 Root = str | Path | None
@@ -124,23 +122,13 @@ def _doctor(profile: Profile, images: int | None, root: Root) -> dict[str, Any]:
 
 
 def _sigma(profile: Profile, images: int | None, root: Root) -> dict[str, Any]:
-    model = stages.segmenter(profile, "nal", root)
-    folder = stages.labels(profile, "train", "bap", root)
-    data = labelled(stages.dataset(profile, "train", root), folder)
-    strong = stages.strong_ids(profile, root)
-    data.ids = [name for name in data.ids if name not in strong]
-    data.ids = [data.ids[number] for number in chosen_numbers(len(data), images)]
-    key = key_of(
-        sigma.honesty,
-        weights_hash(model.state_dict()),
-        read_json(manifest_path(folder))["key"],
-        fingerprint(data, "photograph", "boxes", "mask"),
-        profile.image_scale,
-    )
-    return kept_json(
+    return kept_judgement(
+        profile,
         _folder(profile) / "sigma.json",
-        key,
-        lambda: sigma.honesty(judged_images(model, data, folder, profile.image_scale, 1.0)),
+        sigma.honesty,
+        1.0,  # of which every other gamma is a power
+        root,
+        lambda count: chosen_numbers(count, images),
     )
 
 
@@ -160,6 +148,7 @@ def _trained(
     root: Root,
 ) -> dict[str, Any]:
     """Labels of classifiers of other trainings, beside those of the profile's."""
+    trainings.check_trainings(profile, chosen)
     bench = bench_of(profile, root)
     numbers = chosen_numbers(len(bench.data), images)
     where, processes = _folder(profile), profile.label_workers

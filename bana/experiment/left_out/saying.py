@@ -7,7 +7,7 @@ by chance: one in twenty where nothing is changed, which is why all are named an
 from collections.abc import Mapping
 from typing import Any
 
-from bana.evaluation.verdicts import NOT_TOLD_APART, Difference, interval, stated
+from bana.evaluation.verdicts import NOT_TOLD_APART, Difference, estimated, interval, stated
 from bana.experiment.left_out.measuring import MEASURES, UNCHANGED
 
 CHANCE = 50
@@ -58,7 +58,7 @@ def _of_defects(defects: Mapping[str, Mapping[str, Any]]) -> str:
     for defect, made in defects.items():
         curves = {sign: curve for sign, curve in made["signs"].items() if curve}
         right = [
-            f"{sign} {_estimated(curve)}" for sign, curve in curves.items() if curve["low"] > CHANCE
+            f"{sign} {estimated(curve)}" for sign, curve in curves.items() if curve["low"] > CHANCE
         ]
         wrong = [sign for sign, curve in curves.items() if curve["high"] < CHANCE]
         text = f"{defect}: " + (", ".join(right) or "no sign is told from chance")
@@ -74,10 +74,10 @@ def _of_gammas(right: Mapping[str, float] | None, gammas: Mapping[str, Mapping[s
     best = min(errors, key=errors.__getitem__)
     papers = gammas.get("7", gammas[best])
     return (
-        f"Of the labels in ~S {_estimated(right)} % are right. Sigma is above that by "
-        f"{_estimated(papers['over'])} points at the paper's gamma 7, with an error of "
-        f"{_estimated(papers['error'])}; of the gammas tried, {best} has the least, "
-        f"{_estimated(gammas[best]['error'])}."
+        f"Of the labels in ~S {estimated(right)} % are right. Sigma is above that by "
+        f"{estimated(papers['over'])} points at the paper's gamma 7, with an error of "
+        f"{estimated(papers['error'])}; of the gammas tried, {best} has the least, "
+        f"{estimated(gammas[best]['error'])}."
     )
 
 
@@ -93,8 +93,8 @@ def left_out_lines(experiments: Mapping[str, Mapping[str, Any]]) -> str:
         lines += _change_lines(made.get("changes", {}))
         lines += _defect_lines(made.get("defects", {}))
         lines += [
-            f"  gamma {gamma:<5}sigma {_estimated(row['sigma'])}, above the right labels by "
-            f"{_estimated(row['over'])}, error {_estimated(row['error'])}"
+            f"  gamma {gamma:<5}sigma {estimated(row['sigma'])}, above the right labels by "
+            f"{estimated(row['over'])}, error {estimated(row['error'])}"
             for gamma, row in made.get("gammas", {}).items()
         ]
         lines += [
@@ -123,7 +123,7 @@ def _defect_lines(defects: Mapping[str, Mapping[str, Any]]) -> list[str]:
     for defect, made in defects.items():
         lines.append(f"  {defect}: {made['defective']} of {made['boxes']}")
         lines += [
-            f"    {sign:<12}AUC {_estimated(curve)} (chance: {CHANCE})"
+            f"    {sign:<12}AUC {estimated(curve)} (chance: {CHANCE})"
             for sign, curve in made["signs"].items()
         ]
     return lines
@@ -131,7 +131,3 @@ def _defect_lines(defects: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 def _counted(number: int, word: str) -> str:
     return f"{number} {word}{'s' * (number != 1)}"
-
-
-def _estimated(made: Mapping[str, float] | None) -> str:
-    return "{value:.1f} [{low:.1f}, {high:.1f}]".format(**made) if made else "-"

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from bana.evaluation.regime import BINS, FINE, JudgedImage, sigma_counts
-from bana.evaluation.verdicts import estimate
+from bana.evaluation.verdicts import estimate, plain_estimate
 
 GAMMAS = (1.0, 3.0, 7.0, 15.0, 30.0, 60.0)
 
@@ -32,7 +32,10 @@ def honesty(images: Iterable[JudgedImage]) -> dict[str, Any]:
     Raises:
         ValueError: if there is no image.
     """
-    counts = torch.stack([sigma_counts(*image) for image in images])  # [N, FINE, wrong or right]
+    tables = [sigma_counts(*image) for image in images]
+    if not tables:
+        raise ValueError("there is no image to score")
+    counts = torch.stack(tables)  # [N, FINE, wrong or right]
     gammas = {}
     for gamma in GAMMAS:
         steps = ((torch.arange(FINE, dtype=torch.float64) + 0.5) / FINE) ** gamma
@@ -41,10 +44,11 @@ def honesty(images: Iterable[JudgedImage]) -> dict[str, Any]:
             "over": lambda sums, steps=steps: _mean_sigma(sums, steps) - _right(sums),
             "error": lambda sums, steps=steps: _calibration_error(sums, steps),
         }
-        made = {name: estimate(counts, score) for name, score in scores.items()}
-        gammas[f"{gamma:g}"] = {name: each and each._asdict() for name, each in made.items()}
-    right = estimate(counts, _right)
-    return {"images": len(counts), "right": right and right._asdict(), "gammas": gammas}
+        gammas[f"{gamma:g}"] = {
+            name: plain_estimate(estimate(counts, score)) for name, score in scores.items()
+        }
+    right = plain_estimate(estimate(counts, _right))
+    return {"images": len(counts), "right": right, "gammas": gammas}
 
 
 def _right(sums: Tensor) -> Tensor:

@@ -14,12 +14,14 @@ from torch import Tensor
 from bana.bap import grid_cells
 from bana.data.boxes import class_masks, pixels_of
 from bana.experiment.labelling import LabelSettings
-from bana.experiment.left_out.boxes import Defect, drawn
+from bana.experiment.left_out.boxes import Defect, Drawn, drawn
 from bana.interpolation import Bilinear, bilinear
 from bana.labels import (
     EPSILON,
     Maps,
     PseudoLabels,
+    UnaryOptions,
+    checked,
     enlarged_maps,
     first_maximum,
     normalised_cams,
@@ -107,56 +109,58 @@ def changed_labels(
         seed: of defects.
 
     Raises:
-        ValueError: if the labels are not made by a classifier.
+        ValueError: if the labels are not made by a classifier; as `bana.labels.pseudo_labels`.
     """
     if settings.unary is None or settings.crf is None:
         raise ValueError(f"labels {settings.variant!r} are not made by a classifier")
     image, boxes = (item[key].as_subclass(Tensor) for key in ("image", "boxes"))
-    classes, defective, forgotten = item["labels"], torch.zeros(len(boxes), dtype=torch.bool), 0
+    given = Drawn(boxes, item["labels"], torch.zeros(len(boxes), dtype=torch.bool), 0)
     size = tuple(image.shape[1:])
     if change.defect is not None:
-        boxes, classes, defective, forgotten = drawn(
-            boxes, classes, size, change.defect, item["id"], seed
-        )
-    options = settings.unary
-    if change.class_agnostic:
-        options = replace(options, class_agnostic=True)
-    if change.threshold is not None:
-        options = replace(options, background_threshold=change.threshold)
-    if change.grid is not None:
-        options = replace(options, grid_size=change.grid)
-
-    enlarge = bilinear(
-        features.shape[1:], size, model.backbone.stride / settings.image_scale, like=features
-    )
+        given = drawn(boxes, item["labels"], size, change.defect, item["id"], seed)
+    boxes, classes = given.boxes, given.classes
+    features, weight = checked(features, model.weight, image, boxes, classes)
+    stride = model.backbone.stride / settings.image_scale
+    enlarge = bilinear(features.shape[1:], size, stride, like=features)
+    options = _options(settings.unary, change)
     wanted = torch.unique(classes)
     inside = class_masks(boxes, classes, wanted, *size)
-    outside = ~inside.any(0)
-    maps = enlarged_maps(features, model.weight[wanted], outside, enlarge, options.grid_size)
-    if change.by_pixels:
-        cosine = cosine_by_pixels(features, outside, enlarge, maps.lengths, options.grid_size)
-        attention = torch.where(outside, torch.ones_like(cosine), cosine)
-        maps = maps._replace(cosine=cosine, attention=attention)
+    maps = _maps(features, weight[wanted], ~inside.any(0), enlarge, options.grid_size, change)
     foreground = _foreground(maps, boxes, classes, wanted, inside, change.maximum)
-    unseen = model.weight[wanted].isnan().any(1) | options.class_agnostic
+    unseen = weight[wanted].isnan().any(1) | options.class_agnostic
     unary = tempered(unary_of(maps, foreground, inside, unseen, options), change.temperature)
     channels = torch.cat([wanted.new_zeros(1), wanted])
     chosen = refined(image, inside, unary, settings.crf)
-    weight = model.weight[channels]
-    retrieved = retrieve(features, chosen, inside, weight, enlarge, maps.lengths)
-    if change.prototypes != "class":
+    rows = weight[channels]
+    if change.prototypes == "class":
+        retrieved = retrieve(features, chosen, inside, rows, enlarge, maps.lengths)
+    else:
         numbers = torch.searchsorted(wanted, classes) + 1
         parts = 2 if change.prototypes == "quarter" else 1
-        cosines = box_cosines(features, chosen, boxes, numbers, weight, enlarge, maps, parts)
+        cosines = box_cosines(features, chosen, boxes, numbers, rows, enlarge, maps, parts)
         retrieved = first_maximum(cosines)
-    labels = PseudoLabels(
-        channels[chosen].to(torch.uint8),
-        channels[retrieved].to(torch.uint8),
-        maps.attention,
-        unary,
-        channels,
-    )
-    return Made(labels, boxes, classes, defective, forgotten, maps.cosine)
+    both = (channels[each].to(torch.uint8) for each in (chosen, retrieved))
+    labels = PseudoLabels(*both, maps.attention, unary, channels)
+    return Made(labels, *given, maps.cosine)
+
+
+def _options(unary: UnaryOptions, change: Change) -> UnaryOptions:
+    """The profile's options, those that the change names in the place of its own."""
+    given = {"background_threshold": change.threshold, "grid_size": change.grid}
+    asked = {name: value for name, value in given.items() if value is not None}
+    return replace(unary, **asked, class_agnostic=unary.class_agnostic or change.class_agnostic)
+
+
+def _maps(
+    features: Tensor, weight: Tensor, outside: Tensor, enlarge: Bilinear, grid: int, change: Change
+) -> Maps:
+    """Maps as of `bana.labels.enlarged_maps`, their queries counted as the change says."""
+    maps = enlarged_maps(features, weight, outside, enlarge, grid)
+    if not change.by_pixels:
+        return maps
+    cosine = cosine_by_pixels(features, outside, enlarge, maps.lengths, grid)
+    attention = torch.where(outside, torch.ones_like(cosine), cosine)
+    return maps._replace(cosine=cosine, attention=attention)
 
 
 def tempered(unary: Tensor, temperature: float) -> Tensor:

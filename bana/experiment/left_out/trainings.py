@@ -12,11 +12,11 @@ from bana.data.annotations import read_annotation, write_annotation
 from bana.data.voc import VocDataset
 from bana.experiment import stages
 from bana.experiment.beside import QUIET, trained_beside
-from bana.experiment.classifying import ClassifierSettings, trained_classifier
+from bana.experiment.classifying import ClassifierSettings, classifier_key, trained_classifier
 from bana.experiment.left_out.measuring import file_name
 from bana.experiment.profiles import Profile
 from bana.experiment.recording import seconds_of
-from bana.files.artefacts import content_hash
+from bana.files.artefacts import content_hash, load_checkpoint
 from bana.files.paths import run_dir
 from bana.networks.classifier import BoxClassifier
 from bana.training.machine import THIS_MACHINE, Machine
@@ -29,7 +29,8 @@ class Training:
     Attributes:
         images: share of the training images, evenly spaced.
         boxes: share of the boxes that are there; the others' objects count as background.
-        backbone: in the place of the profile's.
+        backbone, output_stride, frozen_stages: in the place of the profile's, see
+            `bana.networks.backbones.build_backbone`; None leaves the profile's.
         reseed: added to the seed of the weights, of the crops and of their order.
         untrained: the backbone is ImageNet's, and nothing is known of any class.
     """
@@ -37,6 +38,8 @@ class Training:
     images: float = 1.0
     boxes: float = 1.0
     backbone: str | None = None
+    output_stride: int | None = None
+    frozen_stages: int | None = None
     reseed: int = 0
     untrained: bool = False
 
@@ -51,7 +54,7 @@ FEWER = {
     "no training": Training(untrained=True),
 }
 """The first is the training's own chance; no difference below it says anything."""
-BACKBONES = {"vgg16": Training(backbone="vgg16")}
+BACKBONES = {"vgg16": Training(backbone="vgg16", output_stride=8, frozen_stages=0)}
 
 
 class Reannotated(VocDataset):
@@ -93,6 +96,31 @@ def fewer_images(data: VocDataset, share: float) -> VocDataset:
     return rest
 
 
+def check_trainings(profile: Profile, trainings: Mapping[str, Training]) -> None:
+    """Refuse a training on another backbone that is the profile's own, before anything is made.
+
+    Raises:
+        ValueError: if there is one: the network would be compared with itself.
+    """
+    for name, training in trainings.items():
+        if training.backbone == profile.backbone:
+            raise ValueError(
+                f"training {name!r}: the classifier of profile {profile.name!r} has backbone "
+                f"{profile.backbone} already: take a profile with another one"
+            )
+
+
+def settings_of(profile: Profile, training: Training) -> ClassifierSettings:
+    """The settings of a training's classifier: the profile's, with what the training changes."""
+    changes: dict[str, Any] = {"seed": profile.seed + training.reseed}
+    if training.backbone is not None:
+        changes |= {"backbone": training.backbone, "segmenter_backbone": None}
+    for field in ("output_stride", "frozen_stages"):
+        if (value := getattr(training, field)) is not None:
+            changes[field] = value
+    return stages.classifier_settings(replace(profile, **changes), "bap")
+
+
 def classifier_of(
     profile: Profile,
     name: str,
@@ -108,21 +136,31 @@ def classifier_of(
         training: what is changed.
         root: see `bana.experiment.stages.data_root`.
         machine: where to train.
+
+    Raises:
+        ValueError: as `check_trainings`.
     """
-    changed = replace(profile, seed=profile.seed + training.reseed)
-    if training.backbone:
-        changed = replace(changed, backbone=training.backbone, segmenter_backbone=None)
-    settings = stages.classifier_settings(changed, "bap")
-    data = stages.dataset(profile, "train", root)
+    check_trainings(profile, {name: training})
+    settings = settings_of(profile, training)
     if training.untrained:
-        return _untrained(settings, len(data.classes) - 1)
-    path = training_path(profile, name)
+        classes = stages.dataset(profile, "train", root).classes
+        return _untrained(settings, len(classes) - 1)
+    path, data = training_path(profile, name), _data_of(profile, name, training, root)
+    return trained_classifier(path, settings, data, machine, profile.loader_workers)
+
+
+def _data_of(
+    profile: Profile, name: str, training: Training, root: str | Path | None
+) -> VocDataset:
+    """The images and boxes of a training; what is left of the boxes lies beside its file."""
+    data = stages.dataset(profile, "train", root)
     if training.images < 1:
         data = fewer_images(data, training.images)
     if training.boxes < 1:
+        path = training_path(profile, name)
         folder = path.with_name(f"{path.stem}-boxes")
         data = with_forgotten(data, training.boxes, folder, profile.seed)
-    return trained_classifier(path, settings, data, machine, profile.loader_workers)
+    return data
 
 
 def _untrained(settings: ClassifierSettings, n_classes: int) -> BoxClassifier:
@@ -142,10 +180,24 @@ def training_path(profile: Profile, name: str) -> Path:
 def train_missing(
     profile: Profile, trainings: Mapping[str, Training], root: str | Path | None = None
 ) -> None:
-    """Train what is not there yet, several networks beside one another where there is no GPU."""
+    """Train what is not there yet, several networks beside one another where there is no GPU.
+
+    Raises:
+        ValueError: as `check_trainings`.
+    """
+    check_trainings(profile, trainings)
     jobs = [(name, training) for name, training in trainings.items() if not training.untrained]
-    missing = [job for job in jobs if not training_path(profile, job[0]).is_file()]
+    missing = [job for job in jobs if not _is_trained(profile, *job, root)]
     trained_beside(_train, (profile, root), missing, profile.train_workers, "classifiers")
+
+
+def _is_trained(profile: Profile, name: str, training: Training, root: str | Path | None) -> bool:
+    """Whether a training's classifier is kept, under the settings, data and code of now."""
+    path = training_path(profile, name)
+    if not path.is_file():  # first: what is left of the boxes has to be written for the key
+        return False
+    data = _data_of(profile, name, training, root)
+    return load_checkpoint(path, classifier_key(settings_of(profile, training), data)) is not None
 
 
 def _train(shared: tuple[Profile, str | Path | None], job: tuple[str, Training]) -> None:

@@ -55,6 +55,11 @@ def test_nothing_is_known_where_both_labels_agree() -> None:
     assert all(value is None for row in made["gammas"].values() for value in row.values())
 
 
+def test_no_image_is_an_error_that_says_so() -> None:
+    with pytest.raises(ValueError, match="no image"):
+        honesty([])
+
+
 def test_a_higher_exponent_trusts_less() -> None:
     rows = honesty(IMAGES)["gammas"].values()
     means = [row["sigma"]["value"] for row in rows]

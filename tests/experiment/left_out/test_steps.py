@@ -76,6 +76,25 @@ def test_unchanged_labels_are_the_packages_to_the_last_bit(seed: int) -> None:
     assert torch.equal(made.boxes, item["boxes"]) and not made.defective.any()
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_unchanged_labels_are_as_precise_as_the_packages(dtype: torch.dtype) -> None:
+    model, item, features, settings = problem()
+    model, features = model.to(dtype), features.to(dtype)
+    with torch.no_grad():
+        made = changed_labels(model, item, features, settings, Change())
+        expected = labels_from_features(model, item, features, settings)
+    assert same(made.labels, expected)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"labels": torch.tensor([2, 1, 4])}, {"boxes": torch.full((3, 4), torch.nan)}]
+)
+def test_what_the_package_refuses_is_refused(wrong: dict) -> None:
+    model, item, features, settings = problem()
+    with pytest.raises(ValueError, match="classes must be in 1..3|boxes must be finite"):
+        changed_labels(model, item | wrong, features, settings, Change())
+
+
 CHANGES = {
     "defect": Change(Defect("loosened", 0.3)),
     "threshold": Change(threshold=0.3),

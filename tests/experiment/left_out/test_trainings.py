@@ -1,25 +1,32 @@
 """Trainings on less: which images and boxes are left, and that keys know it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from tiny import tiny
 
 from bana.data.annotations import read_annotation
 from bana.data.fingerprint import fingerprint
 from bana.experiment import stages
+from bana.experiment.left_out import trainings
 from bana.experiment.left_out.trainings import (
     BACKBONES,
     FEWER,
     Training,
+    check_trainings,
     classifier_of,
     fewer_images,
+    settings_of,
     train_missing,
     training_path,
     with_forgotten,
 )
-from bana.experiment.profiles import Profile
+from bana.experiment.profiles import PROFILES, Profile
 from bana.files.artefacts import weights_hash
+from bana.networks import backbones
+from bana.networks.backbones import Backbone
 
 
 def test_forgotten_boxes_are_gone_from_the_data_and_from_nothing_else(
@@ -76,11 +83,54 @@ def test_no_training_trains_nothing(profile: Profile) -> None:
 
 def test_another_backbone_is_built(profile: Profile, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    real = stages.backbone_settings
-    monkeypatch.setattr(
-        stages,
-        "backbone_settings",
-        lambda changed, name: asked.append(name) or real(changed, "tiny"),
-    )
-    classifier_of(profile, "vgg16", BACKBONES["vgg16"])
-    assert asked == ["vgg16"]
+
+    def other(*settings) -> Backbone:
+        asked.append(settings)
+        return tiny(*settings)
+
+    monkeypatch.setitem(backbones.BACKBONES, "other", other)
+    training = Training(backbone="other", output_stride=8, frozen_stages=1)
+    classifier_of(profile, "other", training)
+    assert asked == [(8, 1, None)]
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_the_other_backbone_takes_the_settings_of_every_shipped_profile(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def reached(*arguments) -> None:
+        raise LookupError("weights")
+
+    monkeypatch.setattr(backbones, "download", reached)
+    shipped = PROFILES[name]
+    for training in BACKBONES.values():
+        made = settings_of(shipped, training).backbone
+        assert (made.name, made.output_stride, made.frozen_stages) == ("vgg16", 8, 0)
+        with torch.device("meta"), pytest.raises(LookupError):
+            replace(made, weights=None).build()  # refused settings would not ask for weights
+    if shipped.backbone == "vgg16":
+        with pytest.raises(ValueError, match=f"'{name}' has backbone vgg16 already"):
+            check_trainings(shipped, BACKBONES)
+    else:
+        check_trainings(shipped, BACKBONES)
+
+
+def test_the_profiles_own_backbone_is_refused_before_anything_is_made(
+    profile: Profile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stages, "dataset", None)
+    own = Training(backbone=profile.backbone)
+    with pytest.raises(ValueError, match="training 'own'.*has backbone tiny already"):
+        train_missing(profile, {"own": own})
+    with pytest.raises(ValueError, match="training 'own'.*has backbone tiny already"):
+        classifier_of(profile, "own", own)
+
+
+def test_a_stale_training_is_missing(profile: Profile, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(trainings, "trained_beside", lambda *given: asked.append(given[2]))
+    few = {"stale": Training(boxes=0.5)}
+    classifier_of(profile, "stale", few["stale"])
+    train_missing(profile, few)
+    train_missing(replace(profile, grid_size=2), few)
+    assert asked == [[], list(few.items())]
