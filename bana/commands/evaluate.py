@@ -7,6 +7,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from bana.commands.train import (
@@ -52,6 +53,13 @@ def add_evaluation_commands(
         nargs="+",
         metavar="N",
         help="these seeds, several as mean and standard deviation (default: the profile's own)",
+    )
+    evaluate.add_argument(
+        "--losses",
+        nargs="+",
+        choices=losses,
+        metavar="LOSS",
+        help=f"networks of these losses, of {' '.join(losses)} (default: the profile's own)",
     )
     text = "say in numbers whether a data set is one in which the method works"
     card = add_strong(add_changes(with_profile(command("regime", _regime, text))))
@@ -128,6 +136,9 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     from bana.training.runs import environment
 
     profile = chosen_profile(arguments)
+    if arguments.losses:
+        refuse_unused_by_loss(arguments, *arguments.losses)
+        profile = replace(profile, losses=tuple(dict.fromkeys(arguments.losses)))
     seeds = arguments.seeds or [profile.seed]
     if len(set(seeds)) < len(seeds):
         raise ValueError(f"--seeds {' '.join(map(str, seeds))}: every seed counts once")
@@ -140,6 +151,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         together = recording.differences(profiles, arguments.data)
         measured = combined_record(records, profile.name) | {"differences": together}
     given = f" --seeds {' '.join(map(str, seeds))}" if arguments.seeds else ""
+    given += f" --losses {' '.join(profile.losses)}" if arguments.losses else ""
     record = {
         "command": f"bana evaluate {told(arguments)}{given}",
         "commit": source_commit(),

@@ -147,16 +147,17 @@ def refuse_unused_by_labels(arguments: argparse.Namespace, variant: str) -> None
         refuse_unused(arguments, unused, f"labels {variant!r} have no u_0")
 
 
-def refuse_unused_by_loss(arguments: argparse.Namespace, loss: str) -> None:
-    """Refuse gamma or lambda for a loss that has none.
+def refuse_unused_by_loss(arguments: argparse.Namespace, *losses: str) -> None:
+    """Refuse gamma or lambda for losses that have none.
 
     Raises:
         ValueError: one of them is given.
     """
     from bana.training.segmentation import WEIGHTS
 
-    unused = {"gamma", "lam"}.difference(WEIGHTS.get(loss, ()))
-    refuse_unused(arguments, sorted(unused), f"loss {loss!r} has none")
+    unused = {"gamma", "lam"}.difference(*(WEIGHTS.get(loss, ()) for loss in losses))
+    why = f"loss {losses[0]!r} has none" if len(losses) == 1 else "none of these losses has it"
+    refuse_unused(arguments, sorted(unused), why)
 
 
 def add_strong(made: argparse.ArgumentParser) -> argparse.ArgumentParser:
