@@ -37,14 +37,14 @@ LOSSES = {
     "crf": "cross-entropy on Y_crf",
     "ret": "cross-entropy on Y_ret",
     "ignore": "cross-entropy where both agree, the rest ignored",
+    "entropy": "entropy regularisation",
+    "bootstrap": "bootstrapping",
     "nal": "noise-aware loss",
     "nal-detached": "noise-aware loss, sigma held constant",
     "truth": "cross-entropy on true masks",
 }
 BENCH = LOSSES | {
     "truth": "true masks",
-    "entropy": "entropy regularisation",
-    "bootstrap": "bootstrapping",
     "generalised": "generalised cross-entropy",
     "symmetric": "symmetric cross-entropy",
     "nal-per-class": "noise-aware loss, ~S class by class",
@@ -179,7 +179,7 @@ def _intro(name: str, record: dict[str, Any]) -> str:
         f"images, {len(record['data']['classes']) - 1} classes; backbone {profile['backbone']}, "
         f"{profile['classifier']['iterations']} and {profile['segmentation']['iterations']} "
         f"iterations, {seeds}; {minutes:.0f} minutes of training and labelling{each} on "
-        f"{record['environment']['cores']} cores "
+        f"{record['environment']['cores']} cores, which may have had other work "
         f"([record](../results/{name}.json), commit {record['commit']})."
     )
 

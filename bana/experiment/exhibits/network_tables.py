@@ -182,7 +182,8 @@ def _benches(made: Measured) -> list[tuple[str, str, Mapping[str, Any]]]:
 
 def _network_cells(made: Measured, loss: str, heads: bool) -> list[Cell]:
     scores = made.record["segmentation_val"].get(loss, {})
-    why = f"not in this record: `bana evaluate --profile {made.name} --losses {loss}`"
+    asked = " ".join(LOSSES)
+    why = f"not in this record: `bana evaluate --profile {made.name} --losses {asked}`"
     spread = (made.record.get("spread") or {}).get("segmentation_val", {}).get(loss, {})
     cells = [
         ours(
