@@ -2,8 +2,8 @@
 
 Run `python benchmarks/fingerprint.py --out results/fingerprint.json`; --quick tries it. A made data
 set of many images of VOC's size lies in a temporary folder and is warm in the system's cache. The
-fingerprint reads every file once a process. Beside it stands the decoding of every photograph,
-which is the least that an epoch of training takes.
+fingerprint reads every file once a process. Beside it stands the decoding of the photographs, which
+is the least that an epoch of training takes; a tenth of them is decoded.
 """
 
 import argparse
@@ -54,9 +54,9 @@ def first_time(data: VocDataset, *parts: str) -> str:
     return fingerprint(data, *parts)
 
 
-def decode(data: VocDataset) -> None:
-    """Read every photograph, as a training does."""
-    for name in data.ids:
+def decode_some(data: VocDataset) -> None:
+    """Read one photograph of ten, as a training does."""
+    for name in data.ids[::10]:
         read_image(data.image_path(name))
 
 
@@ -73,11 +73,11 @@ def main() -> None:
             "boxes": partial(first_time, data, "photograph", "boxes"),
             "boxes_and_masks": partial(first_time, data, "photograph", "boxes", "mask"),
             "boxes_again": partial(fingerprint, data, "photograph", "boxes"),
-            "decoding": partial(decode, data),
+            "decoding_a_tenth": partial(decode_some, data),
         }
         photograph = data.image_path(data.ids[0]).stat().st_size
         seconds = seconds_in_turn(methods, options.repeats)
-    every = seconds["decoding"]
+    tenth = seconds["decoding_a_tenth"]
     record = {
         "benchmark": "fingerprint of a data set",
         "images": len(data),
@@ -86,9 +86,9 @@ def main() -> None:
         "repeats": options.repeats,
         "seconds_median": {name: median(taken) for name, taken in seconds.items()},
         "share_of_decoding": {
-            name: median(one / whole for one, whole in zip(taken, every, strict=True))
+            name: median(one / (10 * some) for one, some in zip(taken, tenth, strict=True))
             for name, taken in seconds.items()
-            if name != "decoding"
+            if name != "decoding_a_tenth"
         },
     }
     write_record(record, options.out)
