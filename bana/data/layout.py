@@ -233,18 +233,10 @@ def write_photographs(
             nothing is left. The message names file and line.
     """
     _split_path(root, split)
-    kept = [photograph for photograph in photographs if photograph.boxes or keep_empty]
-    if not kept:
-        none = f"none of {counted(len(photographs), 'photograph')} has a box"
-        raise DataError(
-            f"{source}: {none}: nothing to write (--keep-empty keeps photographs without boxes)"
-        )
-    _check_names(kept, [] if keep_empty else [one for one in photographs if not one.boxes])
+    kept = _kept(photographs, keep_empty, source)
     check_apart((photograph.name for photograph in kept), root)
     every = [box for photograph in kept for box in photograph.boxes]
-    for box in every:
-        if box.kind == "background":
-            raise DataError(f"{box.where}: a box of the class background, which lies in no box")
+    _check_kinds(every)
     names = settle_classes(root, classes, (box.kind for box in every))
     looked = list(mapped(checked, kept, "checking", workers))
     problems = [problem for one in looked for problem in one.problems]
@@ -270,6 +262,31 @@ def write_photographs(
         *notes_on_photographs(told),
     )
     return Written([photograph.name for photograph in kept], len(every), crowds, left_out, notes)
+
+
+def _kept(photographs: Sequence[Photograph], keep_empty: bool, source: object) -> list[Photograph]:
+    """The photographs to bring, each named once.
+
+    Args:
+        photographs, keep_empty, source: as for `write_photographs`.
+
+    Raises:
+        DataError: if there are none, or one is named twice.
+    """
+    kept = [photograph for photograph in photographs if photograph.boxes or keep_empty]
+    if not kept:
+        none = f"none of {counted(len(photographs), 'photograph')} has a box"
+        raise DataError(
+            f"{source}: {none}: nothing to write (--keep-empty keeps photographs without boxes)"
+        )
+    _check_names(kept, [] if keep_empty else [one for one in photographs if not one.boxes])
+    return kept
+
+
+def _check_kinds(boxes: Sequence[Box]) -> None:
+    for box in boxes:
+        if box.kind == "background":
+            raise DataError(f"{box.where}: a box of the class background, which lies in no box")
 
 
 def _write_all(
