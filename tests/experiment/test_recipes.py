@@ -49,11 +49,17 @@ CHANGES = {
     "times-4": {"optimisation.iterations": 1600},
     "times-16": {"optimisation.iterations": 6400},
     "lite2": {"backbone.name": "lite2", "from_classifier": False},
+    "together": {
+        "optimisation.iterations": 6400,
+        "crops.crop": 321,
+        "backbone.frozen_stages": 0,
+        "neck": "skip",
+    },
 }
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_a_recipe_changes_one_thing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_recipe_changes_what_it_says(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from bana.experiment.profiles import get_profile
 
     monkeypatch.setattr(stages, "strong_ids", lambda *given: frozenset())
