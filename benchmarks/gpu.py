@@ -3,10 +3,11 @@
     python benchmarks/gpu.py --photographs VOC_FOLDER --weights FOLDER --minutes 30
 
 First whether the GPU computes what the CPU does, then speed and which operations take most of it,
-then the paper's experiment with VGG-16 on the photographs, voc-mini, and voc-mini's recipes. Each
-step is a process of its own; the record (results/gpu.json) is written after each, and says of each
-goal whether it is met or by how much it is missed. The same command goes on with what is not done:
-out of minutes, a training is asked to stop and has saved its state.
+each of these steps alone; then, side by side on the cores and the one GPU, the paper's experiment
+with VGG-16 on the photographs, voc-mini under several seeds, and voc-mini's recipes. Each step is a
+process of its own; the record (results/gpu.json) is written after each, and says of each goal
+whether it is met or by how much it is missed. The same command goes on with what is not done: out
+of minutes, trainings are asked to stop and have saved their state.
 
 `--rehearse` does the same at a tiny size on drawn scenes and the CPU, to find what is broken before
 a GPU is paid for. Every number of it is marked as a rehearsal, and it writes nothing to results/.
@@ -32,8 +33,12 @@ BENCHMARKS = Path(__file__).resolve().parent
 # The paper's 8,000 and 23,805 iterations are 15 and 45 looks at each of 10,582 photographs. A
 # command has one number for both stages: on 800 photographs these are 45 looks.
 ITERATIONS = 1_800
-VARIANTS = ("bap", "bap-no-u0", "gap", "boxes", "boxes-crf")
+VARIANTS = ("bap", "bap-no-u0", "boxes", "boxes-crf", "boxes-middle", "gap", "grabcut")
 LOSSES = ("crf", "ret", "ignore", "nal", "truth")
+MINI_LOSSES = (*LOSSES, "entropy", "bootstrap")
+# The long ones first, so that no core waits for them in the end.
+RECIPES = ("together", "times-16", "times-4", "all-stages", "crop-321", "skip", "wide-aspp")
+RECIPES += ("lite2", "plain", "imagenet", "rate-3", "adamw", "ema")
 SEEDS = (0, 1, 2)
 # Seconds: fewer are not worth a beginning; and so many has who is asked to stop.
 LEAST, GRACE = 20.0, 30.0
@@ -47,12 +52,16 @@ class Step(NamedTuple):
         words: after the Python, which runs in the folder of the repository.
         out: its record, None where it writes none.
         goals: of the record.
+        after: names of the steps that are to be done before.
+        cores: that it is counted with, beside other steps; None is timed, and so alone.
     """
 
     name: str
     words: list[str]
     out: Path | None = None
     goals: Callable[[dict], list[Goal]] = lambda record: []
+    after: tuple[str, ...] = ()
+    cores: int | None = None
 
 
 def at_least(what: str, value: float, wanted: float) -> Goal:
@@ -128,37 +137,54 @@ def plan(folder: Path, photographs: Path | None, weights: Path | None, seeds: in
     script(
         "labels", "gpu_checks", [*device, "--labels", "2" if tiny else "50", *shown], label_goals
     )
-    parts = ["--quick", "--parts", "one_thread"]
-    if not tiny:
-        parts = ["--parts", "one_thread", "scaling", "accuracy", *shown]
-    script("crf", "crf", ["--repeats", "1", *parts], crf_goals)
-    chosen = _data(photographs, weights)
-    for name, more in (("training", []), ("training-compiled", ["--compile"])):
-        words = ["--profile", "paper-vgg", "--precision", "bf16-mixed", "--iterations", "40"]
-        words = ["--quick"] if tiny else [*words, *more, *chosen]
-        if not (tiny and more):
-            script(name, "training", words, training_goals)
-    for seed in SEEDS[:seeds]:
-        steps += _experiment(folder, seed, photographs, chosen)
-    if not tiny:
-        out = folder / "voc-mini.json"
-        words = ["--seeds", *map(str, SEEDS[:seeds]), "--data", str(photographs), "--out", str(out)]
-        steps.append(
-            Step("voc-mini", ["-m", "bana", "evaluate", "--profile", "voc-mini", *words], out)
-        )
-    steps.append(_recipes(folder, photographs))
-    return steps
+    parts = ["--quick"] if tiny else shown
+    script("crf", "crf", ["--repeats", "1", "--parts", "one_thread", *parts], crf_goals)
+    words = ["--profile", "paper-vgg", "--precision", "bf16-mixed", "--iterations", "40"]
+    words = ["--quick"] if tiny else [*words, *_data(photographs, weights)]
+    script("training", "training", words, training_goals)
+    if tiny:
+        return steps + _experiment(folder, SMOKE, 0, []) + _recipes(folder, None, ())
+    voc, told = _data(photographs, None), _data(photographs, weights)
+    own = {seed: _experiment(folder, PAPER, seed, told) for seed in SEEDS[:seeds]}
+    mini = [_experiment(folder, MINI, seed, voc) for seed in SEEDS[:seeds]]
+    labels = "voc-mini, seed 0: labels, train bap"
+    steps += own[0] + mini[0] + _recipes(folder, photographs, (labels,))
+    steps += [step for each in mini[1:] for step in each] + [_of_all_seeds(folder, mini, voc)]
+    steps += _beyond_the_paper(folder, voc, (mini[0][-1].name,))
+    return steps + [step for seed in SEEDS[1:seeds] for step in own[seed]]
 
 
-def _recipes(folder: Path, photographs: Path | None) -> Step:
-    """Whether more iterations make true masks lead Y_crf, on held-out training photographs."""
-    out = folder / "recipes.json"
-    # A fifth of the training images is held out, for which "smoke" has too few.
-    words = ["--profile", "sample", "--iterations", "1", "--recipes", "plain"]
-    if photographs is not None:
-        words = ["--profile", "voc-mini", "--recipes", "plain", "times-4", "times-16"]
-        words += ["--data", str(photographs)]
-    return Step("recipes", ["-m", "bana", "bench", "recipes", *words, "--out", str(out)], out)
+class Experiment(NamedTuple):
+    """The three stages of a profile.
+
+    Attributes:
+        profile: its name.
+        losses: of its networks.
+        variants: of its labels on val.
+        words, train, label: options of every command, of trainings, of making labels.
+        workers: processes of a training that prepare crops, or that make labels.
+    """
+
+    profile: str
+    losses: tuple[str, ...]
+    variants: tuple[str, ...]
+    words: list[str]
+    train: str
+    label: str
+    workers: int
+
+
+SMOKE = Experiment("smoke", ("crf", "nal"), ("bap",), [], "--accelerator cpu", "--devices cpu", 1)
+PAPER = Experiment(
+    "paper-vgg",
+    LOSSES,
+    VARIANTS,
+    ["--iterations", str(ITERATIONS)],
+    "--accelerator cuda --precision bf16-mixed",
+    "--devices cuda --batch 8",
+    6,
+)
+MINI = Experiment("voc-mini", MINI_LOSSES, VARIANTS, [], "--accelerator cuda", "--devices cuda", 3)
 
 
 def _data(photographs: Path | None, weights: Path | None) -> list[str]:
@@ -166,69 +192,141 @@ def _data(photographs: Path | None, weights: Path | None) -> list[str]:
     return [*named, *(["--weights", str(weights)] if weights else [])]
 
 
-def _experiment(
-    folder: Path, seed: int, photographs: Path | None, chosen: Sequence[str]
-) -> list[Step]:
+def _experiment(folder: Path, made: Experiment, seed: int, chosen: Sequence[str]) -> list[Step]:
     """Stage 1, labels, stage 3 and scores of a seed."""
-    tiny = photographs is None
-    base = "smoke" if tiny else "paper-vgg"
-    own = ["--profile", f"{base}-seed{seed}" if seed else base, *chosen]
-    own += [] if tiny else ["--iterations", str(ITERATIONS)]
-    machine = ["--accelerator", "cpu" if tiny else "cuda"]
-    machine += [] if tiny else ["--precision", "bf16-mixed"]
-    where = ["--devices", "cpu" if tiny else "cuda", "--workers", "1" if tiny else "4"]
-    steps = []
+    steps: list[Step] = []
+    own = ["--profile", f"{made.profile}-seed{seed}" if seed else made.profile]
+    own += [*made.words, *chosen]
+    workers = f"--workers {made.workers}"
 
-    def command(name: str, *words: str, out: Path | None = None) -> None:
-        told = [] if out is None else ["--out", str(out)]
-        steps.append(Step(f"seed {seed}: {name}", ["-m", "bana", *words, *own, *told], out))
+    def command(
+        name: str, cores: int, after: Sequence[str], words: str, more: Sequence[str] = ()
+    ) -> str:
+        title = f"{made.profile}, seed {seed}: {name}"
+        whole = ["-m", "bana", *words.split(), *own, *more]
+        steps.append(Step(title, whole, after=tuple(after), cores=cores))
+        return title
 
-    poolings = ("bap",) if tiny else ("bap", "gap")
-    for pooling in poolings:
-        command(f"classifier, {pooling}", "train", "classifier", "--pooling", pooling, *machine)
-    for variant in ("bap",) if tiny else VARIANTS:
-        command(f"labels, {variant}", "label", "--variant", variant, *where)
-    for loss in ("crf", "nal") if tiny else LOSSES:
-        command(f"network, {loss}", "train", "segmentation", "--loss", loss, *machine)
-    command("scores", "evaluate", out=folder / f"scores-{seed}.json")
+    def classifier(pooling: str) -> str:
+        words = f"train classifier --pooling {pooling} {made.train} {workers}"
+        return command(f"classifier, {pooling}", made.workers, (), words)
+
+    def labels(split: str, variant: str) -> str:
+        needed = [poolings[name] for name in poolings if variant.split("-")[0] == name]
+        words = f"label --split {split} --variant {variant} {made.label} {workers}"
+        return command(f"labels, {split} {variant}", made.workers, needed, words)
+
+    def network(loss: str) -> str:
+        words = f"train segmentation --loss {loss} {made.train} {workers}"
+        return command(f"network, {loss}", made.workers, [train_labels], words)
+
+    def scores(name: str, losses: Sequence[str], after: Sequence[str]) -> str:
+        told = ["--out", str(folder / f"{made.profile}-seed{seed}-{name}.json")]
+        return command(f"scores, {name}", 1, after, f"evaluate --losses {' '.join(losses)}", told)
+
+    poolings = {pooling: classifier(pooling) for pooling in ("bap", "gap")}
+    train_labels = labels("train", "bap")
+    networks = {loss: network(loss) for loss in made.losses}
+    shown = [*poolings.values(), *(labels("val", variant) for variant in made.variants)]
+    # The labels' scores are made by the first, and found by the others.
+    first, *others = made.losses
+    done = [scores(first, [first], [*shown, networks[first]])]
+    done += [scores(loss, [loss], [done[0], networks[loss]]) for loss in others]
+    scores("all", made.losses, done)
+    steps[-1] = steps[-1]._replace(out=Path(steps[-1].words[-1]))
     return steps
 
 
-def run_step(step: Step, seconds: float, log: Path) -> tuple[str, float]:
-    """Run a step for so many seconds at most.
+def _of_all_seeds(folder: Path, experiments: Sequence[Sequence[Step]], data: list[str]) -> Step:
+    """The record of voc-mini under all seeds, from what each seed has made."""
+    out = folder / "voc-mini.json"
+    words = ["-m", "bana", "evaluate", "--profile", "voc-mini", *data, "--losses", *MINI_LOSSES]
+    words += ["--seeds", *map(str, SEEDS[: len(experiments)]), "--out", str(out)]
+    after = tuple(each[-1].name for each in experiments)
+    return Step("voc-mini", words, out, after=after, cores=1)
 
-    Returns:
-        "done", "failed" or "stopped", and how long it took.
-    """
-    start = time.perf_counter()
+
+def _beyond_the_paper(folder: Path, data: list[str], after: tuple[str, ...]) -> list[Step]:
+    """Cards of voc-mini, what the paper left out, and the grids of its supplement."""
+    made = []
+
+    def command(name: str, words: str, out: Path | None = None) -> None:
+        told = [] if out is None else ["--out", str(out)]
+        whole = ["-m", "bana", *words.split(), "--profile", "voc-mini", *data, *told]
+        made.append(Step(f"voc-mini: {name}", whole, out, after=after, cores=2))
+
+    command("left out", "bench left-out --images 100", folder / "left-out.json")
+    command("grids", "table grid --record")
+    command("card, val", "regime --sigma", folder / "regime.json")
+    command("card, train", "regime --split train", folder / "regime-train.json")
+    return made
+
+
+def _recipes(folder: Path, photographs: Path | None, after: tuple[str, ...]) -> list[Step]:
+    """What makes true masks lead Y_crf on held-out training photographs: each recipe, and all."""
+    # A fifth of the training images is held out, for which "smoke" has too few.
+    profile = ["--profile", "sample", "--iterations", "1"]
+    names: tuple[str, ...] = ("plain",)
+    if photographs is not None:
+        profile, names = ["--profile", "voc-mini", "--data", str(photographs)], RECIPES
+    made = []
+    for name, recipes in [*((f"recipe, {name}", [name]) for name in names), ("recipes", names)]:
+        out = folder / f"{name.replace(', ', '-')}.json"
+        words = ["-m", "bana", "bench", "recipes", *profile, "--recipes", *recipes]
+        words += ["--workers", "1" if photographs is None else "3", "--out", str(out)]
+        needed = after if name != "recipes" else tuple(step.name for step in made)
+        made.append(Step(name, words, out, after=needed, cores=3))
+    return made
+
+
+class Running(NamedTuple):
+    """A step at work: its process, when it began, and the file of what it says."""
+
+    step: Step
+    process: subprocess.Popen
+    start: float
+    log: Path
+
+
+def begin(step: Step, log: Path) -> Running:
+    """Start a step's process."""
+    threads = {} if step.cores is None else {"OMP_NUM_THREADS": str(step.cores)}
     with log.open("a", encoding="utf-8", newline="") as opened:
         process = subprocess.Popen(
-            [sys.executable, *step.words], cwd=repo_root(), stdout=opened, stderr=opened
+            [sys.executable, *step.words],
+            cwd=repo_root(),
+            stdout=opened,
+            stderr=opened,
+            env=os.environ | threads,
         )
-        try:
-            code = process.wait(seconds)
-            state = "done" if code == 0 else "failed"
-        except subprocess.TimeoutExpired:
-            state = "stopped"
-        finally:
-            _end(process)
-    return state, round(time.perf_counter() - start, 1)
+    return Running(step, process, time.perf_counter(), log)
 
 
-def _end(process: subprocess.Popen) -> None:
-    """Ask a process to stop, and kill it where it does not."""
-    if process.poll() is None:
-        process.terminate()
+def end(running: Sequence[Running]) -> None:
+    """Ask processes to stop, and kill those that do not."""
+    for each in running:
+        if each.process.poll() is None:
+            each.process.terminate()
+    late = time.monotonic() + GRACE
+    for each in running:
         try:
-            process.wait(GRACE)
+            each.process.wait(max(0.0, late - time.monotonic()))
         except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            each.process.kill()
+            each.process.wait()
 
 
 def row_of(step: Step, state: str, seconds: float, rehearsal: bool) -> dict[str, Any]:
-    """What the record says of a step; the goals of a rehearsal are neither met nor missed."""
+    """What the record says of a step; the goals of a rehearsal are neither met nor missed.
+
+    Args:
+        step: that ended.
+        state: "done", "failed" or "stopped".
+        seconds: that it took.
+        rehearsal: whether its numbers are no results.
+    """
     row: dict[str, Any] = {"key": key_of(step), "state": state, "seconds": seconds}
+    row["alone"] = step.cores is None
     if step.out is not None and step.out.is_file() and state != "stopped":
         row["record"] = read_json(step.out)
         row["goals"] = step.goals(row["record"])
@@ -244,11 +342,31 @@ def key_of(step: Step) -> str:
     return content_hash(step.words)
 
 
+def can_begin(
+    step: Step, states: Mapping[str, str], running: Sequence[Running], cores: int
+) -> bool:
+    """Whether what a step needs is done, and whether there is room for it beside the others."""
+    if any(states.get(name) != "done" for name in step.after):
+        return False
+    if step.cores is None or any(each.step.cores is None for each in running):
+        return not running
+    used = sum(each.step.cores for each in running)
+    return not running or used + step.cores <= cores
+
+
 def run_all(
-    steps: Sequence[Step], out: Path, minutes: float, about: Mapping[str, Any], rehearsal: bool
+    steps: Sequence[Step],
+    out: Path,
+    minutes: float,
+    about: Mapping[str, Any],
+    rehearsal: bool,
+    cores: int = 1,
 ) -> dict[str, Any]:
-    """Run what is not done yet, and write the record after every step."""
-    late = time.monotonic() + 60 * minutes
+    """Run what is not done yet, and write the record after every step.
+
+    Timed steps run alone and before all that follow them; the others side by side.
+    """
+    late = time.monotonic() + 60 * minutes - GRACE
     record = read_json(out)
     if record.get("about") != dict(about):
         record = {}  # of another machine, version or commit
@@ -257,24 +375,56 @@ def run_all(
     }
     logs = out.parent / f"{out.stem}-logs"
     logs.mkdir(parents=True, exist_ok=True)
+    waiting = []
     for step in steps:
         before = record["steps"].get(step.name, {})
         if before.get("state") == "done" and before.get("key") == key_of(step):
             print(f"{step.name}: done before")
-            continue
-        left = late - time.monotonic() - GRACE
-        if left < min(LEAST, 30 * minutes):
-            record["steps"].setdefault(step.name, {"state": "not reached"})
         else:
-            print(f"{step.name} ...", flush=True)
-            log = logs / f"{step.name.replace(': ', '-').replace(', ', '-')}.log"
-            if step.out is not None:
-                step.out.unlink(missing_ok=True)
-            state, seconds = run_step(step, left, log)
-            record["steps"][step.name] = row_of(step, state, seconds, rehearsal)
-            print(told(step.name, record["steps"][step.name], log), flush=True)
-        write_json(out, record)
+            record["steps"].pop(step.name, None)
+            waiting.append(step)
+    least = min(LEAST, 30 * minutes)
+    running: list[Running] = []
+    try:
+        while True:
+            running = _still_running(running, record, rehearsal, out)
+            left = late - time.monotonic()
+            for step in list(waiting) if left >= least else ():
+                states = {name: row["state"] for name, row in record["steps"].items()}
+                if can_begin(step, states, running, cores):
+                    print(f"{step.name} ...", flush=True)
+                    if step.out is not None:
+                        step.out.unlink(missing_ok=True)
+                    log = logs / f"{step.name.replace(': ', '-').replace(', ', '-')}.log"
+                    running.append(begin(step, log))
+                    waiting.remove(step)
+                if step.cores is None and step in waiting:
+                    break  # what follows waits for it
+            if not running:
+                break
+            if left <= 0:
+                end(running)
+            time.sleep(0.1)
+    finally:
+        end(running)
+    record["steps"] |= {step.name: {"state": "not reached"} for step in waiting}
+    write_json(out, record)
     return record
+
+
+def _still_running(
+    running: Sequence[Running], record: dict[str, Any], rehearsal: bool, out: Path
+) -> list[Running]:
+    """Write down the steps that have ended, and return the others."""
+    for each in running:
+        code = each.process.poll()
+        if code is not None:
+            state = {0: "done", 143: "stopped", -15: "stopped"}.get(code, "failed")
+            seconds = round(time.perf_counter() - each.start, 1)
+            record["steps"][each.step.name] = row_of(each.step, state, seconds, rehearsal)
+            print(told(each.step.name, record["steps"][each.step.name], each.log), flush=True)
+            write_json(out, record)
+    return [each for each in running if each.step.name not in record["steps"]]
 
 
 def told(name: str, row: Mapping[str, Any], log: Path) -> str:
@@ -310,6 +460,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--weights", type=Path, help="folder of VGG-16's, see docs/training.md")
     parser.add_argument("--minutes", type=float, default=30.0, help="(default: 30)")
     parser.add_argument("--seeds", type=int, default=len(SEEDS), help="of the experiment")
+    parser.add_argument("--cores", type=int, help="for steps side by side (default: all)")
     parser.add_argument("--rehearse", action="store_true", help="tiny, on the CPU")
     parser.add_argument("--list", action="store_true", help="only name the steps")
     parser.add_argument("--out", type=Path, help="(default: results/gpu.json)")
@@ -339,7 +490,8 @@ def main(words: Sequence[str] | None = None) -> int:
     if options.list:
         print("\n".join(f"{step.name}: {' '.join(step.words)}" for step in steps))
         return 0
-    record = run_all(steps, out, options.minutes, about_machine(rehearsal), rehearsal)
+    cores = options.cores or os.cpu_count() or 1
+    record = run_all(steps, out, options.minutes, about_machine(rehearsal), rehearsal, cores)
     left = [step.name for step in steps if record["steps"][step.name]["state"] != "done"]
     goals = [goal for row in record["steps"].values() for goal in row.get("goals", [])]
     missed = [goal["goal"] for goal in goals if goal["met"] is False]

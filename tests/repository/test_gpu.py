@@ -12,6 +12,7 @@ import pytest
 import torch
 from made_data import write_voc
 
+from bana.commands import bench
 from bana.commands.main import _parser
 from bana.data.voc import VocDataset
 from bana.files.paths import repo_root
@@ -37,7 +38,7 @@ def loaded(name: str) -> SimpleNamespace:
         return SimpleNamespace(**runpy.run_path(str(REPO / "benchmarks" / f"{name}.py")))
 
 
-def step(gpu, folder: Path, name: str, value: float = 1.0, code: str = ""):
+def step(gpu, folder: Path, name: str, value: float = 1.0, code: str = "", **more):
     """A step that notes that it was there and writes a record with a number."""
     out = folder / f"{name}.json"
     program = f"""
@@ -47,7 +48,7 @@ with open({str(folder / "ran")!r}, "a") as file: file.write({name!r} + " ")
 pathlib.Path({str(out)!r}).write_text(json.dumps({{"value": {value}}}))
 """
     goals = lambda record: [gpu.at_least("speed", record["value"], 20.0)]  # noqa: E731
-    return gpu.Step(name, ["-c", program], out, goals)
+    return gpu.Step(name, ["-c", program], out, goals, **more)
 
 
 def ran(folder: Path) -> str:
@@ -56,14 +57,14 @@ def ran(folder: Path) -> str:
 
 def test_what_is_done_is_not_done_again(gpu, tmp_path: Path, monkeypatch, capsys) -> None:
     steps = [step(gpu, tmp_path, name) for name in ("a", "b", "c")]
-    out, run = tmp_path / "out.json", gpu.run_step
+    out, begin = tmp_path / "out.json", gpu.begin
 
-    def killed(step, seconds, log):
+    def killed(step, log):
         if step.name == "b":
             raise KeyboardInterrupt
-        return run(step, seconds, log)
+        return begin(step, log)
 
-    monkeypatch.setitem(gpu.run_all.__globals__, "run_step", killed)
+    monkeypatch.setitem(gpu.run_all.__globals__, "begin", killed)
     with pytest.raises(KeyboardInterrupt):
         gpu.run_all(steps, out, 5, ABOUT, False)
     assert json.loads(out.read_text())["steps"]["a"]["state"] == "done"
@@ -89,6 +90,30 @@ def test_it_ends_within_its_minutes(gpu, tmp_path: Path, monkeypatch) -> None:
     states = {name: row["state"] for name, row in record["steps"].items()}
     assert states == {"long": "stopped", "next": "not reached"}
     assert "record" not in record["steps"]["long"]
+
+
+def test_what_is_not_timed_runs_side_by_side_as_far_as_there_are_cores(gpu, tmp_path: Path) -> None:
+    def noted(name: str, cores: int | None, after: tuple[str, ...] = ()):
+        note = f"open({str(tmp_path / 'at')!r}, 'a').write"
+        code = f"{note}({f'+{name} '!r}); time.sleep(.3); {note}({f'-{name} '!r})"
+        return step(gpu, tmp_path, name, code=code, cores=cores, after=after)
+
+    steps = [noted("a", None), noted("b", 1), noted("c", 2), noted("d", 1), noted("e", 9, ("b",))]
+    record = gpu.run_all([*steps, noted("f", 1, ("e",))], tmp_path / "out.json", 5, ABOUT, False, 2)
+    at = (tmp_path / "at").read_text().split()
+    assert at[:2] == ["+a", "-a"] and {*at[2:4]} == {"+b", "+d"}, "c has no room beside b"
+    assert at[-4:] == ["+e", "-e", "+f", "-f"] and at.index("+c") > at.index("-b")
+    assert [row["alone"] for row in record["steps"].values()].count(True) == 1
+
+
+def test_what_needs_a_failed_step_is_not_reached(gpu, tmp_path: Path) -> None:
+    bad = step(gpu, tmp_path, "bad", code="raise SystemExit(3)", cores=1)
+    steps = [bad, step(gpu, tmp_path, "next", cores=1, after=("bad",))]
+    record = gpu.run_all(
+        [*steps, step(gpu, tmp_path, "good", cores=1)], tmp_path / "o", 5, ABOUT, 0
+    )
+    states = {name: row["state"] for name, row in record["steps"].items()}
+    assert states == {"bad": "failed", "good": "done", "next": "not reached"}
 
 
 def test_a_failed_step_is_told_and_the_others_go_on(gpu, tmp_path: Path, capsys) -> None:
@@ -142,6 +167,10 @@ def test_without_a_gpu_it_says_so(gpu, tmp_path: Path, monkeypatch, capsys) -> N
 def test_every_step_is_a_command_that_there_is(gpu, tmp_path: Path, tiny: bool) -> None:
     steps = gpu.plan(tmp_path, None if tiny else tmp_path / "voc", tmp_path / "weights", 3)
     assert len({step.name for step in steps}) == len(steps)
+    before: set[str] = set()
+    for step in steps:
+        assert before.issuperset(step.after), (step.name, step.after)
+        before.add(step.name)
     for step in steps:
         if step.words[:2] == ["-m", "bana"]:
             _parser().parse_args(step.words[2:])
@@ -154,7 +183,8 @@ def test_every_step_is_a_command_that_there_is(gpu, tmp_path: Path, tiny: bool) 
     if not tiny:
         order = [step.name for step in steps]
         assert order[:4] == ["checks", "labels", "crf", "training"]
-        assert order[-2:] == ["voc-mini", "recipes"]
+        assert order.index("recipes") < order.index("voc-mini")
+        assert {*gpu.RECIPES} == {*bench.RECIPES}
         trained = [each for each in words if " segmentation " in each and "paper-vgg" in each]
         assert len(trained) == 3 * len(gpu.LOSSES)
 
