@@ -234,7 +234,12 @@ def test_recipes_are_told_as_measured():
         {"sample": _record(65.0, 53.0)},
         recipes={"sample": {"recipes": {"plain": made, "skip": more}}},
     )
-    assert "ahead of Y_crf in 1 of these 2 recipes" in text
+    assert "ahead of Y_crf in 1 of these 2 recipes" in text and "at once" not in text
+    text = tool.section(
+        {"sample": _record(65.0, 53.0)},
+        recipes={"sample": {"recipes": {"plain": made, "together": more}}},
+    )
+    assert "`together`: `times-16`, `crop-321`, `all-stages` and `skip` at once)" in text
 
 
 @pytest.mark.parametrize(("low", "told"), [(-0.8, "none puts"), (0.2, "1 puts")])
