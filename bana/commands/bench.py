@@ -29,15 +29,33 @@ def add_bench_command(
     """Add `bana bench`; arguments as of `bana.commands.train.add_train_command`."""
     bench = command("bench", _losses, "compare many trainings that differ in one thing")
     kinds = bench.add_subparsers(dest="bench", metavar="BENCH", required=True)
+
+    def kind(name: str, text: str) -> argparse.ArgumentParser:
+        return with_profile(kinds.add_parser(name, help=text))
+
     text = "every loss, on frozen features of the box classifier, under several seeds"
-    made = _with_labels(with_profile(kinds.add_parser("losses", help=text)))
+    _losses_options(kind("losses", text), losses)
+    text = "the noise-aware loss, its lambda and gamma, on labels made worse in steps"
+    _noise_options(kind("noise", text))
+    text = "ways to train a segmenter, each on true masks and on Y_crf, on held-out training images"
+    _recipes_options(kind("recipes", text))
+    text = "experiments that the paper left out, each with one thing changed, on val images"
+    _left_out_options(kind("left-out", text))
+    text = "a promptable model, asked by boxes, beside labels learned from boxes, on val images"
+    _sam_options(kind("sam", text))
+
+
+def _losses_options(made: argparse.ArgumentParser, losses: Sequence[str]) -> None:
+    _with_labels(made)
     made.add_argument("--losses", nargs="+", choices=losses, default=losses, metavar="LOSS")
     made.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS, metavar="TASK")
     made.add_argument("--heads", nargs="+", choices=HEADS, default=HEADS, metavar="HEAD")
     _add_seeds(made)
     _add_common(made, _losses, "bench")
-    text = "the noise-aware loss, its lambda and gamma, on labels made worse in steps"
-    made = _with_labels(with_profile(kinds.add_parser("noise", help=text)))
+
+
+def _noise_options(made: argparse.ArgumentParser) -> None:
+    _with_labels(made)
     made.add_argument("--head", choices=HEADS, default="linear", metavar="HEAD")
     made.add_argument(
         "--reaches",
@@ -49,8 +67,10 @@ def add_bench_command(
     )
     _add_seeds(made)
     _add_common(made, _noise, "noise")
-    text = "ways to train a segmenter, each on true masks and on Y_crf, on held-out training images"
-    made = _with_labels(with_profile(kinds.add_parser("recipes", help=text)))
+
+
+def _recipes_options(made: argparse.ArgumentParser) -> None:
+    _with_labels(made)
     made.add_argument(
         "--recipes",
         nargs="+",
@@ -69,8 +89,10 @@ def add_bench_command(
         help="processes that prepare crops (default: the profile's)",
     )
     _add_common(made, _recipes, "recipes")
-    text = "experiments that the paper left out, each with one thing changed, on val images"
-    made = add_changes(with_profile(kinds.add_parser("left-out", help=text)))
+
+
+def _left_out_options(made: argparse.ArgumentParser) -> None:
+    add_changes(made)
     made.add_argument(
         "--experiments",
         nargs="+",
@@ -84,8 +106,10 @@ def add_bench_command(
         "--images", type=int, metavar="N", help="so many, evenly spaced (default: all)"
     )
     _add_common(made, _left_out, "left-out")
-    text = "a promptable model, asked by boxes, beside labels learned from boxes, on val images"
-    made = add_changes(with_profile(kinds.add_parser("sam", help=text)))
+
+
+def _sam_options(made: argparse.ArgumentParser) -> None:
+    add_changes(made)
     made.add_argument(
         "--sam",
         type=Path,

@@ -23,7 +23,9 @@ ABOUT = {"device": "none", "commit": "1"}
 
 @pytest.fixture(scope="module")
 def gpu() -> SimpleNamespace:
-    return loaded("gpu")
+    script = loaded("gpu")
+    script.steps = loaded("gpu_steps")
+    return script
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +49,8 @@ import json, pathlib, time
 with open({str(folder / "ran")!r}, "a") as file: file.write({name!r} + " ")
 pathlib.Path({str(out)!r}).write_text(json.dumps({{"value": {value}}}))
 """
-    goals = lambda record: [gpu.at_least("speed", record["value"], 20.0)]  # noqa: E731
-    return gpu.Step(name, ["-c", program], out, goals, **more)
+    goals = lambda record: [gpu.steps.at_least("speed", record["value"], 20.0)]  # noqa: E731
+    return gpu.steps.Step(name, ["-c", program], out, goals, **more)
 
 
 def ran(folder: Path) -> str:
@@ -124,22 +126,25 @@ def test_a_failed_step_is_told_and_the_others_go_on(gpu, tmp_path: Path, capsys)
 
 
 def test_goals_are_met_or_missed_by_a_factor(gpu, tmp_path: Path, capsys) -> None:
-    assert gpu.at_least("speed", 25.0, 20.0)["met"] and gpu.at_most("minutes", 10.0, 10.0)["met"]
-    assert gpu.at_least("speed", 5.0, 20.0)["short_by"] == 4.0
-    assert gpu.at_most("minutes", 15.0, 10.0)["over_by"] == 1.5
+    assert (
+        gpu.steps.at_least("speed", 25.0, 20.0)["met"]
+        and gpu.steps.at_most("minutes", 10.0, 10.0)["met"]
+    )
+    assert gpu.steps.at_least("speed", 5.0, 20.0)["short_by"] == 4.0
+    assert gpu.steps.at_most("minutes", 15.0, 10.0)["over_by"] == 1.5
     gpu.run_all([step(gpu, tmp_path, "a", 5.0)], tmp_path / "out.json", 5, ABOUT, False)
     assert "MISSED: speed 5 >= 20 by a factor of 4.0" in capsys.readouterr().out
 
 
 def test_goals_of_the_records(gpu) -> None:
     row = {"labels": 21, "plausible": 21, "parameters": "label", "picture": "a"}
-    lacking = gpu.crf_goals({"one_thread": [{**row, "dense": {}}]})
+    lacking = gpu.steps.crf_goals({"one_thread": [{**row, "dense": {}}]})
     assert not lacking[0]["met"] and "not measured" in lacking[0]["why"]
     timed = {**row, "pydensecrf": {}, "dense on GPU": {"ratio_to_pydensecrf": 0.025}}
-    (goal,) = gpu.crf_goals({"one_thread": [timed, {**timed, "labels": 2}]})
+    (goal,) = gpu.steps.crf_goals({"one_thread": [timed, {**timed, "labels": 2}]})
     assert goal["met"] and goal["value"] == 40
     minutes = {"minutes_projected": {"minutes": 12.0}}
-    both = gpu.training_goals({"classifier": minutes, "segmentation": minutes})
+    both = gpu.steps.training_goals({"classifier": minutes, "segmentation": minutes})
     assert [goal["met"] for goal in both] == [False, True]
 
 
@@ -165,7 +170,7 @@ def test_without_a_gpu_it_says_so(gpu, tmp_path: Path, monkeypatch, capsys) -> N
 
 @pytest.mark.parametrize("tiny", [True, False], ids=["rehearsal", "real"])
 def test_every_step_is_a_command_that_there_is(gpu, tmp_path: Path, tiny: bool) -> None:
-    steps = gpu.plan(tmp_path, None if tiny else tmp_path / "voc", tmp_path / "weights", 3)
+    steps = gpu.steps.plan(tmp_path, None if tiny else tmp_path / "voc", tmp_path / "weights", 3)
     assert len({step.name for step in steps}) == len(steps)
     before: set[str] = set()
     for step in steps:
@@ -184,9 +189,9 @@ def test_every_step_is_a_command_that_there_is(gpu, tmp_path: Path, tiny: bool) 
         order = [step.name for step in steps]
         assert order[:4] == ["checks", "labels", "crf", "training"]
         assert order.index("recipes") < order.index("voc-mini")
-        assert {*gpu.RECIPES} == {*bench.RECIPES}
+        assert {*gpu.steps.RECIPES} == {*bench.RECIPES}
         trained = [each for each in words if " segmentation " in each and "paper-vgg" in each]
-        assert len(trained) == 3 * len(gpu.LOSSES)
+        assert len(trained) == 3 * len(gpu.steps.LOSSES)
 
 
 def test_a_device_that_computes_otherwise_is_found(checks) -> None:
