@@ -118,10 +118,10 @@ def plan(folder: Path, photographs: Path | None, weights: Path | None, seeds: in
     words = ["--quick"] if tiny else [*words, *_data(photographs, weights)]
     script("training", "training", words, training_goals)
     if tiny:
-        return steps + _experiment(folder, SMOKE, 0, []) + _recipes(folder, None, ())
-    voc, told = _data(photographs, None), _data(photographs, weights)
-    own = {seed: _experiment(folder, PAPER, seed, told) for seed in SEEDS[:seeds]}
-    mini = [_experiment(folder, MINI, seed, voc) for seed in SEEDS[:seeds]]
+        return steps + _experiment(folder, SMOKE, 0, None, None) + _recipes(folder, None, ())
+    voc = _data(photographs, None)
+    own = {seed: _experiment(folder, PAPER, seed, photographs, weights) for seed in SEEDS[:seeds]}
+    mini = [_experiment(folder, MINI, seed, photographs, None) for seed in SEEDS[:seeds]]
     labels = "voc-mini, seed 0: labels, train bap"
     steps += own[0] + mini[0] + _recipes(folder, photographs, (labels,))
     steps += [step for each in mini[1:] for step in each] + [_of_all_seeds(folder, mini, voc)]
@@ -167,18 +167,20 @@ def _data(photographs: Path | None, weights: Path | None) -> list[str]:
     return [*named, *(["--weights", str(weights)] if weights else [])]
 
 
-def _experiment(folder: Path, made: Experiment, seed: int, chosen: Sequence[str]) -> list[Step]:
+def _experiment(
+    folder: Path, made: Experiment, seed: int, photographs: Path | None, weights: Path | None
+) -> list[Step]:
     """Stage 1, labels, stage 3 and scores of a seed."""
     steps: list[Step] = []
     own = ["--profile", f"{made.profile}-seed{seed}" if seed else made.profile]
-    own += [*made.words, *chosen]
+    own += [*made.words, *_data(photographs, None)]
     workers = f"--workers {made.workers}"
 
     def command(
-        name: str, cores: int, after: Sequence[str], words: str, more: Sequence[str] = ()
+        name: str, cores: int, after: Sequence[str], words: str, weighted: bool = True
     ) -> str:
         title = f"{made.profile}, seed {seed}: {name}"
-        whole = ["-m", "bana", *words.split(), *own, *more]
+        whole = ["-m", "bana", *words.split(), *own, *(_data(None, weights) if weighted else ())]
         steps.append(Step(title, whole, after=tuple(after), cores=cores))
         return title
 
@@ -189,15 +191,18 @@ def _experiment(folder: Path, made: Experiment, seed: int, chosen: Sequence[str]
     def labels(split: str, variant: str) -> str:
         needed = [poolings[name] for name in poolings if variant.split("-")[0] == name]
         words = f"label --split {split} --variant {variant} {made.label} {workers}"
-        return command(f"labels, {split} {variant}", made.workers, needed, words)
+        # Boxes alone need no network, and the command refuses what it would not use.
+        return command(f"labels, {split} {variant}", made.workers, needed, words, bool(needed))
 
     def network(loss: str) -> str:
         words = f"train segmentation --loss {loss} {made.train} {workers}"
         return command(f"network, {loss}", made.workers, [train_labels], words)
 
     def scores(name: str, losses: Sequence[str], after: Sequence[str]) -> str:
-        told = ["--out", str(folder / f"{made.profile}-seed{seed}-{name}.json")]
-        return command(f"scores, {name}", 1, after, f"evaluate --losses {' '.join(losses)}", told)
+        title = command(f"scores, {name}", 1, after, f"evaluate --losses {' '.join(losses)}")
+        out = folder / f"{made.profile}-seed{seed}-{name}.json"
+        steps[-1] = steps[-1]._replace(words=[*steps[-1].words, "--out", str(out)])
+        return title
 
     poolings = {pooling: classifier(pooling) for pooling in ("bap", "gap")}
     train_labels = labels("train", "bap")

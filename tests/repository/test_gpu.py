@@ -14,6 +14,7 @@ from made_data import write_voc
 
 from bana.commands import bench
 from bana.commands.main import _parser
+from bana.commands.train import refuse_unused_by_labels
 from bana.data.voc import VocDataset
 from bana.files.paths import repo_root
 
@@ -178,7 +179,9 @@ def test_every_step_is_a_command_that_there_is(gpu, tmp_path: Path, tiny: bool) 
         before.add(step.name)
     for step in steps:
         if step.words[:2] == ["-m", "bana"]:
-            _parser().parse_args(step.words[2:])
+            asked = _parser().parse_args(step.words[2:])
+            if "variant" in asked:  # refused where they would not be used
+                refuse_unused_by_labels(asked, asked.variant)
             continue
         script = Path(step.words[0]).read_text(encoding="utf-8")
         for option in (word for word in step.words if word.startswith("--")):
