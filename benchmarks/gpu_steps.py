@@ -112,13 +112,14 @@ def plan(folder: Path, photographs: Path | None, weights: Path | None, seeds: in
     script(
         "labels", "gpu_checks", [*device, "--labels", "2" if tiny else "50", *shown], label_goals
     )
-    parts = ["--quick"] if tiny else shown
-    script("crf", "crf", ["--repeats", "1", "--parts", "one_thread", *parts], crf_goals)
     words = ["--profile", "paper-vgg", "--precision", "bf16-mixed", "--iterations", "40"]
     words = ["--quick"] if tiny else [*words, *_data(photographs, weights)]
     script("training", "training", words, training_goals)
+    parts = ["--quick"] if tiny else shown
+    script("crf", "crf", ["--repeats", "1", "--parts", "one_thread", *parts], crf_goals)
+    crf = [steps.pop()]  # the exact filter of whole photographs takes minutes: at the end
     if tiny:
-        return steps + _experiment(folder, SMOKE, 0, None, None) + _recipes(folder, None, ())
+        return steps + _experiment(folder, SMOKE, 0, None, None) + _recipes(folder, None, ()) + crf
     voc = _data(photographs, None)
     own = {seed: _experiment(folder, PAPER, seed, photographs, weights) for seed in SEEDS[:seeds]}
     mini = [_experiment(folder, MINI, seed, photographs, None) for seed in SEEDS[:seeds]]
@@ -126,7 +127,7 @@ def plan(folder: Path, photographs: Path | None, weights: Path | None, seeds: in
     steps += own[0] + mini[0] + _recipes(folder, photographs, (labels,))
     steps += [step for each in mini[1:] for step in each] + [_of_all_seeds(folder, mini, voc)]
     steps += _beyond_the_paper(folder, voc, (mini[0][-1].name,))
-    return steps + [step for seed in SEEDS[1:seeds] for step in own[seed]]
+    return steps + [step for seed in SEEDS[1:seeds] for step in own[seed]] + crf
 
 
 class Experiment(NamedTuple):

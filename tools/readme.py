@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from markdown_tables import table_of
+from recipe_tables import recipe_gaps
 from result_tables import (
     LABELS,
     LOSSES,
@@ -166,12 +167,17 @@ def _tried(recipes: Mapping[str, dict[str, Any]]) -> str:
     """Whether another way to train gives true masks a lead, in a sentence for each profile."""
     told = []
     for name, record in recipes.items():
-        made = [difference_of(each["truth - crf"]) for each in record["recipes"].values()]
-        ahead = sum(verdict(difference) == "higher" for difference in made)
-        longest = max(each["optimisation"]["iterations"] for each in record["recipes"].values())
+        gaps = recipe_gaps(record)
+        ahead = len({recipe for recipe, gap in gaps if verdict(gap) == "higher"})
+        longest = max(
+            made["optimisation"]["iterations"]
+            for each in (record, *record.get("again", []))
+            for made in each["recipes"].values()
+        )
         told.append(
-            f"Of {len(made)} recipes for the network of `{name}`, the longest with {longest:,} "
-            f"iterations, {ahead or 'none'} puts true masks ahead on held-out training images."
+            f"Of {len({recipe for recipe, _ in gaps})} recipes for the network of `{name}`, the "
+            f"longest with {longest:,} iterations, {ahead or 'none'} puts true masks ahead on "
+            f"held-out training images."
         )
     return " ".join(told)
 
@@ -263,6 +269,9 @@ def pages() -> dict[Path, str]:
         for kind in ("regime", "bench", "noise", "left-out", "recipes")
     )
     found = read_records(), cards, {n: with_classes(n, r) for n, r in benches.items()}, maps
+    for name, record in recipes.items():
+        paths = sorted((ROOT / "results").glob(f"recipes-{name}-again-*.json"))
+        record["again"] = list(read_records(path.stem for path in paths).values())
     again = {
         name: list(read_records(path.stem for path in paths).values())
         for name in PROFILES

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from left_out_tables import changes
-from markdown_tables import table_of
+from markdown_tables import score_of, table_of
+from recipe_tables import recipes_tried
 
 from bana.evaluation.verdicts import (
     NOT_TOLD_APART,
@@ -84,7 +85,7 @@ def section(
     parts.append(_noise(drawn, benches or {}))
     parts.append(_again(benches or {}, again or {}))
     parts.append(_head_room(shown, benches or {}))
-    parts += [_recipes(name, record) for name, record in (recipes or {}).items()]
+    parts += [recipes_tried(name, record) for name, record in (recipes or {}).items()]
     parts.append(changes(left_out or {}))
     return "\n\n".join(part for part in parts if part)
 
@@ -190,11 +191,7 @@ def value_at(record: dict[str, Any], *place: str) -> str:
     for key in place:
         value = value.get(key) if value else None
         spread = spread.get(key) if spread else None
-    return _score(value) if value is None or spread is None else f"{value:.1f} ± {spread:.1f}"
-
-
-def _score(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1f}"
+    return score_of(value) if value is None or spread is None else f"{value:.1f} ± {spread:.1f}"
 
 
 def _with(records: dict[str, dict[str, Any]], *place: str) -> dict[str, dict[str, Any]]:
@@ -340,7 +337,7 @@ def _classes(record: dict[str, Any]) -> str:
 def _failed(columns: Mapping[str, dict[str, Any]]) -> str:
     """Which losses could not be trained under some seeds, or all; nothing where there are none."""
     failed = [
-        f"{BENCH[loss]}, {where}: {', '.join(map(_score, row['by_seed']))}"
+        f"{BENCH[loss]}, {where}: {', '.join(map(score_of, row['by_seed']))}"
         for where, made in columns.items()
         for loss, row in made.get("miou", {}).items()
         if None not in row["by_seed"] and min(row["by_seed"]) < made["miou"]["crf"]["mean"] - FAILED
@@ -351,32 +348,6 @@ def _failed(columns: Mapping[str, dict[str, Any]]) -> str:
         "these here says nothing about them elsewhere."
         if failed
         else ""
-    )
-
-
-def _recipes(name: str, record: dict[str, Any]) -> str:
-    """What each recipe of stage 3 makes of true masks and of Y_crf."""
-    rows = [
-        [
-            recipe,
-            *(_score(made["miou"][loss]) for loss in ("truth", "crf")),
-            stated(difference_of(made["truth - crf"])),
-        ]
-        for recipe, made in record["recipes"].items()
-    ]
-    apart = [difference_of(made["truth - crf"]) for made in record["recipes"].values()]
-    ahead = sum(verdict(difference) == "higher" for difference in apart)
-    header = ["recipe", "true masks", "Y_crf", "true masks over Y_crf, points"]
-    # So that "one choice" stays true of the recipe that changes several.
-    several = "; `together`: `times-16`, `crop-321`, `all-stages` and `skip` at once"
-    more = several if "together" in record["recipes"] else ""
-    return (
-        f"**Looking for room**: recipes of stage 3 on `{name}`, each with one choice changed in "
-        f"`plain`, the profile's own (AdamW with a rate that is usual for it{more}); mIoU % on "
-        f"every fifth *training* image, held out of the training ([record](../results/recipes-"
-        f"{name}.json); one training each, so that intervals cover the choice of images alone).\n\n"
-        f"{table_of(header, rows)}\n\n"
-        f"True masks are ahead of Y_crf in {ahead} of these {len(rows)} recipes."
     )
 
 

@@ -19,6 +19,7 @@ from bana.data.voc import VocDataset
 from bana.files.paths import repo_root
 
 REPO = repo_root()
+STAGES = ("classifier", "segmentation")
 ABOUT = {"device": "none", "commit": "1"}
 
 
@@ -137,6 +138,24 @@ def test_goals_are_met_or_missed_by_a_factor(gpu, tmp_path: Path, capsys) -> Non
     assert "MISSED: speed 5 >= 20 by a factor of 4.0" in capsys.readouterr().out
 
 
+def test_the_page_says_what_the_record_says(gpu) -> None:
+    record = json.loads((REPO / "results" / "gpu.json").read_text())
+    page = (REPO / "docs" / "scaling.md").read_text().split("### On a GPU")[1].split("## ")[0]
+    states = {name: record["steps"][name]["state"] for name in ("checks", "labels", "training")}
+    assert states == {"checks": "failed", "labels": "done", "training": "done"}
+    goals = record["steps"]["checks"]["goals"]
+    assert [each["goal"].split(":")[0] for each in goals if not each["met"]] == [
+        "training, 16-mixed"
+    ]
+    speed = record["steps"]["training"]["record"]
+    told = [f"{speed[stage]['minutes_projected']['minutes']:.1f}" for stage in STAGES]
+    told += [f"{speed[stage]['together']['crops_per_second']:.0f}" for stage in STAGES]
+    assert all(each in page for each in told) and record["about"]["device"].split()[-1] in page
+    labels = record["steps"]["labels"]["record"]["labels"]
+    assert labels["least"] >= 0.9999 and labels["photographs"] == 50
+    assert "99.99 % of the pixels or more in each of 50 photographs" in page
+
+
 def test_goals_of_the_records(gpu) -> None:
     row = {"labels": 21, "plausible": 21, "parameters": "label", "picture": "a"}
     lacking = gpu.steps.crf_goals({"one_thread": [{**row, "dense": {}}]})
@@ -190,7 +209,7 @@ def test_every_step_is_a_command_that_there_is(gpu, tmp_path: Path, tiny: bool) 
     assert not any("cuda" in each for each in words) or not tiny
     if not tiny:
         order = [step.name for step in steps]
-        assert order[:4] == ["checks", "labels", "crf", "training"]
+        assert order[:3] == ["checks", "labels", "training"] and order[-1] == "crf"
         assert order.index("recipes") < order.index("voc-mini")
         assert {*gpu.steps.RECIPES} == {*bench.RECIPES}
         trained = [each for each in words if " segmentation " in each and "paper-vgg" in each]

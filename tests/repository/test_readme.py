@@ -242,6 +242,30 @@ def test_recipes_are_told_as_measured():
     assert "`together`: `times-16`, `crop-321`, `all-stages` and `skip` at once)" in text
 
 
+def test_recipes_of_another_training_stand_beside_and_count():
+    tool = load_tool("readme")
+    made = {
+        "miou": {"truth": 52.4, "crf": 51.7},
+        "truth - crf": {"mean": 0.7, "low": -0.8, "high": 2.2},
+        "optimisation": {"iterations": 400},
+        "environment": {"device": "cuda CARD"},
+    }
+    worse = made | {"truth - crf": {"mean": -2.7, "low": -4.6, "high": -0.1}}
+    other = made | {"environment": {"device": "cpu"}, "optimisation": {"iterations": 1600}}
+    again = [{"recipes": {"plain": other, "times-4": other}}]
+    recipes = {"sample": {"recipes": {"plain": made, "skip": worse}, "again": again}}
+    text = tool.section({"sample": _record(65.0, 53.0)}, recipes=recipes)
+    gap = "+0.7 [-0.8, +2.2], not told apart"
+    assert f"| plain | 52.4 | 51.7 | {gap} | 52.4 | 51.7 | {gap} |" in text
+    assert f"| times-4 |  |  |  | 52.4 | 51.7 | {gap} |" in text
+    assert "recipes-sample.json), on cuda CARD; again with other" in text
+    assert "[record](../results/recipes-sample-again-1.json), on a CPU; one" in text
+    assert "ahead of Y_crf in 0 of these 4 comparisons, behind in 1." in text
+    records = {"sample": _record(65.0, 53.0)}
+    told = tool.extract(records, {}, {}, {}, {}, recipes)
+    assert "Of 3 recipes for the network of `sample`, the longest with 1,600 iterations" in told
+
+
 @pytest.mark.parametrize(("low", "told"), [(-0.8, "none puts"), (0.2, "1 puts")])
 def test_the_readme_says_how_many_recipes_give_true_masks_a_lead(low: float, told: str):
     tool, apart = load_tool("readme"), {"mean": 0.7, "low": low, "high": 2.2}

@@ -1,0 +1,66 @@
+"""What recipes of stage 3 bring, as Markdown, from the records in results/; see tools/readme.py."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from markdown_tables import score_of, table_of
+
+from bana.evaluation.verdicts import Difference, difference_of, stated, verdict
+
+
+def recipes_tried(name: str, record: dict[str, Any]) -> str:
+    """What each recipe of stage 3 makes of true masks and of Y_crf, in each training of all."""
+    trainings = [each["recipes"] for each in (record, *record.get("again", []))]
+    names = list(dict.fromkeys(recipe for made in trainings for recipe in made))
+
+    def cells(made: Mapping[str, Any], recipe: str) -> list[str]:
+        if recipe not in made:
+            return ["", "", ""]
+        scores = [score_of(made[recipe]["miou"][loss]) for loss in ("truth", "crf")]
+        return [*scores, stated(difference_of(made[recipe]["truth - crf"]))]
+
+    rows = [[each, *(cell for made in trainings for cell in cells(made, each))] for each in names]
+    verdicts = [verdict(difference) for _, difference in recipe_gaps(record)]
+    ahead, behind = verdicts.count("higher"), verdicts.count("lower")
+    columns = ["true masks", "Y_crf", "true masks over Y_crf, points"]
+    header = ["recipe", *columns, *(f"again: {each}" for _ in trainings[1:] for each in columns)]
+    # So that "one choice" stays true of the recipe that changes several.
+    several = "; `together`: `times-16`, `crop-321`, `all-stages` and `skip` at once"
+    more = several if "together" in names else ""
+    told = f"of these {len(verdicts)} {'comparisons' if trainings[1:] else 'recipes'}"
+    told += f", behind in {behind}" if behind else ""
+    told += ". Blank: not tried with that classifier" if trainings[1:] else ""
+    return (
+        f"**Looking for room**: recipes of stage 3 on `{name}`, each with one choice changed in "
+        f"`plain`, the profile's own (AdamW with a rate that is usual for it{more}); mIoU % on "
+        f"every fifth *training* image, held out of the training ([record](../results/recipes-"
+        f"{name}.json){_again_recipes(name, record)}; one training each, so that intervals cover "
+        f"the choice of images alone).\n\n"
+        f"{table_of(header, rows)}\n\n"
+        f"True masks are ahead of Y_crf in {ahead} {told}."
+    )
+
+
+def recipe_gaps(record: Mapping[str, Any]) -> list[tuple[str, Difference]]:
+    """Recipes and what true masks bring over Y_crf by them, in a record and its like."""
+    return [
+        (recipe, difference_of(made["truth - crf"]))
+        for each in (record, *record.get("again", []))
+        for recipe, made in each["recipes"].items()
+    ]
+
+
+def _again_recipes(name: str, record: Mapping[str, Any]) -> str:
+    """Where the trainings of classifier, labels and networks that the columns show took place."""
+    if not record.get("again"):
+        return ""
+    links = ", ".join(
+        f"[record](../results/recipes-{name}-again-{number}.json), on {_devices(each)}"
+        for number, each in enumerate(record["again"], 1)
+    )
+    return f", on {_devices(record)}; again with other classifier, labels and networks: {links}"
+
+
+def _devices(record: Mapping[str, Any]) -> str:
+    found = dict.fromkeys(made["environment"]["device"] for made in record["recipes"].values())
+    return " and ".join("a CPU" if each == "cpu" else each for each in found)
