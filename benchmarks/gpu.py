@@ -1,13 +1,13 @@
-"""Everything that was never run on a GPU, in order, within a budget; a killed run goes on.
+"""What is to be run on a GPU, in the order that matters most, within a budget; it goes on.
 
     python benchmarks/gpu.py --photographs VOC_FOLDER --weights FOLDER --minutes 30
 
 First whether the GPU computes what the CPU does, then speed and which operations take most of it,
 each of these steps alone; then, side by side on the cores and the one GPU, the paper's experiment
-with VGG-16 on the photographs, voc-mini under several seeds, and voc-mini's recipes. Each step is a
-process of its own; the record (results/gpu.json) is written after each, and says of each goal
-whether it is met or by how much it is missed. The same command goes on with what is not done: out
-of minutes, trainings are asked to stop and have saved their state.
+with VGG-16 on the photographs, voc-mini under several seeds, and voc-mini's recipes; at last, alone
+again, the CRF. Each step is a process of its own; the record (results/gpu.json) is written after
+each, and says of each goal whether it is met or by how much it is missed. The same command goes on
+with what is not done: out of minutes, trainings are asked to stop and have saved their state.
 
 `--rehearse` does the same at a tiny size on drawn scenes and the CPU, to find what is broken before
 a GPU is paid for. Every number of it is marked as a rehearsal, and it writes nothing to results/.
