@@ -17,6 +17,7 @@ from bana.commands.main import _parser
 from bana.commands.train import refuse_unused_by_labels
 from bana.data.voc import VocDataset
 from bana.files.paths import repo_root
+from bana.training.machine import Machine
 
 REPO = repo_root()
 STAGES = ("classifier", "segmentation")
@@ -241,9 +242,22 @@ def test_the_cpu_is_no_distance_from_itself(checks, name: str) -> None:
     assert row["met"] and row["apart"] <= 1e-6
 
 
-def test_sixteen_bits_are_another_computation(checks) -> None:
-    row = checks.compared(checks.CHECKS["training, bf16-mixed"], torch.device("cpu"))
+@pytest.mark.parametrize("precision", ["bf16-mixed", "16-mixed"])
+def test_sixteen_bits_are_another_computation(checks, precision: str) -> None:
+    row = checks.compared(checks.CHECKS[f"training, {precision}"], torch.device("cpu"))
     assert row["met"] and 1e-5 < row["apart"], "else the check could not find anything"
+
+
+@pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler.step")
+def test_the_usual_scale_of_float16_leaves_out_all_that_is_compared(checks) -> None:
+    on_the_cpu = {"accelerator": "cpu", "devices": 1, "nodes": 1, "progress": False}
+    there = checks.trained(Machine(precision="16-mixed", **on_the_cpu), 2.0**16)
+    here = checks.trained(Machine(**on_the_cpu))
+    assert there["losses"].unique().numel() == 1 and here["losses"].unique().numel() == 3
+    # Which is what the GPU's record has.
+    record = json.loads((REPO / "results" / "gpu.json").read_text())["steps"]["checks"]["record"]
+    apart = record["checks"]["training, 16-mixed"]["apart"]
+    assert checks.distance(there, here) == pytest.approx(apart, rel=1e-3)
 
 
 def test_labels_of_photographs_are_compared(checks, tmp_path: Path) -> None:
