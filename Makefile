@@ -20,7 +20,7 @@ test: $(STAMP)
 	$(BIN)/lint-imports --no-cache --no-logo
 	$(BIN)/python -m pytest tests -n 2 --dist loadfile
 	$(BIN)/python tools/smoke.py
-	$(BIN)/python -m pytest build/smoke --nbval-lax
+	$(BIN)/python -m pytest build/smoke --nbval-lax --nbval-kernel-startup-timeout 300
 
 # Every figure and table of the sample's run; what is up to date is left alone. The first time the
 # table of grids trains four classifiers more.

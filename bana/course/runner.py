@@ -45,6 +45,8 @@ from bana.files.sources import code_hash
 from bana.files.unfinished import move
 
 QUIET_KERNEL = ["--IPKernelApp.log_level=40"]
+# Seconds. Papermill gives up after 60, which a busy machine takes for a first start.
+KERNEL_START = 300
 # A notebook waits for the one that makes what it needs, so that nothing is made twice at a time.
 # 06 takes one core: beside 08, which takes one too, and not beside the trainings of 07.
 AFTER = {
@@ -217,6 +219,7 @@ def _execute(
                 language="python",
                 cwd=str(course.source),
                 extra_arguments=QUIET_KERNEL,
+                start_timeout=KERNEL_START,
             )
         except Exception as error:
             return TaskFailed(_failure(notebook, partial, error), report=True)
