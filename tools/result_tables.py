@@ -77,7 +77,8 @@ def section(
     parts = [_intro(name, records[name]) for name in names]
     shown = {name: records[name] for name in names}
     parts += [_labels(shown), _orderings(shown, "labels_val", LABELS)]
-    parts.append(_regime({name: r for name in PROFILES if (r := (regimes or {}).get(name))}))
+    cards = {name: r for name in PROFILES if (r := (regimes or {}).get(name))}
+    parts.append(_regime(cards, records))
     parts += [_networks(shown, "single"), _networks(shown, "multi")]
     parts.append(_orderings(shown, "segmentation_val", LOSSES))
     parts.append(_bench({name: r for name in PROFILES if (r := (benches or {}).get(name))}))
@@ -238,7 +239,7 @@ def _networks(records: dict[str, dict[str, Any]], mode: str) -> str:
     return table_of(header, rows) if records else ""
 
 
-def _regime(cards: dict[str, dict[str, Any]]) -> str:
+def _regime(cards: dict[str, dict[str, Any]], records: dict[str, dict[str, Any]]) -> str:
     """Whether the data sets lie where the method works; nothing without cards."""
     rows = {
         "images, boxes": lambda card: f"{card['images']}, {card['boxes']}",
@@ -254,9 +255,24 @@ def _regime(cards: dict[str, dict[str, Any]]) -> str:
     if any(r["sigma"] for r in cards.values()):
         name = "a right label of ~S has a higher sigma than a wrong one (chance: 50)"
         lines.append([name, *(estimated((r["sigma"] or {}).get("auc")) for r in cards.values())])
-    records = ", ".join(f"[`{name}`](../results/regime-{name}.json)" for name in cards)
+    found = ", ".join(f"[`{name}`](../results/regime-{name}.json)" for name in cards)
     header = ["regime card, % and points, 95 % intervals over images", *(f"`{n}`" for n in cards)]
-    return f"{table_of(header, lines)}\n\nCards: {records}." if cards else ""
+    told = f"{table_of(header, lines)}\n\nCards: {found}.{_other_training(cards, records)}"
+    return told if cards else ""
+
+
+def _other_training(cards: dict[str, dict[str, Any]], records: dict[str, dict[str, Any]]) -> str:
+    """Of which profiles the card is of no training that the labels above are of, in a sentence."""
+    found = []
+    for name, card in cards.items():
+        own = card["regime"].get("miou", {}).get("bap", {}).get("value")
+        record = records.get(name, {})
+        scores = [by["labels_val"].get("bap") for by in record.get("by_seed", {}).values()]
+        scores = scores or [record.get("labels_val", {}).get("bap", {}).get("miou")]
+        known = [score for score in scores if None not in (own, score)]
+        if known and not any(abs(score - own) < 1e-3 for score in known):
+            found.append(f"that of `{name}` is of another training than the labels above")
+    return f" Of these, {' and '.join(found)}." if found else ""
 
 
 def _filling(card: dict[str, Any]) -> str:

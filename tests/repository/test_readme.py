@@ -497,6 +497,18 @@ def test_regime_cards_are_columns_of_one_table():
     assert not any("sigma" in name for name in rows)
 
 
+def test_a_card_of_another_training_says_so():
+    tool, card = load_tool("readme"), _card("bap", 4.0)
+    card["regime"]["miou"] = {"bap": {"value": 65.00001}}
+    told = "that of `sample` is of another training than the labels above."
+    seeds = combined_record([_newer(60.0, 53.0), _newer(65.0, 53.0, 1)], "sample")
+    for record in (_record(65.0, 53.0), seeds):
+        assert told not in tool.section({"sample": record}, {"sample": card})
+    assert told in tool.section({"sample": _record(66.0, 53.0)}, {"sample": card})
+    card["regime"]["miou"]["bap"]["value"] = 62.5  # the mean of both seeds
+    assert told in tool.section({"sample": seeds}, {"sample": card})
+
+
 def test_what_a_regime_card_lacks_is_a_dash():
     tool = load_tool("readme")
     cards = {"sample": _card("bap", 4.0, {"auc": {"value": 57.0, "low": 50.5, "high": 63.5}})}
