@@ -13,7 +13,7 @@ for task in $(seq 0 "$last"); do
     export SLURM_JOB_ID=$((4711 + task)) SLURM_ARRAY_JOB_ID=4711 SLURM_ARRAY_TASK_ID=$task
     export SLURM_NTASKS=1 SLURM_JOB_NUM_NODES=1 SLURM_PROCID=0 SLURM_LOCALID=0 SLURM_NODEID=0
     while true; do
-      bash "$1"; code=$?
+      bash "$here/script.sh"; code=$?
       rm "$here/requeued-4711_$task" || break
     done
     echo "4711_$task $code" >> "$here/ended"
