@@ -100,24 +100,24 @@ def plan(folder: Path, photographs: Path | None, weights: Path | None, seeds: in
     """The steps, in order; without photographs those of a rehearsal."""
     tiny = photographs is None
     shown = [] if tiny else ["--photographs", str(photographs)]
-    steps = []
 
-    def script(name: str, file: str, words: list[str], goals: Callable[[dict], list[Goal]]) -> None:
+    def script(name: str, file: str, words: list[str], goals: Callable[[dict], list[Goal]]) -> Step:
         out = folder / f"{name}.json"
         words = [str(BENCHMARKS / f"{file}.py"), *words, "--out", str(out)]
-        steps.append(Step(name, words, out, goals))
+        return Step(name, words, out, goals)
 
     device = ["--device", "cpu" if tiny else "cuda"]
-    script("checks", "gpu_checks", device, check_goals)
-    script(
-        "labels", "gpu_checks", [*device, "--labels", "2" if tiny else "50", *shown], label_goals
-    )
-    words = ["--profile", "paper-vgg", "--precision", "bf16-mixed", "--iterations", "40"]
-    words = ["--quick"] if tiny else [*words, *_data(photographs, weights)]
-    script("training", "training", words, training_goals)
-    parts = ["--quick"] if tiny else shown
-    script("crf", "crf", ["--repeats", "1", "--parts", "one_thread", *parts], crf_goals)
-    crf = [steps.pop()]  # the exact filter of whole photographs takes minutes: at the end
+    some = [*device, "--labels", "2" if tiny else "50", *shown]
+    speed = ["--profile", "paper-vgg", "--precision", "bf16-mixed", "--iterations", "40"]
+    speed = ["--quick"] if tiny else [*speed, *_data(photographs, weights)]
+    steps = [
+        script("checks", "gpu_checks", device, check_goals),
+        script("labels", "gpu_checks", some, label_goals),
+        script("training", "training", speed, training_goals),
+    ]
+    parts = ["--repeats", "1", "--parts", "one_thread", *(["--quick"] if tiny else shown)]
+    # At the end: the exact filter of whole photographs takes minutes.
+    crf = [script("crf", "crf", parts, crf_goals)]
     if tiny:
         return steps + _experiment(folder, SMOKE, 0, None, None) + _recipes(folder, None, ()) + crf
     voc = _data(photographs, None)
@@ -177,11 +177,13 @@ def _experiment(
     own += [*made.words, *_data(photographs, None)]
     workers = f"--workers {made.workers}"
 
+    weighted = _data(None, weights)
+
     def command(
-        name: str, cores: int, after: Sequence[str], words: str, weighted: bool = True
+        name: str, cores: int, after: Sequence[str], words: str, more: Sequence[str] = weighted
     ) -> str:
         title = f"{made.profile}, seed {seed}: {name}"
-        whole = ["-m", "bana", *words.split(), *own, *(_data(None, weights) if weighted else ())]
+        whole = ["-m", "bana", *words.split(), *own, *more]
         steps.append(Step(title, whole, after=tuple(after), cores=cores))
         return title
 
@@ -193,17 +195,16 @@ def _experiment(
         needed = [poolings[name] for name in poolings if variant.split("-")[0] == name]
         words = f"label --split {split} --variant {variant} {made.label} {workers}"
         # Boxes alone need no network, and the command refuses what it would not use.
-        return command(f"labels, {split} {variant}", made.workers, needed, words, bool(needed))
+        more = weighted if needed else ()
+        return command(f"labels, {split} {variant}", made.workers, needed, words, more)
 
     def network(loss: str) -> str:
         words = f"train segmentation --loss {loss} {made.train} {workers}"
         return command(f"network, {loss}", made.workers, [train_labels], words)
 
     def scores(name: str, losses: Sequence[str], after: Sequence[str]) -> str:
-        title = command(f"scores, {name}", 1, after, f"evaluate --losses {' '.join(losses)}")
-        out = folder / f"{made.profile}-seed{seed}-{name}.json"
-        steps[-1] = steps[-1]._replace(words=[*steps[-1].words, "--out", str(out)])
-        return title
+        more = [*weighted, "--out", str(folder / f"{made.profile}-seed{seed}-{name}.json")]
+        return command(f"scores, {name}", 1, after, f"evaluate --losses {' '.join(losses)}", more)
 
     poolings = {pooling: classifier(pooling) for pooling in ("bap", "gap")}
     train_labels = labels("train", "bap")

@@ -78,7 +78,7 @@ def section(
     shown = {name: records[name] for name in names}
     parts += [_labels(shown), _orderings(shown, "labels_val", LABELS)]
     cards = {name: r for name in PROFILES if (r := (regimes or {}).get(name))}
-    parts.append(_regime(cards, records))
+    parts.append(_regime(cards, shown))
     parts += [_networks(shown, "single"), _networks(shown, "multi")]
     parts.append(_orderings(shown, "segmentation_val", LOSSES))
     parts.append(_bench({name: r for name in PROFILES if (r := (benches or {}).get(name))}))
