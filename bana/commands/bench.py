@@ -8,7 +8,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bana.commands.train import OF_LABELS, add_changes, add_settings, chosen_profile, told
+from bana.commands.train import (
+    ALL_SETTINGS,
+    OF_LABELS,
+    add_changes,
+    add_settings,
+    chosen_profile,
+    refuse_unused_by_loss,
+    told,
+)
 from bana.files.paths import results_dir
 
 if TYPE_CHECKING:  # imports torch, which `bana --help` does without
@@ -41,6 +49,8 @@ def add_bench_command(
     _recipes_options(kind("recipes", text))
     text = "experiments that the paper left out, each with one thing changed, on val images"
     _left_out_options(kind("left-out", text))
+    text = "networks with the line between background and objects drawn anew, on val images"
+    _bias_options(kind("bias", text), losses)
     text = "a promptable model, asked by boxes, beside labels learned from boxes, on val images"
     _sam_options(kind("sam", text))
 
@@ -106,6 +116,26 @@ def _left_out_options(made: argparse.ArgumentParser) -> None:
         "--images", type=int, metavar="N", help="so many, evenly spaced (default: all)"
     )
     _add_common(made, _left_out, "left-out")
+
+
+def _bias_options(made: argparse.ArgumentParser, losses: Sequence[str]) -> None:
+    add_settings(add_changes(made), ALL_SETTINGS)
+    made.add_argument(
+        "--losses",
+        nargs="+",
+        choices=losses,
+        default=["crf", "nal", "truth"],
+        metavar="LOSS",
+        help="networks of these losses (default: crf nal truth)",
+    )
+    made.add_argument(
+        "--seeds",
+        type=int,
+        nargs="+",
+        metavar="N",
+        help="of everything from the classifier on (default: the profile's own)",
+    )
+    _add_common(made, _bias, "bias")
 
 
 def _sam_options(made: argparse.ArgumentParser) -> None:
@@ -214,6 +244,21 @@ def _left_out(arguments: argparse.Namespace) -> int:
     made = left_out(profile, arguments.experiments, arguments.images, arguments.data)
     print(left_out_lines(made))
     return _write(arguments, profile, ("experiments", "images"), {"experiments": made})
+
+
+def _bias(arguments: argparse.Namespace) -> int:
+    from bana.experiment.bias import bias_card
+    from bana.experiment.profiles import with_seed
+    from bana.experiment.tables import bias_lines
+
+    losses = arguments.losses = list(dict.fromkeys(arguments.losses))
+    refuse_unused_by_loss(arguments, *losses)
+    profile = chosen_profile(arguments)
+    arguments.seeds = arguments.seeds or [profile.seed]
+    seeds = _seeds(arguments)
+    card = bias_card([with_seed(profile, seed) for seed in seeds], losses, arguments.data)
+    print(bias_lines(card))
+    return _write(arguments, profile, ("losses", "seeds"), {"seeds": seeds, "bias": card})
 
 
 def _sam(arguments: argparse.Namespace) -> int:

@@ -9,9 +9,11 @@ from typing import Any
 from torch import Tensor
 
 from bana.data.fingerprint import fingerprint
+from bana.evaluation.bias import BIASES, network_areas
 from bana.experiment import recipes, recording, stages
 from bana.experiment.bench import BenchSettings, bench
 from bana.experiment.beside import trained_beside
+from bana.experiment.bias import every_fifth, learned_labels
 from bana.experiment.frozen import frozen_images, leading_directions
 from bana.experiment.keeping import key_of
 from bana.experiment.labelling import labelled
@@ -179,7 +181,10 @@ def recipe_bench(
             areas[loss], seconds[loss] = _recipe_areas(profile, name, loss, root, machine)
         training = recipes.RECIPES[name](stages.segmenter_settings(profile, "crf", root))
         result[name] = {"optimisation": asdict(training.optimisation), "seconds": seconds}
-        result[name] |= recipes.compared(areas)
+        parts = (
+            {loss: each[part] for loss, each in areas.items()} for part in ("learned", "scored")
+        )
+        result[name] |= recipes.compared(*parts)
     return result
 
 
@@ -221,15 +226,21 @@ def _recipe_network(
 
 def _recipe_areas(
     profile: Profile, recipe: str, loss: str, root: str | Path | None, machine: Machine
-) -> tuple[Tensor, float | None]:
-    """What a recipe's network makes of the held-out images, and how long it was trained."""
+) -> tuple[dict[str, Tensor], float | None]:
+    """A recipe's network on images that it learned and on the others; how long it was trained."""
     model = _recipe_network(profile, recipe, loss, root, machine)
     path = _recipe_path(profile, recipe, loss)
-    _, scored = recipes.held_out(stages.dataset(profile, "train", root))
-    seen = fingerprint(scored, "photograph", "mask")
-    key = key_of(recipes.network_areas, weights_hash(model.state_dict()), seen)
+    learned, scored = recipes.held_out(stages.dataset(profile, "train", root))
+    images = dict(zip(recipes.PARTS, (every_fifth(learned), scored), strict=True))
+    seen = [fingerprint(each, "photograph", "boxes", "mask") for each in images.values()]
+    labels = stages.labels_key(profile, "bap", root)
+    key = key_of(network_areas, weights_hash(model.state_dict()), labels, loss, seen, BIASES)
     kept = load_checkpoint(path.with_suffix(".areas"), key)
     if kept is None:
-        kept = {"areas": recipes.network_areas(model, scored, profile.image_scale)}
+        against = learned_labels(profile, loss, root), scored.mask
+        kept = {
+            part: network_areas(model, each, label_of, profile.image_scale)
+            for (part, each), label_of in zip(images.items(), against, strict=True)
+        }
         save_checkpoint(path.with_suffix(".areas"), key, kept)
-    return kept["areas"], recording.seconds_of(path)
+    return {part: kept[part] for part in images}, recording.seconds_of(path)

@@ -10,24 +10,16 @@ import copy
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-import torch
 from torch import Tensor
-from tqdm import tqdm
 
-from bana.data.voc import VocDataset, read_image
-from bana.evaluation.prediction import SINGLE, label_maps
-from bana.evaluation.verdicts import (
-    class_areas,
-    mean_iou,
-    paired_difference,
-    plain_difference,
-    plain_score,
-)
+from bana.data.voc import VocDataset
+from bana.experiment import bias
 from bana.experiment.segmenting import SegmenterSettings
-from bana.networks.segmenter import Segmenter
 from bana.networks.weights import find_weights
 
 LOSSES = ("truth", "crf")
+PARTS = ("learned", "scored")
+"""Training images of a recipe's network: some that it learned from, and those held out."""
 
 
 def _longer(settings: SegmenterSettings, times: int) -> SegmenterSettings:
@@ -100,34 +92,25 @@ def held_out(data: VocDataset) -> tuple[VocDataset, VocDataset]:
     return learned, scored
 
 
-def network_areas(model: Segmenter, data: VocDataset, image_scale: float = 1.0) -> Tensor:
-    """Areas of a network's prediction at a single scale, int64 [N, L + 1, 2], see `class_areas`.
-
-    Args:
-        model: in evaluation mode.
-        data: images with masks.
-        image_scale: the constant enlargement that the model was trained with.
-    """
-    images = ((name, read_image(data.image_path(name))) for name in data.ids)
-    maps = label_maps(model, images, {"single": SINGLE}, None, image_scale)
-    progress = tqdm(maps, desc="score network", total=len(data), unit="image", leave=False)
-    areas = [
-        class_areas(made["single"], data.mask(name), len(data.classes)) for name, made in progress
-    ]
-    return torch.stack(areas)
-
-
-def compared(areas: Mapping[str, Tensor]) -> dict[str, object]:
+def compared(learned: Mapping[str, Tensor], scored: Mapping[str, Tensor]) -> dict[str, object]:
     """mIoU of true masks and of Y_crf, and by how much the first lead.
 
     Args:
-        areas: of `network_areas`, by loss.
+        learned: by loss, areas of `bana.evaluation.bias.network_areas` on images that were learned
+            from, against the labels that were.
+        scored: the same on images that were held out, against masks.
 
     Returns:
         "miou": {loss: percent}; "truth - crf": {"mean", "low", "high"} in points, see
-        `paired_difference`; the interval knows of the images, not of the training's chance. None
-        where no pixel counts.
+        `paired_difference`; the interval knows of the images, not of the training's chance. "at
+        bias": both once more with the background bias that ``learned`` chooses for each network,
+        which is "bias": {loss: number}. None where no pixel counts.
     """
-    ahead = paired_difference(areas["truth"][None], areas["crf"][None])
-    scores = {loss: plain_score(float(mean_iou(each.sum(0)))) for loss, each in areas.items()}
-    return {"miou": scores, "truth - crf": plain_difference(ahead)}
+    made = bias.compared(*({n: a[None] for n, a in each.items()} for each in (learned, scored)))
+    networks, ahead = made["networks"], made["differences"]["truth - crf"]
+
+    def by(column: str) -> dict[str, object]:
+        return {loss: row[column][0] for loss, row in networks.items()}
+
+    line = {"bias": by("chosen"), "miou": by("at chosen"), "truth - crf": ahead["at chosen"]}
+    return {"miou": by("argmax"), "truth - crf": ahead["argmax"], "at bias": line}

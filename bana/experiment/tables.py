@@ -1,6 +1,7 @@
 """A record's scores as tables of plain text."""
 
-from collections.abc import Mapping, Sequence
+import statistics
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from bana.evaluation.verdicts import Difference, difference_of, estimated, stated
@@ -87,7 +88,36 @@ def recipe_lines(recipes: Mapping[str, Any]) -> str:
     lines = [_table("held-out training images, mIoU by recipe", columns, rows, None)]
     for name, recipe in recipes.items():
         ahead, iterations = stated(difference_of(recipe["truth - crf"])), recipe["optimisation"]
-        lines.append(f"  {name:<14}{iterations['iterations']:>6} iterations  truth - crf {ahead}")
+        line = f"  {name:<14}{iterations['iterations']:>6} iterations  truth - crf {ahead}"
+        if moved := recipe.get("at bias"):  # older records have none
+            line += f"; at its bias {stated(difference_of(moved['truth - crf']))}"
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def bias_lines(card: Mapping[str, Any]) -> str:
+    """Networks by argmax and at the background bias that training images choose.
+
+    Args:
+        card: of `bana.experiment.bias.bias_card`.
+    """
+    networks, columns = card["networks"], {"argmax": "argmax", "at chosen": "at its bias"}
+    title = f"networks on {card['images']['val']} val images, mIoU % by background bias"
+    several = len(next(iter(networks.values()))["chosen"]) > 1
+
+    def over_seeds(reduce: Callable[[Sequence[float]], float]) -> dict[str, dict[str, Any]]:
+        return {
+            loss: {c: None if None in row[c] else reduce(row[c]) for c in columns}
+            for loss, row in networks.items()
+        }
+
+    spread = over_seeds(statistics.stdev) if several else None
+    lines = [_table(title, columns, over_seeds(statistics.fmean), spread)]
+    for loss, row in networks.items():
+        lines.append(f"  {loss}: bias {', '.join(f'{bias:+.2f}' for bias in row['chosen'])}")
+    for pair, row in card["differences"].items():
+        told = (f"{way} {stated(difference_of(row[way]))}" for way in ("argmax", "at chosen"))
+        lines.append(f"  {pair}: {'; '.join(told)}")
     return "\n".join(lines)
 
 

@@ -7,15 +7,19 @@ from pathlib import Path
 import pytest
 import torch
 from tiny import be_quick, make_profile
+from torch import Tensor
 
-from bana.data.voc import read_image, read_mask, write_mask
+from bana.data.voc import VocDataset, read_image, read_mask, write_mask
+from bana.evaluation import bias as evaluation_bias
+from bana.evaluation.bias import BIASES, best_bias, bias_areas
 from bana.evaluation.prediction import predict
-from bana.evaluation.verdicts import class_areas, mean_iou, paired_difference
+from bana.evaluation.verdicts import mean_iou, paired_difference
 from bana.experiment import benching, recipes, stages
 from bana.experiment.profiles import Profile
 from bana.experiment.segmenting import trained_segmenter, untrained_segmenter
 from bana.experiment.tables import recipe_lines
 from bana.files.artefacts import write_json
+from bana.networks.segmenter import Segmenter
 
 
 @pytest.fixture
@@ -94,7 +98,7 @@ def test_both_labels_are_learned_apart_from_what_is_scored(
         assert settings.strong == (frozenset(learned.ids) if "truth" in name else frozenset())
     assert result["rate-3"]["optimisation"]["learning_rate"] == pytest.approx(3e-2)
 
-    areas = {}
+    columns = {"argmax": {}, "at bias": {}}
     for name, settings, _ in seen[:2]:
         model = trained_segmenter(
             Path(stages.run_dir(profile.name)) / "recipes" / f"{name}.pt",
@@ -104,28 +108,40 @@ def test_both_labels_are_learned_apart_from_what_is_scored(
             lambda: pytest.fail("is kept"),
             benching.THIS_MACHINE,
         )
-        areas[settings.loss] = torch.stack(
-            [
-                class_areas(
-                    predict(model, read_image(scored.image_path(n))).argmax(0).byte(),
-                    scored.mask(n),
-                    len(scored.classes),
-                )
-                for n in scored.ids
-            ]
-        )
-    for loss, each in areas.items():
-        assert result["plain"]["miou"][loss] == pytest.approx(float(mean_iou(each.sum(0))))
-    ahead = paired_difference(areas["truth"][None], areas["crf"][None])
-    assert result["plain"]["truth - crf"] == pytest.approx(ahead._asdict())
+        folder = stages.labels_path(profile, "bap", "train") / "Y_crf"
+        taught = {n: read_mask(folder / f"{n}.png") for n in learned.ids}
+        if settings.loss == "truth":
+            taught = {n: learned.mask(n) for n in learned.ids}
+        chosen = best_bias(_areas(model, learned, taught, learned.ids[::5]), BIASES)
+        assert result["plain"]["at bias"]["bias"][settings.loss] == chosen
+        held = _areas(model, scored, {n: scored.mask(n) for n in scored.ids}, scored.ids)
+        columns["argmax"][settings.loss] = held[:, BIASES.index(0)]
+        columns["at bias"][settings.loss] = held[:, BIASES.index(chosen)]
+    for column, areas in columns.items():
+        row = result["plain"] if column == "argmax" else result["plain"]["at bias"]
+        for loss, each in areas.items():
+            assert row["miou"][loss] == pytest.approx(float(mean_iou(each.sum(0))))
+        ahead = paired_difference(areas["truth"][None], areas["crf"][None])
+        assert row["truth - crf"] == pytest.approx(ahead._asdict())
     assert result["plain"]["seconds"]["truth"] > 0
+
+
+def _areas(
+    model: Segmenter, data: VocDataset, labels: dict[str, Tensor], names: list[str]
+) -> Tensor:
+    """Areas of some images by every bias, [N, B, L + 1, 2]."""
+    areas = []
+    for name in names:
+        probabilities = predict(model, read_image(data.image_path(name)))
+        areas.append(bias_areas(probabilities, labels[name], BIASES))
+    return torch.stack(areas)
 
 
 def test_a_second_call_trains_and_scores_nothing(
     profile: Profile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = benching.recipe_bench(profile, ["plain"])
-    monkeypatch.setattr(recipes, "label_maps", lambda *given: pytest.fail("scored again"))
+    monkeypatch.setattr(evaluation_bias, "predict", lambda *given: pytest.fail("scored again"))
     assert benching.recipe_bench(profile, ["plain"]) == first
 
 
@@ -196,8 +212,10 @@ def test_a_record_is_added_to_only_if_it_was_measured_on_the_same(tmp_path: Path
 
 
 def test_what_no_mask_tells_is_none() -> None:
-    nothing = torch.zeros(4, 3, 2, dtype=torch.int64)
-    made = recipes.compared({"truth": nothing, "crf": nothing})
-    assert made == {"miou": {"truth": None, "crf": None}, "truth - crf": None}
+    nothing = torch.zeros(4, len(BIASES), 3, 2, dtype=torch.int64)
+    both = {"truth": nothing, "crf": nothing}
+    made = recipes.compared(both, both)
+    none = {"miou": {"truth": None, "crf": None}, "truth - crf": None}
+    assert made == {**none, "at bias": {"bias": {"truth": 0.0, "crf": 0.0}, **none}}
     told = recipe_lines({"plain": made | {"optimisation": {"iterations": 3}}})
     assert "not scored" in told and "nan" not in told

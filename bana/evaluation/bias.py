@@ -1,0 +1,97 @@
+"""A bias on the background: where a network draws the line between background and objects.
+
+The argmax gives every pixel its likeliest class, which makes the fewest wrong pixels. mIoU asks for
+something else: an object of a rare class counts as much as all background, so that a pixel of which
+a network is unsure is better spent on an object. How far that goes is one number b, added to the
+background's log-probability before the argmax; no network is trained anew for it. Two networks that
+differ in how readily they say "background" differ in mIoU, too, and that difference says nothing of
+what either has learned. The paper takes the argmax, which is b = 0.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from bana.data.voc import VocDataset, read_image
+from bana.evaluation.prediction import predict
+from bana.evaluation.verdicts import class_areas, mean_iou
+from bana.networks.segmenter import Segmenter
+
+BIASES = tuple(step / 4 for step in range(-12, 5))
+"""From -3, which makes background 20 times less likely beside each class, to 1."""
+
+
+def biased_labels(probabilities: Tensor, bias: float) -> Tensor:
+    """The label of each pixel, argmax of log H_c + bias [c = 0].
+
+    Args:
+        probabilities: H, float [L + 1, H, W], at least one class beside the background.
+        bias: b; below 0 more pixels become objects, 0 is the plain argmax.
+
+    Returns:
+        uint8 [H, W], 0..L. Of equals the class that comes first, as in an argmax.
+    """
+    lead, best = _lead_of_background(probabilities)
+    return torch.where(lead + bias >= 0, 0, best)
+
+
+def bias_areas(probabilities: Tensor, mask: Tensor, biases: Sequence[float]) -> Tensor:
+    """Intersections and unions of one image's labels under each bias.
+
+    Args:
+        probabilities: see `biased_labels`.
+        mask: uint8 [H, W], 0..L and 255.
+        biases: B numbers.
+
+    Returns:
+        int64 [B, L + 1, 2], see `bana.evaluation.verdicts.class_areas`.
+    """
+    lead, best = _lead_of_background(probabilities)
+    maps = (torch.where(lead + bias >= 0, 0, best) for bias in biases)
+    return torch.stack([class_areas(labels, mask, len(probabilities)) for labels in maps])
+
+
+def network_areas(
+    model: Segmenter,
+    images: VocDataset,
+    label_of: Callable[[str], Tensor],
+    image_scale: float = 1.0,
+) -> Tensor:
+    """Areas of a network's labels under every bias of `BIASES`, at a single scale.
+
+    Args:
+        model: in evaluation mode.
+        images: to predict.
+        label_of: gives what an image, told by its id, is scored against, uint8 [H, W].
+        image_scale: the constant enlargement that the model was trained with.
+
+    Returns:
+        int64 [N, B, L + 1, 2], see `bias_areas`.
+    """
+    device = next(model.parameters()).device
+    areas = []
+    for name in images.ids:
+        image = read_image(images.image_path(name)).to(device)
+        probabilities = predict(model, image, image_scale).cpu()
+        areas.append(bias_areas(probabilities, label_of(name), BIASES))
+    return torch.stack(areas)
+
+
+def _lead_of_background(probabilities: Tensor) -> tuple[Tensor, Tensor]:
+    """By how much background leads the likeliest class in log H, and that class, uint8."""
+    smallest = torch.finfo(probabilities.dtype).tiny
+    logs = probabilities.clamp_min(smallest).log()
+    highest, best = logs[1:].max(0)
+    return logs[0] - highest, (best + 1).to(torch.uint8)
+
+
+def best_bias(areas: Tensor, biases: Sequence[float]) -> float:
+    """The bias under which mIoU is highest; of equals, as where no pixel counts, that nearest to 0.
+
+    Args:
+        areas: of `bias_areas`, int64 [N, B, L + 1, 2].
+        biases: B numbers.
+    """
+    scores = mean_iou(areas.sum(0)).nan_to_num(-1.0).tolist()
+    return max(zip(scores, biases, strict=True), key=lambda pair: (pair[0], -abs(pair[1])))[1]

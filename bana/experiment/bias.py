@@ -1,0 +1,166 @@
+"""Losses compared with the line between background and objects drawn anew for each network.
+
+A network's background bias (see `bana.evaluation.bias`) is chosen on training images, with the
+labels that it learned from: no mask of a validation image is looked at, and for a loss on pseudo
+labels no mask at all. What is then compared on validation images is what networks have learned,
+apart from how readily they say "background".
+"""
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bana.data.fingerprint import fingerprint
+from bana.data.voc import VocDataset, read_mask
+from bana.evaluation.bias import BIASES, best_bias, network_areas
+from bana.evaluation.prediction import fastest_device
+from bana.evaluation.verdicts import paired_difference, plain_difference
+from bana.experiment import beside, stages
+from bana.experiment.keeping import key_of
+from bana.experiment.labelling import labelled
+from bana.experiment.noise import by_seed
+from bana.experiment.processes import computing_with, spread_and_kept
+from bana.experiment.profiles import Profile
+from bana.experiment.published import ORDERINGS
+from bana.files.artefacts import weights_hash
+from bana.files.paths import run_dir
+
+PAIRS = (("truth", "crf"), *ORDERINGS["Table 3"], *ORDERINGS["Table 4"])
+
+
+def bias_card(
+    profiles: Sequence[Profile], losses: Sequence[str], root: str | Path | None = None
+) -> dict[str, Any]:
+    """How networks compare under every background bias, and under the one chosen for each.
+
+    Args:
+        profiles: one, or several that differ in the seed alone.
+        losses: networks, trained where they are missing.
+        root: see `bana.experiment.stages.data_root`.
+
+    Returns:
+        "biases": B numbers; "images": {"train", "val"}, how many were looked at; "networks":
+        {loss: {"chosen": one bias a seed, "argmax", "at chosen": mIoU in percent, one a seed,
+        "by bias": B of such lists}}, all on val at a single scale; "differences": {"truth - crf":
+        {"argmax", "at chosen": a difference, "by bias": B of them}}, in points with intervals over
+        images and seeds, see `paired_difference`. None where no pixel counts.
+    """
+    for profile in profiles:
+        beside.segmenters(profile, losses, root)
+    jobs = [(number, loss) for number in range(len(profiles)) for loss in losses]
+    kept = {(n, loss): _kept(profiles[n], loss, root) for n, loss in jobs}
+    processes = 1 if torch.cuda.is_available() else profiles[0].label_workers
+    shared = tuple(profiles), root
+    made = spread_and_kept(_areas_of, shared, kept, processes, "background bias")
+    areas = {
+        split: {
+            loss: torch.stack([made[n, loss][split] for n in range(len(profiles))])
+            for loss in losses
+        }
+        for split in ("train", "val")
+    }
+    images = {split: each[losses[0]].shape[1] for split, each in areas.items()}
+    return {"biases": list(BIASES), "images": images, **compared(**areas)}
+
+
+def compared(train: Mapping[str, Tensor], val: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Networks under every bias of `BIASES`, and under the one that training images choose.
+
+    Args:
+        train: by loss, areas against the labels that were learned from, int64 [S, N, B, L + 1, 2].
+        val: the same against masks of other images.
+
+    Returns:
+        "networks", "differences": see `bias_card`.
+    """
+    zero = BIASES.index(0)
+    chosen = {loss: [best_bias(each, BIASES) for each in areas] for loss, areas in train.items()}
+    at_chosen = {
+        loss: torch.stack([a[:, BIASES.index(b)] for a, b in zip(val[loss], bs, strict=True)])
+        for loss, bs in chosen.items()
+    }
+    by_bias = {loss: areas.unbind(2) for loss, areas in val.items()}
+
+    def difference(first: Tensor, second: Tensor) -> dict[str, float] | None:
+        return plain_difference(paired_difference(first, second))
+
+    return {
+        "networks": {
+            loss: {
+                "chosen": chosen[loss],
+                "argmax": by_seed(by_bias[loss][zero]),
+                "at chosen": by_seed(at_chosen[loss]),
+                "by bias": [by_seed(each) for each in by_bias[loss]],
+            }
+            for loss in val
+        },
+        "differences": {
+            f"{first} - {second}": {
+                "argmax": difference(by_bias[first][zero], by_bias[second][zero]),
+                "at chosen": difference(at_chosen[first], at_chosen[second]),
+                "by bias": list(map(difference, by_bias[first], by_bias[second])),
+            }
+            for first, second in PAIRS
+            if first in val and second in val
+        },
+    }
+
+
+def every_fifth(data: VocDataset) -> VocDataset:
+    """The images on which a bias is chosen: one number needs no more."""
+    some = copy.copy(data)
+    some.ids = data.ids[::5]
+    return some
+
+
+def learned_labels(
+    profile: Profile, loss: str, root: str | Path | None = None
+) -> Callable[[str], Tensor]:
+    """What gives the label of a training image, told by its id, that a loss learns from.
+
+    That is Y_ret for "ret", the mask for "truth", and Y_crf for all others.
+    """
+    if loss == "truth":
+        return stages.dataset(profile, "train", root).mask
+    folder = stages.labels(profile, "train", "bap", root) / ("Y_ret" if loss == "ret" else "Y_crf")
+    return lambda name: read_mask(folder / f"{name}.png")
+
+
+def _looked_at(profile: Profile, loss: str, root: str | Path | None) -> dict[str, VocDataset]:
+    """Images that choose a network's bias, and those on which it is scored."""
+    train, val = (stages.dataset(profile, split, root) for split in ("train", "val"))
+    if loss != "truth":
+        train = labelled(train, stages.labels(profile, "train", "bap", root))
+    return {"train": every_fifth(train), "val": val}
+
+
+def _kept(profile: Profile, loss: str, root: str | Path | None) -> tuple[Path, str]:
+    """File and key of one network's areas."""
+    images = _looked_at(profile, loss, root)
+    network = weights_hash(stages.segmenter(profile, loss, root).state_dict())
+    seen = [fingerprint(each, "photograph", "boxes", "mask") for each in images.values()]
+    labels = stages.labels_key(profile, "bap", root)
+    key = key_of(network_areas, network, loss, labels, seen, BIASES, profile.image_scale)
+    return run_dir(profile.name) / f"bias-{loss}.pt", key
+
+
+def _areas_of(
+    shared: tuple[tuple[Profile, ...], str | Path | None], job: tuple[int, str]
+) -> dict[str, Tensor]:
+    """Areas of one network on both splits."""
+    (profiles, root), (number, loss) = shared, job
+    profile = profiles[number]
+    with computing_with(1):
+        model = stages.segmenter(profile, loss, root).to(fastest_device())
+        against = {
+            "train": learned_labels(profile, loss, root),
+            "val": stages.dataset(profile, "val", root).mask,
+        }
+        return {
+            split: network_areas(model, images, against[split], profile.image_scale)
+            for split, images in _looked_at(profile, loss, root).items()
+        }
