@@ -43,16 +43,17 @@ def extract(
     maps: Mapping[str, dict[str, Any]],
     again: Mapping[str, list[dict[str, Any]]] | None = None,
     recipes: Mapping[str, dict[str, Any]] | None = None,
+    biases: Mapping[str, dict[str, Any]] | None = None,
 ) -> str:
     """The results as the README tells them: one table, and what it could not show and why."""
     shown = {name: records[name] for name in PROFILES if name in records}
     rows = [[LABELS[key], *(_label(n, key, shown, regimes) for n in shown)] for key in SHORT]
     crf = [value_at(r, "segmentation_val", "crf", "single", "miou") for r in shown.values()]
     rows.append([f"network, {LOSSES['crf']}, single scale", *crf])
-    rows += _questions(shown, regimes, benches, maps)
+    rows += _questions(shown, regimes, benches, maps, biases or {})
     table = table_of(["mIoU in %, differences in points", *(f"`{name}`" for name in shown)], rows)
     told = (
-        _not_shown(shown, benches, maps),
+        _not_shown(shown, benches, maps, biases or {}),
         _tried(recipes or {}),
         _trained_again(shown),
         _trust(benches, again or {}),
@@ -79,12 +80,20 @@ def _questions(
     regimes: Mapping[str, dict[str, Any]],
     benches: Mapping[str, dict[str, Any]],
     maps: Mapping[str, dict[str, Any]],
+    biases: Mapping[str, dict[str, Any]],
 ) -> list[list[str]]:
     """The course's questions, answered on each data set: rows of a table."""
     rows = {
         "labels: BAP over GAP": lambda n: _of_labels(records[n], regimes.get(n), ("bap", "gap")),
         "networks: NAL": lambda n: _of_record(records[n], "segmentation_val", "nal - crf"),
         "networks: true masks": lambda n: _of_record(records[n], "segmentation_val", "truth - crf"),
+    }
+    if biases:
+        for pair, name in (("nal - crf", "NAL"), ("truth - crf", "true masks")):
+            rows[f"networks, each with its own bias: {name}"] = lambda n, pair=pair: _of_bias(
+                biases.get(n), pair
+            )
+    rows |= {
         "heads: NAL": lambda n: _of_bench(benches.get(n), "nal - crf"),
         "heads: true masks": lambda n: _of_bench(benches.get(n), "truth - crf"),
     }
@@ -122,6 +131,12 @@ def _of_bench(record: dict[str, Any] | None, pair: str) -> str:
     return interval(difference_of(made)) if made else "-"
 
 
+def _of_bias(record: dict[str, Any] | None, pair: str) -> str:
+    """A difference of networks, each with the background bias that training images chose."""
+    made = record["bias"]["differences"].get(pair) if record else None
+    return interval(difference_of(made["at chosen"])) if made else "-"
+
+
 def _of_map(record: dict[str, Any] | None, noise: str, key: str) -> str:
     """What a loss brings over cross-entropy where labels are worst."""
     entries = [entry for entry in record["map"] if entry["noise"] == noise] if record else []
@@ -134,11 +149,13 @@ def _not_shown(
     records: dict[str, dict[str, Any]],
     benches: Mapping[str, dict[str, Any]],
     maps: Mapping[str, dict[str, Any]],
+    biases: Mapping[str, dict[str, Any]],
 ) -> str:
     """Where the noise-aware loss is not ahead of cross-entropy, and what was measured of why."""
-    places = measured_pairs(records, benches, "nal - crf")
+    places = measured_pairs(records, benches, biases, "nal - crf")
     missed = [place for place, made in places.items() if verdict(made) != "higher"]
-    rooms = [made for place, made in head_rooms(records, benches).items() if place in missed]
+    apart = head_rooms(records, benches, biases)
+    rooms = [made for place, made in apart.items() if place in missed]
     if not rooms:
         return ""
     rest = [made.mean for made in rooms if verdict(made) == "higher"]
@@ -174,11 +191,17 @@ def _tried(recipes: Mapping[str, dict[str, Any]]) -> str:
             for each in (record, *record.get("again", []))
             for made in each["recipes"].values()
         )
-        told.append(
+        text = (
             f"Of {len({recipe for recipe, _ in gaps})} recipes for the network of `{name}`, the "
             f"longest with {longest:,} iterations, {ahead or 'none'} puts true masks ahead on "
-            f"held-out training images."
+            f"held-out training images"
         )
+        if moved := recipe_gaps(record, "at bias"):
+            won = sum(verdict(gap) == "higher" for _, gap in moved)
+            text += (
+                f"; with its own bias for each network {won or 'none'} of {len(moved)} tried does"
+            )
+        told.append(f"{text}.")
     return " ".join(told)
 
 
@@ -260,13 +283,13 @@ def written(page: str, sections: Mapping[str, str]) -> str:
 
 def pages() -> dict[Path, str]:
     """Both pages as the records want them."""
-    cards, benches, maps, left_out, recipes = (
+    cards, benches, maps, left_out, recipes, biases = (
         {
             name: record
             for name in PROFILES
             if (record := read_records([f"{kind}-{name}"]).get(f"{kind}-{name}"))
         }
-        for kind in ("regime", "bench", "noise", "left-out", "recipes")
+        for kind in ("regime", "bench", "noise", "left-out", "recipes", "bias")
     )
     found = read_records(), cards, {n: with_classes(n, r) for n, r in benches.items()}, maps
     for name, record in recipes.items():
@@ -278,9 +301,9 @@ def pages() -> dict[Path, str]:
         if (paths := sorted((ROOT / "results").glob(f"bench-{name}-again-*.json")))
     }
     wanted = {
-        README: {"results": extract(*found, again, recipes)},
+        README: {"results": extract(*found, again, recipes, biases)},
         RESULTS: {
-            "results": section(*found, again, left_out, recipes),
+            "results": section(*found, again, left_out, recipes, biases),
             "speed": speed(read_records(("labels", "crf"))),
         },
     }

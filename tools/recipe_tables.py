@@ -13,17 +13,11 @@ def recipes_tried(name: str, record: dict[str, Any]) -> str:
     trainings = [each["recipes"] for each in (record, *record.get("again", []))]
     names = list(dict.fromkeys(recipe for made in trainings for recipe in made))
 
-    def cells(made: Mapping[str, Any], recipe: str) -> list[str]:
-        if recipe not in made:
-            return ["", "", ""]
-        scores = [score_of(made[recipe]["miou"][loss]) for loss in ("truth", "crf")]
-        return [*scores, stated(difference_of(made[recipe]["truth - crf"]))]
-
-    rows = [[each, *(cell for made in trainings for cell in cells(made, each))] for each in names]
+    rows = [[each, *(c for made in trainings for c in _cells(made, each))] for each in names]
     verdicts = [verdict(difference) for _, difference in recipe_gaps(record)]
     ahead, behind = verdicts.count("higher"), verdicts.count("lower")
-    columns = ["true masks", "Y_crf", "true masks over Y_crf, points"]
-    header = ["recipe", *columns, *(f"again: {each}" for _ in trainings[1:] for each in columns)]
+    first, *others = map(_columns, trainings)
+    header = ["recipe", *first, *(f"again: {each}" for other in others for each in other)]
     # So that "one choice" stays true of the recipe that changes several.
     several = "; `together`: `times-16`, `crop-321`, `all-stages` and `skip` at once"
     more = several if "together" in names else ""
@@ -37,17 +31,51 @@ def recipes_tried(name: str, record: dict[str, Any]) -> str:
         f"{name}.json){_again_recipes(name, record)}; one training each, so that intervals cover "
         f"the choice of images alone).\n\n"
         f"{table_of(header, rows)}\n\n"
-        f"True masks are ahead of Y_crf in {ahead} {told}."
+        f"True masks are ahead of Y_crf in {ahead} {told}.{_moved(record)}"
     )
 
 
-def recipe_gaps(record: Mapping[str, Any]) -> list[tuple[str, Difference]]:
-    """Recipes and what true masks bring over Y_crf by them, in a record and its like."""
-    return [
-        (recipe, difference_of(made["truth - crf"]))
+def _columns(made: Mapping[str, Any]) -> list[str]:
+    """The columns of one training of all: with own biases where these were asked for."""
+    columns = ["true masks", "Y_crf", "true masks over Y_crf, points"]
+    biased = any("at bias" in each for each in made.values())
+    return columns + ([f"{columns[-1]}, own biases"] if biased else [])
+
+
+def _cells(made: Mapping[str, Any], recipe: str) -> list[str]:
+    columns = _columns(made)
+    if recipe not in made:
+        return [""] * len(columns)
+    scores = [score_of(made[recipe]["miou"][loss]) for loss in ("truth", "crf")]
+    ways = made[recipe], made[recipe].get("at bias", {})
+    gaps = [stated(difference_of(way["truth - crf"])) if way else "" for way in ways]
+    return [*scores, *gaps][: len(columns)]
+
+
+def _moved(record: Mapping[str, Any]) -> str:
+    """In how many comparisons true masks are ahead with own biases, in a sentence."""
+    verdicts = [verdict(difference) for _, difference in recipe_gaps(record, "at bias")]
+    if not verdicts:
+        return ""
+    return (
+        f" With a background bias of its own for each network, chosen on images that it learned "
+        f"from, they are ahead in {verdicts.count('higher')} of {len(verdicts)}."
+    )
+
+
+def recipe_gaps(record: Mapping[str, Any], way: str = "argmax") -> list[tuple[str, Difference]]:
+    """Recipes and what true masks bring over Y_crf by them, in a record and its like.
+
+    Args:
+        record: of `bana bench recipes`.
+        way: by "argmax", or with each network "at bias", which older records lack.
+    """
+    found = [
+        (recipe, made if way == "argmax" else made.get(way))
         for each in (record, *record.get("again", []))
         for recipe, made in each["recipes"].items()
     ]
+    return [(recipe, difference_of(row["truth - crf"])) for recipe, row in found if row]
 
 
 def _again_recipes(name: str, record: Mapping[str, Any]) -> str:

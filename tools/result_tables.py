@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from bias_tables import lines_drawn
 from left_out_tables import changes
 from markdown_tables import score_of, table_of
 from recipe_tables import recipes_tried
@@ -71,6 +72,7 @@ def section(
     again: Mapping[str, list[dict[str, Any]]] | None = None,
     left_out: Mapping[str, dict[str, Any]] | None = None,
     recipes: Mapping[str, dict[str, Any]] | None = None,
+    biases: Mapping[str, dict[str, Any]] | None = None,
 ) -> str:
     """The results section, in Markdown, of records, cards, benches and maps by profile."""
     names = [name for name in PROFILES if name in records]
@@ -81,24 +83,31 @@ def section(
     parts.append(_regime(cards, shown))
     parts += [_networks(shown, "single"), _networks(shown, "multi")]
     parts.append(_orderings(shown, "segmentation_val", LOSSES))
+    parts.append(lines_drawn(biases or {}, LOSSES))
     parts.append(_bench({name: r for name in PROFILES if (r := (benches or {}).get(name))}))
     drawn = {name: r for name in PROFILES if (r := (maps or {}).get(name))}
     parts.append(_noise(drawn, benches or {}))
     parts.append(_again(benches or {}, again or {}))
-    parts.append(_head_room(shown, benches or {}))
+    parts.append(_head_room(shown, benches or {}, biases or {}))
     parts += [recipes_tried(name, record) for name, record in (recipes or {}).items()]
     parts.append(changes(left_out or {}))
     return "\n\n".join(part for part in parts if part)
 
 
 def measured_pairs(
-    records: Mapping[str, dict[str, Any]], benches: Mapping[str, dict[str, Any]], pair: str
+    records: Mapping[str, dict[str, Any]],
+    benches: Mapping[str, dict[str, Any]],
+    biases: Mapping[str, dict[str, Any]],
+    pair: str,
 ) -> dict[str, Difference]:
     """A pair's difference wherever it was measured: networks of a profile, and its benches."""
     made = {
         f"`{name}`, networks": record.get("differences", {}).get("segmentation_val", {})
         for name, record in records.items()
     }
+    for name, record in biases.items():
+        apart = record["bias"]["differences"]
+        made[f"`{name}`, networks at their biases"] = {p: r["at chosen"] for p, r in apart.items()}
     for name, record in benches.items():
         for kind, each in record["benches"].items():
             made[f"`{name}`, bench of {kind}"] = each["differences"]
@@ -106,10 +115,12 @@ def measured_pairs(
 
 
 def head_rooms(
-    records: dict[str, dict[str, Any]], benches: Mapping[str, dict[str, Any]]
+    records: Mapping[str, dict[str, Any]],
+    benches: Mapping[str, dict[str, Any]],
+    biases: Mapping[str, dict[str, Any]],
 ) -> dict[str, Difference]:
     """What true masks bring over cross-entropy on Y_crf, wherever it was measured."""
-    return measured_pairs(records, benches, "truth - crf")
+    return measured_pairs(records, benches, biases, "truth - crf")
 
 
 ONE_CLASSIFIER = (
@@ -410,9 +421,13 @@ def _elsewhere(maps: Mapping[str, dict[str, Any]], benches: Mapping[str, dict[st
     return f" The map of {' and '.join(found)} {what}." if found else ""
 
 
-def _head_room(records: dict[str, dict[str, Any]], benches: Mapping[str, dict[str, Any]]) -> str:
+def _head_room(
+    records: Mapping[str, dict[str, Any]],
+    benches: Mapping[str, dict[str, Any]],
+    biases: Mapping[str, dict[str, Any]],
+) -> str:
     """What no loss could show here, since true masks do not show more than pseudo labels."""
-    apart = head_rooms(records, benches)
+    apart = head_rooms(records, benches, biases)
     if not apart:
         return ""
     room = "; ".join(f"{place}: {stated(difference)}" for place, difference in apart.items())
