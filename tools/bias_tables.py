@@ -1,7 +1,8 @@
 """Networks with a background bias of their own, as Markdown, from results/; see tools/readme.py."""
 
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 from markdown_tables import score_of, table_of
@@ -9,6 +10,7 @@ from markdown_tables import score_of, table_of
 from bana.evaluation.verdicts import difference_of, stated, verdict
 
 WAYS = ("argmax", "at chosen")
+WORDS = {"higher": "ahead", "lower": "behind"}
 Card = Mapping[str, Any]
 
 
@@ -36,9 +38,11 @@ def lines_drawn(records: Mapping[str, Card], names: Mapping[str, str]) -> str:
     header = ["mIoU % and points, single scale, argmax / own bias", *(f"`{n}`" for n in cards)]
     return (
         "**Where the line is drawn.** Networks differ in how readily they say background, and the "
-        "argmax is not what mIoU asks for. So each network has a bias on the background's "
-        "log-probability, chosen on every fifth training image with the labels that it learned "
-        f"from ({'; '.join(map(_chosen, records.items()))}). Records: {links}.\n\n"
+        "argmax is not what mIoU asks for (notebook 07). So each network is scored twice: by the "
+        "argmax, and with a bias of its own on the background's log-probability, chosen on every "
+        "fifth training image with the labels that it learned from "
+        f"({'; '.join(map(_chosen, records.items()))}). Intervals take these biases as given. "
+        f"Records: {links}.\n\n"
         f"{table_of(header, rows)}\n\n{' '.join(_by_bias(*each) for each in cards.items())}"
     )
 
@@ -61,45 +65,34 @@ def _apart(difference: Card | None) -> str:
 def _chosen(named: tuple[str, Card]) -> str:
     """The biases of a profile's networks: from the least to the highest of the seeds."""
     name, record = named
-    told = []
-    for loss, network in record["bias"]["networks"].items():
-        low, high = min(network["chosen"]), max(network["chosen"])
-        told.append(f"{loss} {low:+g}" + (f" to {high:+g}" if high > low else ""))
-    return f"`{name}`, {len(record['seeds'])} seeds: {', '.join(told)}"
+    told = [
+        f"{loss} {_ends(network['chosen'])}" for loss, network in record["bias"]["networks"].items()
+    ]
+    seeds = len(record["seeds"])
+    return f"`{name}`, {seeds} seed{'s' if seeds > 1 else ''}: {', '.join(told)}"
+
+
+def _ends(biases: Sequence[float]) -> str:
+    low, high = (f"{end:+g}" if end else "0" for end in (min(biases), max(biases)))
+    return low if low == high else f"{low} to {high}"
 
 
 def _by_bias(name: str, card: Card) -> str:
-    """Where true masks lead and trail if all networks have one bias, in a sentence."""
+    """Where true masks lead and trail if both networks have the same bias, in a sentence."""
     row = card["differences"].get("truth - crf")
     if row is None:
         return ""
     made = list(map(difference_of, row["by bias"]))
-    last = f"{card['biases'][0]:+g} to {card['biases'][-1]:+g}"
-    places = {
-        word: [b for b, each in zip(card["biases"], made, strict=True) if verdict(each) == kind]
-        for kind, word in (("higher", "ahead"), ("lower", "behind"))
-    }
-    told = [f"{word} at {_runs(found)}" for word, found in places.items() if found]
-    ends = " and ".join(f"{stated(made[place])} at {card['biases'][place]:+g}" for place in (0, -1))
-    where = " and ".join(told) if told else "told apart from Y_crf at none"
+    runs = [
+        (WORDS[kind], _ends([bias for bias, _ in run]))
+        for kind, run in groupby(
+            zip(card["biases"], made, strict=True), key=lambda pair: verdict(pair[1])
+        )
+        if kind in WORDS
+    ]
+    where = " and ".join(f"{word} at {ends}" for word, ends in runs)
+    ends = "; ".join(f"at {card['biases'][n]:+g}: {stated(made[n])}" for n in (0, -1))
     return (
-        f"With one bias for both, from {last}, true masks on `{name}` are {where}: {ends}; the "
-        f"argmax is 0."
+        f"With the same bias for both, true masks on `{name}` are "
+        f"{where or 'nowhere told apart from Y_crf'} ({ends})."
     )
-
-
-def _runs(biases: Sequence[float]) -> str:
-    """Biases in words, neighbours as a range: "-3 to -0.75, 0.5"."""
-    return ", ".join(
-        f"{run[0]:+g}" + (f" to {run[-1]:+g}" if len(run) > 1 else "") for run in _in_runs(biases)
-    )
-
-
-def _in_runs(biases: Sequence[float]) -> Iterator[list[float]]:
-    run: list[float] = []
-    for bias in biases:
-        if run and bias - run[-1] > 0.25:
-            yield run
-            run = []
-        run.append(bias)
-    yield run

@@ -34,6 +34,7 @@ RESULTS = ROOT / "docs" / "results.md"
 BEGIN, END = "<!-- {}: written by tools/readme.py -->", "<!-- end of {} -->"
 SHORT = ("boxes", "boxes-crf", "gap", "bap")
 """The kinds of labels that the README shows."""
+TWICE = " (networks count twice: by the argmax, and with a bias of their own)"
 
 
 def extract(
@@ -163,7 +164,8 @@ def _not_shown(
     text = (
         f"**What could not be shown:** that NAL beats cross-entropy on labels as they come. It is "
         f"not ahead in {len(missed)} of {len(places)} comparisons"
-        f"{f', and behind in {behind}' if behind else ''}."
+        f"{f', and behind in {behind}' if behind else ''}"
+        f"{TWICE if biases else ''}."
     )
     if len(rest) < len(rooms):
         text += (
@@ -199,7 +201,8 @@ def _tried(recipes: Mapping[str, dict[str, Any]]) -> str:
         if moved := recipe_gaps(record, "at bias"):
             won = sum(verdict(gap) == "higher" for _, gap in moved)
             text += (
-                f"; with its own bias for each network {won or 'none'} of {len(moved)} tried does"
+                f"; with a bias of its own for each network they are in {won} of {len(moved)} "
+                f"comparisons"
             )
         told.append(f"{text}.")
     return " ".join(told)

@@ -1,14 +1,16 @@
 """A bias on the background: where a network draws the line between background and objects.
 
-The argmax gives every pixel its likeliest class, which makes the fewest wrong pixels. mIoU asks for
-something else: an object of a rare class counts as much as all background, so that a pixel of which
-a network is unsure is better spent on an object. How far that goes is one number b, added to the
-background's log-probability before the argmax; no network is trained anew for it. Two networks that
-differ in how readily they say "background" differ in mIoU, too, and that difference says nothing of
-what either has learned. The paper takes the argmax, which is b = 0.
+The argmax gives every pixel its likeliest class, which makes the fewest wrong pixels if the
+probabilities are right. mIoU is a mean over classes. A doubtful pixel that is given to class c adds
+to the class's intersection where that is right and to its union where it is not; beside all
+background it is next to nothing. So at an IoU of J it pays as soon as c is J times as likely as
+background: with a bias b = log J < 0 on the background's log-probability. No network is trained
+anew for it. Two networks that differ in how readily they say "background" differ in mIoU, too, and
+one number undoes that part of the difference. The paper takes the argmax, which is b = 0.
 """
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -19,7 +21,7 @@ from bana.evaluation.verdicts import class_areas, mean_iou
 from bana.networks.segmenter import Segmenter
 
 BIASES = tuple(step / 4 for step in range(-12, 5))
-"""From -3, which makes background 20 times less likely beside each class, to 1."""
+"""From -3, which divides the odds of background against each class by 20, to 1."""
 
 
 def biased_labels(probabilities: Tensor, bias: float) -> Tensor:
@@ -32,8 +34,7 @@ def biased_labels(probabilities: Tensor, bias: float) -> Tensor:
     Returns:
         uint8 [H, W], 0..L. Of equals the class that comes first, as in an argmax.
     """
-    lead, best = _lead_of_background(probabilities)
-    return torch.where(lead + bias >= 0, 0, best)
+    return next(_biased_maps(probabilities, [bias]))
 
 
 def bias_areas(probabilities: Tensor, mask: Tensor, biases: Sequence[float]) -> Tensor:
@@ -47,9 +48,26 @@ def bias_areas(probabilities: Tensor, mask: Tensor, biases: Sequence[float]) -> 
     Returns:
         int64 [B, L + 1, 2], see `bana.evaluation.verdicts.class_areas`.
     """
-    lead, best = _lead_of_background(probabilities)
-    maps = (torch.where(lead + bias >= 0, 0, best) for bias in biases)
+    maps = _biased_maps(probabilities, biases)
     return torch.stack([class_areas(labels, mask, len(probabilities)) for labels in maps])
+
+
+def _biased_maps(probabilities: Tensor, biases: Sequence[float]) -> Iterator[Tensor]:
+    highest, best = probabilities[1:].max(0)
+    best = (best + 1).to(torch.uint8)
+    for bias in biases:
+        yield torch.where(probabilities[0] * math.exp(bias) >= highest, 0, best)
+
+
+def best_bias(areas: Tensor, biases: Sequence[float]) -> float:
+    """The bias under which mIoU is highest; of equals the nearest to 0, of two as near the lower.
+
+    Args:
+        areas: of `bias_areas`, int64 [N, B, L + 1, 2]; where no pixel counts all are equals.
+        biases: B numbers in ascending order.
+    """
+    scores = mean_iou(areas.sum(0)).nan_to_num(-1.0).tolist()
+    return max(zip(scores, biases, strict=True), key=lambda pair: (pair[0], -abs(pair[1])))[1]
 
 
 def network_areas(
@@ -76,22 +94,3 @@ def network_areas(
         probabilities = predict(model, image, image_scale).cpu()
         areas.append(bias_areas(probabilities, label_of(name), BIASES))
     return torch.stack(areas)
-
-
-def _lead_of_background(probabilities: Tensor) -> tuple[Tensor, Tensor]:
-    """By how much background leads the likeliest class in log H, and that class, uint8."""
-    smallest = torch.finfo(probabilities.dtype).tiny
-    logs = probabilities.clamp_min(smallest).log()
-    highest, best = logs[1:].max(0)
-    return logs[0] - highest, (best + 1).to(torch.uint8)
-
-
-def best_bias(areas: Tensor, biases: Sequence[float]) -> float:
-    """The bias under which mIoU is highest; of equals, as where no pixel counts, that nearest to 0.
-
-    Args:
-        areas: of `bias_areas`, int64 [N, B, L + 1, 2].
-        biases: B numbers.
-    """
-    scores = mean_iou(areas.sum(0)).nan_to_num(-1.0).tolist()
-    return max(zip(scores, biases, strict=True), key=lambda pair: (pair[0], -abs(pair[1])))[1]

@@ -9,11 +9,9 @@ from typing import Any
 from torch import Tensor
 
 from bana.data.fingerprint import fingerprint
-from bana.evaluation.bias import BIASES, network_areas
-from bana.experiment import recipes, recording, stages
+from bana.experiment import bias, recipes, recording, stages
 from bana.experiment.bench import BenchSettings, bench
 from bana.experiment.beside import trained_beside
-from bana.experiment.bias import every_fifth, learned_labels
 from bana.experiment.frozen import frozen_images, leading_directions
 from bana.experiment.keeping import key_of
 from bana.experiment.labelling import labelled
@@ -26,7 +24,6 @@ from bana.files.artefacts import (
     load_checkpoint,
     read_json,
     save_checkpoint,
-    weights_hash,
 )
 from bana.files.paths import run_dir
 from bana.networks.segmenter import Segmenter
@@ -227,20 +224,15 @@ def _recipe_network(
 def _recipe_areas(
     profile: Profile, recipe: str, loss: str, root: str | Path | None, machine: Machine
 ) -> tuple[dict[str, Tensor], float | None]:
-    """A recipe's network on images that it learned and on the others; how long it was trained."""
+    """Areas of a recipe's network by `recipes.PARTS`, and how long it was trained."""
     model = _recipe_network(profile, recipe, loss, root, machine)
     path = _recipe_path(profile, recipe, loss)
     learned, scored = recipes.held_out(stages.dataset(profile, "train", root))
-    images = dict(zip(recipes.PARTS, (every_fifth(learned), scored), strict=True))
-    seen = [fingerprint(each, "photograph", "boxes", "mask") for each in images.values()]
-    labels = stages.labels_key(profile, "bap", root)
-    key = key_of(network_areas, weights_hash(model.state_dict()), labels, loss, seen, BIASES)
-    kept = load_checkpoint(path.with_suffix(".areas"), key)
-    if kept is None:
-        against = learned_labels(profile, loss, root), scored.mask
-        kept = {
-            part: network_areas(model, each, label_of, profile.image_scale)
-            for (part, each), label_of in zip(images.items(), against, strict=True)
-        }
-        save_checkpoint(path.with_suffix(".areas"), key, kept)
-    return {part: kept[part] for part in images}, recording.seconds_of(path)
+    images = bias.learned_from(profile, loss, learned, root), bias.Scored(scored, scored.mask)
+    parts = dict(zip(recipes.PARTS, images, strict=True))
+    kept = path.with_suffix(".areas"), bias.areas_key(profile, loss, model, parts, root)
+    made = load_checkpoint(*kept)
+    if made is None:
+        made = bias.areas_of(model, parts, profile.image_scale)
+        save_checkpoint(*kept, made)
+    return {part: made[part] for part in parts}, recording.seconds_of(path)

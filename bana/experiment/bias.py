@@ -2,14 +2,14 @@
 
 A network's background bias (see `bana.evaluation.bias`) is chosen on training images, with the
 labels that it learned from: no mask of a validation image is looked at, and for a loss on pseudo
-labels no mask at all. What is then compared on validation images is what networks have learned,
-apart from how readily they say "background".
+labels no mask at all. What is then compared on validation images is what remains once each line
+suits its network's own labels; where labels are too large, so is what suits them.
 """
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -28,8 +28,17 @@ from bana.experiment.profiles import Profile
 from bana.experiment.published import ORDERINGS
 from bana.files.artefacts import weights_hash
 from bana.files.paths import run_dir
+from bana.losses import agreement
+from bana.networks.segmenter import Segmenter
 
 PAIRS = (("truth", "crf"), *ORDERINGS["Table 3"], *ORDERINGS["Table 4"])
+
+
+class Scored(NamedTuple):
+    """Images, and what gives the labels, uint8 [H, W], that one of them is scored against."""
+
+    images: VocDataset
+    label_of: Callable[[str], Tensor]
 
 
 def bias_card(
@@ -47,10 +56,12 @@ def bias_card(
         {loss: {"chosen": one bias a seed, "argmax", "at chosen": mIoU in percent, one a seed,
         "by bias": B of such lists}}, all on val at a single scale; "differences": {"truth - crf":
         {"argmax", "at chosen": a difference, "by bias": B of them}}, in points with intervals over
-        images and seeds, see `paired_difference`. None where no pixel counts.
+        images and seeds, see `paired_difference`, which take the chosen biases as given. None
+        where no pixel counts.
     """
     for profile in profiles:
         beside.segmenters(profile, losses, root)
+        stages.labels(profile, "train", "bap", root)
     jobs = [(number, loss) for number in range(len(profiles)) for loss in losses]
     kept = {(n, loss): _kept(profiles[n], loss, root) for n, loss in jobs}
     processes = 1 if torch.cuda.is_available() else profiles[0].label_workers
@@ -111,40 +122,77 @@ def compared(train: Mapping[str, Tensor], val: Mapping[str, Tensor]) -> dict[str
 
 
 def every_fifth(data: VocDataset) -> VocDataset:
-    """The images on which a bias is chosen: one number needs no more."""
+    """Every fifth of the images, the first among them."""
     some = copy.copy(data)
     some.ids = data.ids[::5]
     return some
 
 
-def learned_labels(
-    profile: Profile, loss: str, root: str | Path | None = None
-) -> Callable[[str], Tensor]:
-    """What gives the label of a training image, told by its id, that a loss learns from.
+def learned_from(
+    profile: Profile, loss: str, data: VocDataset, root: str | Path | None = None
+) -> Scored:
+    """Some of a network's training images, and for each the labels that it learned from.
 
-    That is Y_ret for "ret", the mask for "truth", and Y_crf for all others.
+    One number is chosen on them, for which a fifth of the images is enough. Labels are those that
+    cross-entropy sees: Y_ret for "ret", Y_crf where it agrees with Y_ret for "ignore" and
+    "entropy", the mask of images whose masks are learned, and Y_crf for all others.
+
+    Args:
+        profile: whose labels are there already.
+        loss: of the network.
+        data: the training images; those that could not be labelled are left out.
+        root: see `bana.experiment.stages.data_root`.
     """
-    if loss == "truth":
-        return stages.dataset(profile, "train", root).mask
-    folder = stages.labels(profile, "train", "bap", root) / ("Y_ret" if loss == "ret" else "Y_crf")
-    return lambda name: read_mask(folder / f"{name}.png")
+    folder = stages.labels_path(profile, "bap", "train")
+    masked = stages.segmenter_settings(profile, loss, root).strong
+
+    def label_of(name: str) -> Tensor:
+        if name in masked:
+            return data.mask(name)
+        y_crf, y_ret = (read_mask(folder / kind / f"{name}.png") for kind in ("Y_crf", "Y_ret"))
+        if loss == "ret":
+            return y_ret
+        return agreement(y_crf, y_ret) if loss in ("ignore", "entropy") else y_crf
+
+    return Scored(every_fifth(labelled(data, folder)), label_of)
 
 
-def _looked_at(profile: Profile, loss: str, root: str | Path | None) -> dict[str, VocDataset]:
+def areas_of(
+    model: Segmenter, parts: Mapping[str, Scored], image_scale: float = 1.0
+) -> dict[str, Tensor]:
+    """Areas of a network's labels on several sets of images, see `network_areas`.
+
+    Args:
+        model: in evaluation mode.
+        parts: images and what they are scored against, by name.
+        image_scale: the constant enlargement that the model was trained with.
+    """
+    return {name: network_areas(model, *part, image_scale) for name, part in parts.items()}
+
+
+def areas_key(
+    profile: Profile,
+    loss: str,
+    model: Segmenter,
+    parts: Mapping[str, Scored],
+    root: str | Path | None = None,
+) -> str:
+    """Hash of all that `areas_of` depends on; `learned_from` is in the code that counts."""
+    seen = [fingerprint(part.images, "photograph", "boxes", "mask") for part in parts.values()]
+    labels, network = stages.labels_key(profile, "bap", root), weights_hash(model.state_dict())
+    return key_of(areas_of, network, loss, labels, seen, BIASES, profile.image_scale)
+
+
+def _parts(profile: Profile, loss: str, root: str | Path | None) -> dict[str, Scored]:
     """Images that choose a network's bias, and those on which it is scored."""
     train, val = (stages.dataset(profile, split, root) for split in ("train", "val"))
-    if loss != "truth":
-        train = labelled(train, stages.labels(profile, "train", "bap", root))
-    return {"train": every_fifth(train), "val": val}
+    return {"train": learned_from(profile, loss, train, root), "val": Scored(val, val.mask)}
 
 
 def _kept(profile: Profile, loss: str, root: str | Path | None) -> tuple[Path, str]:
     """File and key of one network's areas."""
-    images = _looked_at(profile, loss, root)
-    network = weights_hash(stages.segmenter(profile, loss, root).state_dict())
-    seen = [fingerprint(each, "photograph", "boxes", "mask") for each in images.values()]
-    labels = stages.labels_key(profile, "bap", root)
-    key = key_of(network_areas, network, loss, labels, seen, BIASES, profile.image_scale)
+    model = stages.segmenter(profile, loss, root)
+    key = areas_key(profile, loss, model, _parts(profile, loss, root), root)
     return run_dir(profile.name) / f"bias-{loss}.pt", key
 
 
@@ -156,11 +204,4 @@ def _areas_of(
     profile = profiles[number]
     with computing_with(1):
         model = stages.segmenter(profile, loss, root).to(fastest_device())
-        against = {
-            "train": learned_labels(profile, loss, root),
-            "val": stages.dataset(profile, "val", root).mask,
-        }
-        return {
-            split: network_areas(model, images, against[split], profile.image_scale)
-            for split, images in _looked_at(profile, loss, root).items()
-        }
+        return areas_of(model, _parts(profile, loss, root), profile.image_scale)

@@ -86,8 +86,7 @@ def held_out(data: VocDataset) -> tuple[VocDataset, VocDataset]:
     """
     if len(data) < 5:
         raise ValueError(f"{len(data)} training images: of fewer than five none can be held out")
-    learned, scored = copy.copy(data), copy.copy(data)
-    scored.ids = data.ids[::5]
+    learned, scored = copy.copy(data), bias.every_fifth(data)
     learned.ids = [name for number, name in enumerate(data.ids) if number % 5]
     return learned, scored
 

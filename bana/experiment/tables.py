@@ -90,7 +90,7 @@ def recipe_lines(recipes: Mapping[str, Any]) -> str:
         ahead, iterations = stated(difference_of(recipe["truth - crf"])), recipe["optimisation"]
         line = f"  {name:<14}{iterations['iterations']:>6} iterations  truth - crf {ahead}"
         if moved := recipe.get("at bias"):  # older records have none
-            line += f"; at its bias {stated(difference_of(moved['truth - crf']))}"
+            line += f"; own biases {stated(difference_of(moved['truth - crf']))}"
         lines.append(line)
     return "\n".join(lines)
 
@@ -101,7 +101,7 @@ def bias_lines(card: Mapping[str, Any]) -> str:
     Args:
         card: of `bana.experiment.bias.bias_card`.
     """
-    networks, columns = card["networks"], {"argmax": "argmax", "at chosen": "at its bias"}
+    networks, columns = card["networks"], {"argmax": "argmax", "at chosen": "own bias"}
     title = f"networks on {card['images']['val']} val images, mIoU % by background bias"
     several = len(next(iter(networks.values()))["chosen"]) > 1
 
@@ -116,7 +116,7 @@ def bias_lines(card: Mapping[str, Any]) -> str:
     for loss, row in networks.items():
         lines.append(f"  {loss}: bias {', '.join(f'{bias:+.2f}' for bias in row['chosen'])}")
     for pair, row in card["differences"].items():
-        told = (f"{way} {stated(difference_of(row[way]))}" for way in ("argmax", "at chosen"))
+        told = (f"{text} {stated(difference_of(row[way]))}" for way, text in columns.items())
         lines.append(f"  {pair}: {'; '.join(told)}")
     return "\n".join(lines)
 

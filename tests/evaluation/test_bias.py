@@ -42,6 +42,9 @@ def test_it_multiplies_the_odds_of_background(classes: int, seed: int, bias: flo
 def test_none_is_the_argmax(classes: int, seed: int) -> None:
     probabilities = drawn(classes, seed)
     assert torch.equal(biased_labels(probabilities, 0.0), probabilities.argmax(0).byte())
+    close = probabilities[:1].expand(classes, -1, -1).clone()
+    close[1] = torch.nextafter(close[1], torch.tensor(1.0))  # a lead that a logarithm would lose
+    assert (biased_labels(close, 0.0) == 1).all()
 
 
 def test_equals_go_to_background_and_certainty_stays() -> None:
@@ -68,14 +71,45 @@ def test_each_bias_is_counted_as_its_labels_are() -> None:
     assert torch.equal(bias_areas(probabilities, mask, (-1.0, 0.5)), torch.stack(expected))
 
 
+def test_the_best_is_that_of_the_classes_over_all_images() -> None:
+    """Neither the mean over images nor the share of right pixels chooses as mIoU does."""
+    biases = (-2.0, 0.0, 1.0)
+    areas = torch.tensor(
+        [  # images, biases, classes, and of each class intersection and union
+            [[[1, 10], [9, 10]], [[9, 10], [1, 10]], [[9, 10], [0, 10]]],
+            [[[300, 1000], [5, 10]], [[300, 1000], [9, 10]], [[900, 1000], [0, 10]]],
+        ]
+    )
+    iou = areas.sum(0).double()
+    assert (iou[..., 0] / iou[..., 1]).mean(1).argmax() == 0
+    assert best_bias(areas, biases) == -2.0
+    by_image = (areas[..., 0] / areas[..., 1]).mean((0, 2))
+    assert biases[by_image.argmax()] == 0.0
+    assert biases[areas[..., 0].sum((0, 2)).argmax()] == 1.0
+
+
 @pytest.mark.parametrize(
-    ("inside", "chosen"),
-    [
-        ([[5, 9, 7], [5, 0, 7]], 1.0),  # over both images: 10, 9, 14 of 20
-        ([[8, 2, 8], [2, 2, 2]], 1.0),  # of equals the nearest to none
-        ([[1, 1, 1], [1, 1, 1]], 0.0),
-    ],
+    ("inside", "chosen"), [([8, 2, 8], 1.0), ([1, 1, 1], 0.0), ([0, 0, 0], 0.0)]
 )
-def test_the_best_is_that_of_all_images(inside: list[list[int]], chosen: float) -> None:
-    areas = torch.tensor([[[[n, 10]] for n in image] for image in inside])
+def test_of_equals_the_nearest_to_none(inside: list[int], chosen: float) -> None:
+    areas = torch.tensor([[[[n, 10]] for n in inside]])
     assert best_bias(areas, (-2.0, 0.0, 1.0)) == chosen
+    assert best_bias(torch.zeros_like(areas), (-2.0, 0.0, 1.0)) == 0.0
+
+
+def test_a_doubtful_pixel_pays_from_the_iou_on() -> None:
+    """At an IoU of J a pixel pays if its class is more than J times as likely as background."""
+    inside, union, iou = 400_000.0, 1_000_000.0, 0.4
+    background = torch.tensor([9e8, 1e9], dtype=torch.float64)  # beside which it is nothing
+
+    def gain(p_class: float, p_background: float) -> float:
+        """Expected gain in mIoU of calling the pixel by the class and not background."""
+        called = (inside + p_class) / (union + p_background)
+        other = (background[0] - p_background) / (background[1] - p_class)
+        return float(called + other - inside / union - background[0] / background[1])
+
+    assert gain(1.05 * iou * 0.5, 0.5) > 0 > gain(0.95 * iou * 0.5, 0.5)
+    pixel = torch.tensor([0.5, 1.05 * iou * 0.5, 0.1])[:, None, None]
+    assert biased_labels(pixel, math.log(iou)).item() == 1
+    pixel[1] = 0.95 * iou * 0.5
+    assert biased_labels(pixel, math.log(iou)).item() == 0

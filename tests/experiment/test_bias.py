@@ -1,5 +1,6 @@
 """The bench of background biases: what chooses a bias, what is scored, and what is kept."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 from tiny import be_quick, make_profile
 from torch import Tensor
 
-from bana.data.voc import read_image, read_mask
+from bana.data.voc import VocDataset, read_image, read_mask, write_mask
 from bana.evaluation.bias import BIASES, best_bias, bias_areas, biased_labels
 from bana.evaluation.prediction import predict
 from bana.evaluation.verdicts import class_areas, mean_iou, paired_difference
@@ -22,7 +23,7 @@ ZERO = BIASES.index(0)
 def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Profile:
     monkeypatch.setenv("BANA_RUNS", str(tmp_path))
     be_quick(monkeypatch)
-    return make_profile(train_limit=7, label_workers=1)
+    return make_profile(train_limit=7, label_workers=1, image_scale=1.25)
 
 
 def made(best: dict[float, int], images: int = 2) -> Tensor:
@@ -53,30 +54,55 @@ def test_every_seed_has_a_bias_of_its_own() -> None:
     assert network["chosen"] == [-1.0, 1.0] and network["at chosen"] == [30.0, 40.0]
 
 
-@pytest.mark.parametrize("loss", ["truth", "ret", "crf"])
-def test_what_was_learned_from_chooses(profile: Profile, loss: str) -> None:
+def test_what_a_loss_learned_from_is_what_its_cross_entropy_sees(profile: Profile) -> None:
+    folder, data = stages.labels(profile, "train", "bap"), stages.dataset(profile, "train")
+    name = data.ids[5]
+    y_crf, y_ret = torch.zeros(2, 4, 6, dtype=torch.uint8)
+    y_crf[:2], y_ret[1:] = 1, 1
+    for kind, labels in (("Y_crf", y_crf), ("Y_ret", y_ret)):
+        write_mask(folder / kind / f"{name}.png", labels)
+    both = torch.where(y_crf == y_ret, y_crf, 255)
+    expected = {"crf": y_crf, "nal": y_crf, "bootstrap": y_crf, "ret": y_ret, "ignore": both}
+    expected |= {"entropy": both, "truth": data.mask(name)}
+    for loss, labels in expected.items():
+        images, label_of = bias.learned_from(profile, loss, data)
+        assert images.ids == [data.ids[0], name] and len(data.ids) == 7
+        assert torch.equal(label_of(name), labels), loss
+
+
+def test_masks_that_are_learned_choose_too(profile: Profile) -> None:
+    strong = replace(profile, strong_split="train")
+    stages.labels(strong, "train", "bap")
+    data = stages.dataset(strong, "train")
+    _, label_of = bias.learned_from(strong, "nal", data)
+    assert torch.equal(label_of(data.ids[0]), data.mask(data.ids[0]))
+
+
+def test_an_image_without_labels_chooses_nothing(profile: Profile) -> None:
+    folder, data = stages.labels(profile, "train", "bap"), stages.dataset(profile, "train")
+    for kind in ("Y_crf", "Y_ret"):
+        (folder / kind / f"{data.ids[0]}.png").unlink()
+    for loss in ("crf", "truth"):
+        assert bias.learned_from(profile, loss, data).images.ids == [data.ids[1], data.ids[6]]
+
+
+@pytest.mark.parametrize("loss", ["truth", "crf"])
+def test_training_images_choose_what_val_is_scored_with(profile: Profile, loss: str) -> None:
     card = bias.bias_card([profile], [loss])
-    model = stages.segmenter(profile, loss)
-    train, val = (stages.dataset(profile, split) for split in ("train", "val"))
-    folder = stages.labels(profile, "train", "bap") / ("Y_ret" if loss == "ret" else "Y_crf")
-    areas = []
-    for name in (train.ids[0], train.ids[5]):
-        probabilities = predict(model, read_image(train.image_path(name)), profile.image_scale)
-        learned = train.mask(name) if loss == "truth" else read_mask(folder / f"{name}.png")
-        areas.append(bias_areas(probabilities, learned, BIASES))
+    model, val = stages.segmenter(profile, loss), stages.dataset(profile, "val")
+    images, label_of = bias.learned_from(profile, loss, stages.dataset(profile, "train"))
+
+    def seen(data: VocDataset, name: str) -> Tensor:
+        return predict(model, read_image(data.image_path(name)), 1.25)
+
+    areas = [bias_areas(seen(images, name), label_of(name), BIASES) for name in images.ids]
     chosen = best_bias(torch.stack(areas), BIASES)
     network = card["networks"][loss]
     assert card["images"] == {"train": 2, "val": len(val)} and network["chosen"] == [chosen]
     for column, each in (("argmax", 0.0), ("at chosen", chosen)):
-        scored = [
-            class_areas(
-                biased_labels(predict(model, read_image(val.image_path(n))), each),
-                val.mask(n),
-                len(val.classes),
-            )
-            for n in val.ids
-        ]
-        assert network[column] == [pytest.approx(float(mean_iou(torch.stack(scored).sum(0))))]
+        maps = {name: biased_labels(seen(val, name), each) for name in val.ids}
+        pairs = [class_areas(maps[name], val.mask(name), len(val.classes)) for name in val.ids]
+        assert network[column] == [pytest.approx(float(mean_iou(torch.stack(pairs).sum(0))))]
 
 
 def test_argmax_is_the_networks_score_and_intervals_span_seeds(profile: Profile) -> None:
@@ -87,10 +113,10 @@ def test_argmax_is_the_networks_score_and_intervals_span_seeds(profile: Profile)
         assert network["argmax"] == pytest.approx(single)
         assert network["by bias"][ZERO] == network["argmax"]
     said = bias_lines(card)
-    assert "truth - crf: argmax" in said and "at chosen" in said and "±" in said
+    assert "truth - crf: argmax" in said and "own bias" in said and "±" in said
 
 
-def test_a_second_run_predicts_nothing_and_another_network_all(
+def test_a_second_run_predicts_nothing_and_what_changed_is_predicted(
     profile: Profile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = bias.bias_card([profile], ["crf"])
@@ -104,6 +130,11 @@ def test_a_second_run_predicts_nothing_and_another_network_all(
     assert bias.bias_card([profile], ["crf"]) == first and not seen
     bias.bias_card([profile], ["crf", "truth"])
     assert seen == [(0, "truth")]
+    val = stages.dataset(profile, "val")
+    mask = val.mask_path(val.ids[0])
+    write_mask(mask, (read_mask(mask) == 0).byte())
+    bias.bias_card([profile], ["crf"])
+    assert seen == [(0, "truth"), (0, "crf")]
 
 
 def test_differences_are_paired_over_seeds_and_images() -> None:

@@ -26,7 +26,7 @@ from bana.networks.segmenter import Segmenter
 def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Profile:
     monkeypatch.setenv("BANA_RUNS", str(tmp_path))
     be_quick(monkeypatch)
-    return make_profile(train_limit=7)
+    return make_profile(train_limit=7, image_scale=1.25)
 
 
 def test_every_fifth_training_image_is_held_out(profile: Profile) -> None:
@@ -132,7 +132,7 @@ def _areas(
     """Areas of some images by every bias, [N, B, L + 1, 2]."""
     areas = []
     for name in names:
-        probabilities = predict(model, read_image(data.image_path(name)))
+        probabilities = predict(model, read_image(data.image_path(name)), 1.25)
         areas.append(bias_areas(probabilities, labels[name], BIASES))
     return torch.stack(areas)
 

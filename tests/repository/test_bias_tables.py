@@ -52,8 +52,8 @@ def test_a_network_that_one_profile_lacks_is_a_dash() -> None:
 
 def test_where_true_masks_lead_and_trail_is_read_off_the_curve() -> None:
     text = load_tool("readme").section({}, biases={"sample": card(truth_crf=4.0)})
-    told = "true masks on `sample` are ahead at -3 to -1.5 and behind at -0.5 to +1: "
-    assert f"{told}+8.0 [+7.0, +9.0] at -3 and -8.0 [-9.0, -7.0] at +1" in text
+    told = "true masks on `sample` are ahead at -3 to -1.5 and behind at -0.5 to +1 "
+    assert f"{told}(at -3: +8.0 [+7.0, +9.0]; at +1: -8.0 [-9.0, -7.0])." in text
 
 
 def test_a_curve_within_its_intervals_is_told_apart_nowhere() -> None:
@@ -61,10 +61,19 @@ def test_a_curve_within_its_intervals_is_told_apart_nowhere() -> None:
     row = record["bias"]["differences"]["truth - crf"]
     row["by bias"] = [difference(0.2) for _ in BIASES]
     text = load_tool("readme").section({}, biases={"sample": record})
-    assert "are told apart from Y_crf at none: +0.2" in text
+    assert "are nowhere told apart from Y_crf (at -3: +0.2" in text
     row["by bias"][0] = row["by bias"][4] = difference(3.0)
     text = load_tool("readme").section({}, biases={"sample": record})
-    assert "are ahead at -3, -2: " in text
+    assert "are ahead at -3 and ahead at -2 (" in text
+
+
+def test_one_seed_and_no_bias_are_said_plainly() -> None:
+    record = card(truth_crf=4.0)
+    record["seeds"] = [0]
+    for network in record["bias"]["networks"].values():
+        network |= {way: network[way][:1] for way in ("argmax", "at chosen")} | {"chosen": [0.0]}
+    text = load_tool("readme").section({}, biases={"sample": record})
+    assert "(`sample`, 1 seed: crf 0, truth 0)" in text and f"| {CRF} | 50.0 / 51.0 |" in text
 
 
 def test_what_no_pixel_scores_has_no_number() -> None:
@@ -82,7 +91,8 @@ def test_the_readme_has_a_row_each_and_counts_them_as_places() -> None:
     text = tool.extract(records, {}, {}, {}, None, None, biases)
     assert "| networks, each with its own bias: NAL | +0.3 [-0.7, +1.3] |" in text
     assert "| networks, each with its own bias: true masks | +4.0 [+3.0, +5.0] |" in text
-    assert "not ahead in 1 of 1 comparisons. In one, true masks gain 4.0 points" in text
+    assert "not ahead in 1 of 1 comparisons (networks count twice: by the argmax" in text
+    assert "bias of their own). In one, true masks gain 4.0 points" in text
     assert "own bias" not in tool.extract(records, {}, {}, {})
     room = tool.section({}, biases=biases)
     assert "`sample`, networks at their biases: +4.0 [+3.0, +5.0]." in room
@@ -103,5 +113,5 @@ def test_recipes_tell_both_ways() -> None:
     assert f"| plain | 52.4 | 51.7 | {gap} | 52.4 | 51.7 | {gap} | +3.0 [+2.0, +4.0] |" in text
     assert "chosen on images that it learned from, they are ahead in 1 of 1." in text
     told = tool.extract({}, {}, {}, {}, None, recipes)
-    assert "none puts true masks ahead on held-out training images; with its own bias" in told
-    assert "for each network 1 of 1 tried does." in told
+    assert "none puts true masks ahead on held-out training images; with a bias of" in told
+    assert "of its own for each network they are in 1 of 1 comparisons." in told
