@@ -43,7 +43,29 @@ def lines_drawn(records: Mapping[str, Card], names: Mapping[str, str]) -> str:
         "fifth training image with the labels that it learned from "
         f"({'; '.join(map(_chosen, records.items()))}). Intervals take these biases as given. "
         f"Records: {links}.\n\n"
-        f"{table_of(header, rows)}\n\n{' '.join(_by_bias(*each) for each in cards.items())}"
+        f"{table_of(header, rows)}\n\n"
+        f"{' '.join(true_masks_by_bias(name, card) for name, card in cards.items())}"
+    )
+
+
+def true_masks_by_bias(name: str, card: Card) -> str:
+    """Where true masks lead and trail if both networks have the same bias, in a sentence."""
+    row = card["differences"].get("truth - crf")
+    if row is None:
+        return ""
+    made = list(map(difference_of, row["by bias"]))
+    runs = [
+        (WORDS[kind], _ends([bias for bias, _ in run]))
+        for kind, run in groupby(
+            zip(card["biases"], made, strict=True), key=lambda pair: verdict(pair[1])
+        )
+        if kind in WORDS
+    ]
+    where = " and ".join(f"{word} at {ends}" for word, ends in runs)
+    ends = "; ".join(f"at {card['biases'][n]:+g}: {stated(made[n])}" for n in (0, -1))
+    return (
+        f"If networks of true masks and of Y_crf have the same bias, true masks on `{name}` are "
+        f"{where or 'nowhere told apart from Y_crf'} ({ends})."
     )
 
 
@@ -75,24 +97,3 @@ def _chosen(named: tuple[str, Card]) -> str:
 def _ends(biases: Sequence[float]) -> str:
     low, high = (f"{end:+g}" if end else "0" for end in (min(biases), max(biases)))
     return low if low == high else f"{low} to {high}"
-
-
-def _by_bias(name: str, card: Card) -> str:
-    """Where true masks lead and trail if both networks have the same bias, in a sentence."""
-    row = card["differences"].get("truth - crf")
-    if row is None:
-        return ""
-    made = list(map(difference_of, row["by bias"]))
-    runs = [
-        (WORDS[kind], _ends([bias for bias, _ in run]))
-        for kind, run in groupby(
-            zip(card["biases"], made, strict=True), key=lambda pair: verdict(pair[1])
-        )
-        if kind in WORDS
-    ]
-    where = " and ".join(f"{word} at {ends}" for word, ends in runs)
-    ends = "; ".join(f"at {card['biases'][n]:+g}: {stated(made[n])}" for n in (0, -1))
-    return (
-        f"With the same bias for both, true masks on `{name}` are "
-        f"{where or 'nowhere told apart from Y_crf'} ({ends})."
-    )

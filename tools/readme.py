@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from bias_tables import true_masks_by_bias
 from markdown_tables import table_of
 from recipe_tables import recipe_gaps
 from result_tables import (
@@ -54,7 +55,9 @@ def extract(
     rows += _questions(shown, regimes, benches, maps, biases or {})
     table = table_of(["mIoU in %, differences in points", *(f"`{name}`" for name in shown)], rows)
     told = (
-        _not_shown(shown, benches, maps, biases or {}),
+        _not_shown(shown, benches, biases or {}),
+        *(true_masks_by_bias(name, record["bias"]) for name, record in (biases or {}).items()),
+        _both(maps),
         _tried(recipes or {}),
         _trained_again(shown),
         _trust(benches, again or {}),
@@ -149,7 +152,6 @@ def _of_map(record: dict[str, Any] | None, noise: str, key: str) -> str:
 def _not_shown(
     records: dict[str, dict[str, Any]],
     benches: Mapping[str, dict[str, Any]],
-    maps: Mapping[str, dict[str, Any]],
     biases: Mapping[str, dict[str, Any]],
 ) -> str:
     """Where the noise-aware loss is not ahead of cross-entropy, and what was measured of why."""
@@ -179,7 +181,7 @@ def _not_shown(
             f" In {'the other ' if len(rest) < len(rooms) else ''}{where} {max(rest):.1f} points; "
             f"NAL was not compared with them."
         )
-    return f"{text} {_both(maps)}".strip()
+    return text
 
 
 def _tried(recipes: Mapping[str, dict[str, Any]]) -> str:
