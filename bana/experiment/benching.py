@@ -178,9 +178,7 @@ def recipe_bench(
             areas[loss], seconds[loss] = _recipe_areas(profile, name, loss, root, machine)
         training = recipes.RECIPES[name](stages.segmenter_settings(profile, "crf", root))
         result[name] = {"optimisation": asdict(training.optimisation), "seconds": seconds}
-        parts = (
-            {loss: each[part] for loss, each in areas.items()} for part in ("learned", "scored")
-        )
+        parts = ({loss: made[part] for loss, made in areas.items()} for part in recipes.PARTS)
         result[name] |= recipes.compared(*parts)
     return result
 
