@@ -44,29 +44,50 @@ def lines_drawn(records: Mapping[str, Card], names: Mapping[str, str]) -> str:
         f"({'; '.join(map(_chosen, records.items()))}). Intervals take these biases as given. "
         f"Records: {links}.\n\n"
         f"{table_of(header, rows)}\n\n"
-        f"{' '.join(true_masks_by_bias(name, card) for name, card in cards.items())}"
+        f"{' '.join(_by_bias(name, card) for name, card in cards.items())}"
     )
 
 
-def true_masks_by_bias(name: str, card: Card) -> str:
+def _by_bias(name: str, card: Card) -> str:
     """Where true masks lead and trail if both networks have the same bias, in a sentence."""
     row = card["differences"].get("truth - crf")
     if row is None:
         return ""
-    made = list(map(difference_of, row["by bias"]))
+    ends = "; ".join(
+        f"at {card['biases'][n]:+g}: {stated(difference_of(row['by bias'][n]))}" for n in (0, -1)
+    )
+    return (
+        f"If networks of true masks and of Y_crf have the same bias, true masks on `{name}` are "
+        f"{_told_apart(card)} ({ends})."
+    )
+
+
+def order_by_bias(records: Mapping[str, Card]) -> str:
+    """The same of all profiles in one short sentence, for the README."""
+    told = {
+        name: _told_apart(record["bias"])
+        for name, record in records.items()
+        if "truth - crf" in record["bias"]["differences"]
+    }
+    if not told:
+        return ""
+    both = any(all(word in where for word in WORDS.values()) for where in told.values())
+    why = ": the order depends on where the line is drawn" if both else ""
+    where = ", ".join(f"on `{name}` {text}" for name, text in told.items())
+    return f"With the same bias for both networks, true masks are {where}{why}."
+
+
+def _told_apart(card: Card) -> str:
+    """The biases at which true masks are ahead of Y_crf or behind it, in words."""
+    made = map(difference_of, card["differences"]["truth - crf"]["by bias"])
     runs = [
-        (WORDS[kind], _ends([bias for bias, _ in run]))
+        f"{WORDS[kind]} at {_ends([bias for bias, _ in run])}"
         for kind, run in groupby(
             zip(card["biases"], made, strict=True), key=lambda pair: verdict(pair[1])
         )
         if kind in WORDS
     ]
-    where = " and ".join(f"{word} at {ends}" for word, ends in runs)
-    ends = "; ".join(f"at {card['biases'][n]:+g}: {stated(made[n])}" for n in (0, -1))
-    return (
-        f"If networks of true masks and of Y_crf have the same bias, true masks on `{name}` are "
-        f"{where or 'nowhere told apart from Y_crf'} ({ends})."
-    )
+    return " and ".join(runs) or "nowhere told apart from Y_crf"
 
 
 def _scores(network: Card | None) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from bias_tables import true_masks_by_bias
+from bias_tables import order_by_bias
 from markdown_tables import table_of
 from recipe_tables import recipe_gaps
 from result_tables import (
@@ -56,7 +56,7 @@ def extract(
     table = table_of(["mIoU in %, differences in points", *(f"`{name}`" for name in shown)], rows)
     told = (
         _not_shown(shown, benches, biases or {}),
-        *(true_masks_by_bias(name, record["bias"]) for name, record in (biases or {}).items()),
+        order_by_bias(biases or {}),
         _both(maps),
         _tried(recipes or {}),
         _trained_again(shown),

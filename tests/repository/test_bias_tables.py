@@ -93,7 +93,12 @@ def test_the_readme_has_a_row_each_and_counts_them_as_places() -> None:
     assert "| networks, each with its own bias: true masks | +4.0 [+3.0, +5.0] |" in text
     assert "not ahead in 1 of 1 comparisons (networks count twice: by the argmax" in text
     assert "bias of their own). In one, true masks gain 4.0 points" in text
-    assert "true masks on `sample` are ahead at -3 to -1.5 and behind" in text
+    told = "true masks are on `sample` ahead at -3 to -1.5 and behind at -0.5 to +1: the order"
+    assert told in text
+    row = biases["sample"]["bias"]["differences"]["truth - crf"]
+    row["by bias"] = [difference(0.2) for _ in BIASES]
+    text = tool.extract(records, {}, {}, {}, None, None, biases)
+    assert "true masks are on `sample` nowhere told apart from Y_crf. " in f"{text} "
     assert "own bias" not in tool.extract(records, {}, {}, {})
     room = tool.section({}, biases=biases)
     assert "`sample`, networks at their biases: +4.0 [+3.0, +5.0]." in room
