@@ -46,10 +46,13 @@ def _cells(made: Mapping[str, Any], recipe: str) -> list[str]:
     columns = _columns(made)
     if recipe not in made:
         return [""] * len(columns)
-    scores = [score_of(made[recipe]["miou"][loss]) for loss in ("truth", "crf")]
-    ways = made[recipe], made[recipe].get("at bias", {})
-    gaps = [stated(difference_of(way["truth - crf"])) if way else "" for way in ways]
-    return [*scores, *gaps][: len(columns)]
+    row = made[recipe]
+    cells = [score_of(row["miou"][loss]) for loss in ("truth", "crf")]
+    cells.append(stated(difference_of(row["truth - crf"])))
+    if len(columns) > len(cells):
+        biased = row.get("at bias")
+        cells.append(stated(difference_of(biased["truth - crf"])) if biased else "")
+    return cells
 
 
 def _moved(record: Mapping[str, Any]) -> str:

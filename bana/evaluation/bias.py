@@ -5,8 +5,8 @@ probabilities are right. mIoU is a mean over classes. A doubtful pixel that is g
 to the class's intersection where that is right and to its union where it is not; beside all
 background it is next to nothing. So it pays as soon as c is IoU_c times as likely as background:
 with a bias b = log IoU_c < 0 on the background's log-probability. No network is trained anew for
-it. Two networks that differ in how readily they say "background" differ in mIoU, too, and
-one number undoes that part of the difference. The paper takes the argmax, which is b = 0.
+it. Two networks that differ in how readily they say "background" differ in mIoU, too, and one
+number undoes that part of the difference. The paper takes the argmax, which is b = 0.
 """
 
 import math

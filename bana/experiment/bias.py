@@ -22,10 +22,10 @@ from bana.evaluation.verdicts import paired_difference, plain_difference
 from bana.experiment import beside, stages
 from bana.experiment.keeping import key_of
 from bana.experiment.labelling import labelled
-from bana.experiment.noise import by_seed
 from bana.experiment.processes import computing_with, spread_and_kept
 from bana.experiment.profiles import Profile
 from bana.experiment.published import ORDERINGS
+from bana.experiment.seeds import by_seed
 from bana.files.artefacts import weights_hash
 from bana.files.paths import run_dir
 from bana.losses import agreement

@@ -15,10 +15,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bana.evaluation.verdicts import mean_iou, paired_difference, plain_difference, plain_score
+from bana.evaluation.verdicts import paired_difference, plain_difference
 from bana.experiment.bench import for_task, head_areas
 from bana.experiment.keeping import key_of
 from bana.experiment.processes import computing_with, spread_and_kept
+from bana.experiment.seeds import by_seed
 from bana.losses import IGNORE, noise_aware_loss, reliable_pixels
 from bana.training.heads import FrozenImage, HeadSettings, train_head
 from bana.training.segmentation import LOSSES, SegmentationLoss
@@ -175,11 +176,6 @@ def noise_map(
 def _spilled_at(images: Sequence[FrozenImage], place: tuple[str, int]) -> list[FrozenImage]:
     noise, reach = place
     return [spilled(image, NOISES[noise], reach) for image in images]
-
-
-def by_seed(areas: Tensor) -> list[float | None]:
-    """mIoU in percent, one a seed, of areas [S, N, C, 2]; None where no position counts."""
-    return [plain_score(score) for score in mean_iou(areas.sum(1)).tolist()]
 
 
 def _over(areas: Mapping[str, Tensor], other: str) -> dict[str, dict[str, float] | None]:

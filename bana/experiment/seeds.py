@@ -4,7 +4,16 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from torch import Tensor
+
+from bana.evaluation.verdicts import mean_iou, plain_score
+
 SCORES = ("labels_val", "instances_val", "segmentation_val")
+
+
+def by_seed(areas: Tensor) -> list[float | None]:
+    """mIoU in percent, one a seed, of areas [S, N, C, 2]; None where no position counts."""
+    return [plain_score(score) for score in mean_iou(areas.sum(1)).tolist()]
 
 
 def combined_record(records: Sequence[Mapping[str, Any]], name: str) -> dict[str, Any]:

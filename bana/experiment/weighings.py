@@ -16,9 +16,10 @@ from bana.evaluation.verdicts import paired_difference, plain_difference
 from bana.experiment import benching, stages
 from bana.experiment.bench import for_task, head_areas, head_settings
 from bana.experiment.keeping import key_of
-from bana.experiment.noise import Weighing, by_seed, weighed_loss
+from bana.experiment.noise import Weighing, weighed_loss
 from bana.experiment.processes import computing_with, spread_and_kept
 from bana.experiment.profiles import Profile
+from bana.experiment.seeds import by_seed
 from bana.files.paths import run_dir
 from bana.training.heads import FrozenImage, HeadSettings, train_head
 from bana.training.segmentation import LOSSES
