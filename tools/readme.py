@@ -17,7 +17,6 @@ from result_tables import (
     LABELS,
     LOSSES,
     PROFILES,
-    card_difference,
     head_rooms,
     measured_pairs,
     moved_verdicts,
@@ -27,7 +26,9 @@ from result_tables import (
 )
 from speed_tables import speed
 
-from bana.evaluation.verdicts import NOT_TOLD_APART, difference_of, interval, verdict
+from bana.course.gallery.answers import tell_answers
+from bana.evaluation.verdicts import NOT_TOLD_APART, difference_of, verdict
+from bana.experiment.exhibits.answers import answers_of
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
@@ -47,22 +48,25 @@ def extract(
     recipes: Mapping[str, dict[str, Any]] | None = None,
     biases: Mapping[str, dict[str, Any]] | None = None,
 ) -> str:
-    """The results as the README tells them: one table, and what it could not show and why."""
+    """The results as the README tells them: figure, table, what it could not show and why."""
     shown = {name: records[name] for name in PROFILES if name in records}
     rows = [[LABELS[key], *(_label(n, key, shown, regimes) for n in shown)] for key in SHORT]
     crf = [value_at(r, "segmentation_val", "crf", "single", "miou") for r in shown.values()]
     rows.append([f"network, {LOSSES['crf']}, single scale", *crf])
-    rows += _questions(shown, regimes, benches, maps, biases or {})
-    table = table_of(["mIoU in %, differences in points", *(f"`{name}`" for name in shown)], rows)
-    told = (
+    kinds = {"record": shown, "bias": biases or {}, "bench": benches, "noise": maps}
+    asked = answers_of(
+        {n: {kind: each[n] for kind, each in kinds.items() if n in each} for n in shown}
+    )
+    figure = f"![{tell_answers(asked).alt}](figures/answers.png)"
+    table = table_of(["mIoU in %", *(f"`{name}`" for name in shown)], rows)
+    missed = (
         _not_shown(shown, benches, biases or {}),
         order_by_bias(biases or {}),
-        _both(maps),
         _tried(recipes or {}),
-        _trained_again(shown),
-        _trust(benches, again or {}),
     )
-    return f"{table}\n\n{' '.join(part for part in told if part)}".strip()
+    sure = _trained_again(shown), _trust(benches, again or {})
+    told = (" ".join(filter(None, sentences)) for sentences in (missed, (_spoiled(asked),), sure))
+    return "\n\n".join(filter(None, (figure, table, *told)))
 
 
 def _label(
@@ -77,76 +81,6 @@ def _label(
     if found:
         return f"{found['value']:.1f}"
     return value_at(records[name], "labels_val", kind, "miou")
-
-
-def _questions(
-    records: Mapping[str, dict[str, Any]],
-    regimes: Mapping[str, dict[str, Any]],
-    benches: Mapping[str, dict[str, Any]],
-    maps: Mapping[str, dict[str, Any]],
-    biases: Mapping[str, dict[str, Any]],
-) -> list[list[str]]:
-    """The course's questions, answered on each data set: rows of a table."""
-    rows = {
-        "labels: BAP over GAP": lambda n: _of_labels(records[n], regimes.get(n), ("bap", "gap")),
-        "networks: NAL": lambda n: _of_record(records[n], "segmentation_val", "nal - crf"),
-        "networks: true masks": lambda n: _of_record(records[n], "segmentation_val", "truth - crf"),
-    }
-    if biases:
-        for pair, name in (("nal - crf", "NAL"), ("truth - crf", "true masks")):
-            rows[f"networks, each with its own bias: {name}"] = lambda n, pair=pair: _of_bias(
-                biases.get(n), pair
-            )
-    rows |= {
-        "heads: NAL": lambda n: _of_bench(benches.get(n), "nal - crf"),
-        "heads: true masks": lambda n: _of_bench(benches.get(n), "truth - crf"),
-    }
-    if reach := _furthest(maps):
-        for key, name in (("lambda .1", "NAL"), ("ignore", "ignoring doubtful pixels")):
-            rows[f"heads, Y_crf {reach} pixels too wide: {name}"] = lambda n, key=key: _of_map(
-                maps.get(n), "Y_crf", key
-            )
-    return [[text, *map(row, records)] for text, row in rows.items()]
-
-
-def _furthest(maps: Mapping[str, dict[str, Any]]) -> int:
-    """By how many pixels labels spill at most in the maps of noise; 0 without maps."""
-    return 4 * max((entry["reach"] for r in maps.values() for entry in r["map"]), default=0)
-
-
-def _of_record(record: dict[str, Any], part: str, pair: str) -> str:
-    made = record.get("differences", {}).get(part, {}).get(pair)
-    return interval(difference_of(made)) if made else "-"
-
-
-def _of_labels(record: dict[str, Any], card: dict[str, Any] | None, pair: tuple[str, str]) -> str:
-    """A difference of labels: by the record of several trainings, else by the card of one."""
-    if "seeds" in record:
-        return _of_record(record, "labels_val", " - ".join(pair))
-    if card is None:
-        return "-"
-    return card_difference(card["regime"], pair).removesuffix(f", {NOT_TOLD_APART}")
-
-
-def _of_bench(record: dict[str, Any] | None, pair: str) -> str:
-    """A difference of linear heads that tell objects from background."""
-    bench = record["benches"].get("object, linear", {}) if record else {}
-    made = bench.get("differences", {}).get(pair)
-    return interval(difference_of(made)) if made else "-"
-
-
-def _of_bias(record: dict[str, Any] | None, pair: str) -> str:
-    """A difference of networks, each with the background bias that training images chose."""
-    made = record["bias"]["differences"].get(pair) if record else None
-    return interval(difference_of(made["at chosen"])) if made else "-"
-
-
-def _of_map(record: dict[str, Any] | None, noise: str, key: str) -> str:
-    """What a loss brings over cross-entropy where labels are worst."""
-    entries = [entry for entry in record["map"] if entry["noise"] == noise] if record else []
-    if not entries:
-        return "-"
-    return interval(difference_of(max(entries, key=lambda e: e["reach"])["over crf"][key]))
 
 
 def _not_shown(
@@ -210,18 +144,23 @@ def _tried(recipes: Mapping[str, dict[str, Any]]) -> str:
     return " ".join(told)
 
 
-def _both(maps: Mapping[str, dict[str, Any]]) -> str:
-    """What becomes of the noise-aware loss where both labels are wrong alike, in a sentence."""
-    told = {}
-    for key in ("lambda .1", "gamma 30"):
-        made = {name: _of_map(maps.get(name), "both", key) for name in PROFILES}
-        told[key] = ", ".join(f"{points} on `{n}`" for n, points in made.items() if points != "-")
-    if not all(told.values()):
-        return ""
-    return (
-        f"Where both labels spill alike by {_furthest(maps)} pixels, NAL with the paper's gamma, "
-        f"7, brings {told['lambda .1']}; with 30 it brings {told['gamma 30']}."
-    )
+def _spoiled(asked: Mapping[str, Any]) -> str:
+    """Which losses are ahead of cross-entropy if labels are too wide, in a paragraph."""
+    told = []
+    for group in asked["groups"]:
+        rows = [f"{row['text']} {where}" for row in group["rows"] if (where := _where(row["by"]))]
+        if group["title"].endswith("too wide") and rows:
+            told.append(f"{group['title']}: {', '.join(rows)}")
+    return f"**On labels made worse**, {'; '.join(told)}." if told else ""
+
+
+def _where(made: Mapping[str, Mapping[str, float] | None]) -> str:
+    """On which data sets a difference is ahead, behind or not told apart."""
+    words = {"higher": "ahead", "lower": "behind", NOT_TOLD_APART: NOT_TOLD_APART}
+    found = {name: words[verdict(difference_of(each))] for name, each in made.items() if each}
+    if len(made) > 1 and len(found) == len(made) and len(set(found.values())) == 1:
+        return f"{found.popitem()[1]} on both"
+    return " and ".join(f"{word} on `{name}`" for name, word in found.items())
 
 
 def _trained_again(records: Mapping[str, dict[str, Any]]) -> str:

@@ -6,10 +6,19 @@ from typing import Any, NamedTuple
 from matplotlib.figure import Figure
 
 from bana.course import photographs
+from bana.course.gallery import answers as drawn_answers
 from bana.course.gallery import background, charts, diagram, networks, scenes, shots
 from bana.course.gallery.files import Size
 from bana.course.gallery.scenes import Told
-from bana.experiment.exhibits import compared, failures, filling, learned, maps, method
+from bana.experiment.exhibits import (
+    answers,
+    compared,
+    failures,
+    filling,
+    learned,
+    maps,
+    method,
+)
 from bana.experiment.exhibits.sources import Materials, Needs
 
 Data = Mapping[str, Any]
@@ -131,5 +140,13 @@ FIGURES: dict[str, FigureItem] = {
         photographs.masked_photographs,
         shots.draw_photographs,
         shots.tell_photographs,
+    ),
+    "answers": FigureItem(
+        "not in the paper",
+        "Questions and answers",
+        answers.ANSWERS,
+        answers.answers,
+        drawn_answers.draw_answers,
+        drawn_answers.tell_answers,
     ),
 }

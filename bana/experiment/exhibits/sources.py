@@ -1,7 +1,8 @@
 """What an exhibit is made of: images, labels and networks of a profile, with a hash of each."""
 
 import hashlib
-from dataclasses import dataclass, replace
+import json
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ from bana.experiment import stages
 from bana.experiment.labelling import labelled
 from bana.experiment.profiles import Profile
 from bana.files.artefacts import file_hash, weights_hash
+from bana.files.paths import results_dir
 from bana.networks.classifier import BoxClassifier
 from bana.networks.segmenter import Segmenter
 
@@ -27,6 +29,7 @@ class Needs(NamedTuple):
         classifiers: by pooling, "bap" or "gap".
         segmenters: by loss.
         files: that come along with the package, and that it reads.
+        records: names of records in results/, without ending, that it reads.
     """
 
     images: bool = True
@@ -35,6 +38,7 @@ class Needs(NamedTuple):
     classifiers: tuple[str, ...] = ()
     segmenters: tuple[str, ...] = ()
     files: tuple[Path, ...] = ()
+    records: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,7 @@ class Materials:
         origin: what all this is, in plain JSON values: "profile", "seed", "data" by split,
             "labels", "weights" and "inputs" by name. Data are told by their lists, boxes and masks,
             so that the same data have the same fingerprint on every machine.
+        records: of results/, by name.
     """
 
     profile: Profile
@@ -60,6 +65,7 @@ class Materials:
     classifiers: dict[str, BoxClassifier]
     segmenters: dict[str, Segmenter]
     origin: dict[str, Any]
+    records: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def label(self, name: str, kind: str = "bap", split: str = "val") -> Tensor:
         """A label of one image, uint8 [H, W]: Y_crf of a kind, or Y_ret of BAP for "bap-ret"."""
@@ -82,7 +88,11 @@ class Sources:
         self._hashes: dict[tuple[str, ...], str] = {}
 
     def gather(self, needs: Needs) -> Materials:
-        """What an exhibit needs, with its origin."""
+        """What an exhibit needs, with its origin.
+
+        Raises:
+            FileNotFoundError: a record is missing, or there is no clone that would have it.
+        """
         splits = ("train",) * bool(needs.train_labels) + ("val",) * needs.images
         wanted = [("val", kind) for kind in needs.labels]
         wanted += [("train", kind) for kind in needs.train_labels]
@@ -92,6 +102,7 @@ class Sources:
             data[split] = labelled(data[split], folder)
         classifiers = {pooling: self._open("classifier", pooling) for pooling in needs.classifiers}
         segmenters = {loss: self._open("segmenter", loss) for loss in needs.segmenters}
+        records = {name: results_dir() / f"{name}.json" for name in needs.records}
         weights = [("classifier", name) for name in classifiers]
         weights += [("segmenter", name) for name in segmenters]
         origin = {
@@ -103,9 +114,12 @@ class Sources:
             },
             "labels": {"-".join(place): self._hash("labels", *place) for place in wanted},
             "weights": {"-".join(place): self._hash(*place) for place in weights},
-            "inputs": {path.name: file_hash(path) for path in needs.files},
+            "inputs": {path.name: file_hash(path) for path in (*needs.files, *records.values())},
         }
-        return Materials(self.profile, self.root, data, folders, classifiers, segmenters, origin)
+        read = {name: json.loads(path.read_text("utf-8")) for name, path in records.items()}
+        return Materials(
+            self.profile, self.root, data, folders, classifiers, segmenters, origin, read
+        )
 
     def _open(self, *what: str) -> Any:
         if what not in self._opened:

@@ -12,7 +12,8 @@ from bana.course.gallery.files import REQUIRED, SIZES, write_figure
 from bana.course.gallery.items import FIGURES
 from bana.course.gallery.page import GalleryError, check_figure, gallery_page, publish_gallery
 from bana.experiment.exhibits.table_items import TABLES
-from bana.files.paths import figures_dir, gallery_dir
+from bana.files.artefacts import file_hash
+from bana.files.paths import figures_dir, gallery_dir, results_dir
 
 TWO = ("teaser", "filling")
 
@@ -83,6 +84,12 @@ def test_every_committed_figure_is_whole_and_described(name):
     assert note["name"] == name and note["item"] == FIGURES[name].item
     assert note["title"] == FIGURES[name].title
     assert note["size"] == "paper" and "-dirty" not in note["commit"]
+
+
+def test_the_committed_answers_are_those_of_the_committed_records():
+    note = json.loads((gallery_dir() / "answers.json").read_text(encoding="utf-8"))
+    now = {name: file_hash(results_dir() / name) for name in note["inputs"]}
+    assert note["inputs"] == now, "`bana figure answers --profile sample --out figures`"
 
 
 def test_the_committed_page_is_in_step():
