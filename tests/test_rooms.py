@@ -84,7 +84,6 @@ TESTED_ELSEWHERE = {
     "experiment/segmenting": ("experiment/test_stages.py", "a stage from its data to its file"),
     "experiment/tables": ("commands/test_main.py", "what `bana evaluate` prints"),
     "experiment/trained": ("experiment/test_stages.py", "what the two trained stages share"),
-    "files/parallel": ("data/test_verify.py", "many files need something to be done to them"),
     "training/machine": ("training/test_engine.py", "the engine under each of its settings"),
     "training/runs": ("training/test_engine.py", "the engine writes the folder of a run"),
 }

@@ -49,9 +49,8 @@ def print_anything() -> None:
 def _end_workers() -> None:
     """End the workers of loaders that an error has left behind.
 
-    They leave SIGTERM to this process, see
-    `bana.training.engine.leave_signals_to_the_main_process`, and Python would send them no other
-    signal before it waits for them.
+    They leave SIGTERM to this process, see `bana.training.engine.begin_worker`, and Python would
+    send them no other signal before it waits for them.
     """
     for process in multiprocessing.active_children():
         if process.daemon:

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bana.crf.dense import CrfParameters, dense_crf
-from bana.files.parallel import HELPERS
+from bana.files.parallel import HELPERS, end_with_parent
 from bana.networks.segmenter import Segmenter
 
 # A process takes seconds to start, in which it could refine about so many images.
@@ -143,7 +143,12 @@ def crf_workers(workers: int, n_images: int) -> int:
 def _pool(workers: int) -> AbstractContextManager[Executor | None]:
     if workers == 0:
         return nullcontext()
-    return ProcessPoolExecutor(workers, HELPERS, torch.set_num_threads, (1,))
+    return ProcessPoolExecutor(workers, HELPERS, _start_process)
+
+
+def _start_process() -> None:
+    end_with_parent()
+    torch.set_num_threads(1)
 
 
 def _finished(name: str, made: dict[str, Callable[[], Tensor]]) -> tuple[str, dict[str, Tensor]]:

@@ -1,22 +1,19 @@
 """Helper processes and threads: who computes, not what."""
 
 import io
-import multiprocessing
-import os
 import signal
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Thread
 from typing import Any, TypeVar
 
 import torch
 from tqdm import tqdm
 
 from bana.files.artefacts import load_checkpoint, save_checkpoint
-from bana.files.parallel import HELPERS
+from bana.files.parallel import HELPERS, end_with_parent
 from bana.training.runs import RunError
 
 Job = TypeVar("Job", bound=Hashable)
@@ -29,16 +26,9 @@ def begin(threads: int = 1) -> None:
     Args:
         threads: that it computes with.
     """
-    Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent's to answer
     torch.set_num_threads(threads)
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)  # from a thread, an exception or sys.exit would end the thread alone
 
 
 @contextmanager

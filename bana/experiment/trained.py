@@ -16,7 +16,7 @@ from bana.files.artefacts import load_checkpoint, save_checkpoint
 from bana.files.unfinished import NotWritten
 from bana.networks import backbones
 from bana.networks.backbones import Backbone
-from bana.training.engine import Engine, leave_signals_to_the_main_process
+from bana.training.engine import Engine, begin_worker
 from bana.training.machine import Machine, is_first_process, processes_of
 from bana.training.optimisation import Optimisation
 from bana.training.runs import Run, RunError, remedy, unwritable
@@ -181,5 +181,5 @@ def batches(
         # A GPU works off its batches quickly and an epoch of the loader is the whole training, so
         # that workers stay anyway; a few batches in advance even out slow photographs.
         prefetch_factor=(4 if on_gpu else 2) if workers else None,
-        worker_init_fn=leave_signals_to_the_main_process,
+        worker_init_fn=begin_worker,
     )

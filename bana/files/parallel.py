@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing.context import BaseContext
+from threading import Thread
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -29,6 +30,21 @@ def _context() -> BaseContext:
 
 HELPERS = _context()
 """How helper processes are started, in every room."""
+
+
+def end_with_parent() -> None:
+    """Have this helper process end when the one that started it does, even if that is killed.
+
+    Left alone, a helper would wait for its next job for ever.
+    """
+    Thread(target=_wait_for_parent, daemon=True).start()
+
+
+def _wait_for_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)  # from a thread, an exception or sys.exit would end the thread alone
 
 
 def default_workers() -> int:
@@ -62,7 +78,7 @@ def mapped(
                 yield function(item)
                 bar.update()
             return
-        with ProcessPoolExecutor(workers, HELPERS) as pool:
+        with ProcessPoolExecutor(workers, HELPERS, end_with_parent) as pool:
             for result in pool.map(function, items, chunksize=16):
                 yield result
                 bar.update()

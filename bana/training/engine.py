@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
+from bana.files.parallel import end_with_parent
 from bana.training.machine import (
     Machine,
     activation_bytes,
@@ -418,11 +419,13 @@ def finish() -> bool:
     return first
 
 
-def leave_signals_to_the_main_process(worker: int) -> None:
-    """For a DataLoader's ``worker_init_fn``: queues send SIGTERM to workers as well.
+def begin_worker(worker: int) -> None:
+    """For a DataLoader's ``worker_init_fn``: signals are the main process's, ends are shared.
 
-    A worker that died of it would take the iteration with it that the main process wants to finish
-    and save. Workers end when the main process does.
+    Queues send SIGTERM to workers as well. One that died of it would take the iteration with it
+    that the main process wants to finish and save. PyTorch's own watch over that process does not
+    see it end where the workers are not its forks.
     """
+    end_with_parent()
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -23,7 +23,7 @@ from bana.data.transforms import Crops, collate, draw_order, training_transform
 from bana.data.voc import VocDataset, read_mask, write_mask
 from bana.files.artefacts import load_checkpoint, save_checkpoint
 from bana.files.paths import repo_root
-from bana.training.engine import leave_signals_to_the_main_process
+from bana.training.engine import begin_worker
 
 REPO = repo_root()
 SOURCES = sorted(
@@ -208,7 +208,7 @@ def test_crops_reach_a_worker_that_is_spawned(tmp_path: Path) -> None:
     root = write_voc(tmp_path, masks, [[(5, 5, 40, 40, "cat")]] * 2, ["background", "cat"])
     crops = Crops(VocDataset(root, "train"), training_transform(48), 0)
     order = draw_order(2, 2, seed=0)
-    ForkingPickler.dumps((crops, collate, leave_signals_to_the_main_process))
+    ForkingPickler.dumps((crops, collate, begin_worker))
     loaders = [
         DataLoader(
             crops,
@@ -216,7 +216,7 @@ def test_crops_reach_a_worker_that_is_spawned(tmp_path: Path) -> None:
             sampler=order,
             collate_fn=collate,
             num_workers=workers,
-            worker_init_fn=leave_signals_to_the_main_process,
+            worker_init_fn=begin_worker,
             multiprocessing_context="spawn" if workers else None,
         )
         for workers in (0, 1)
