@@ -125,7 +125,7 @@ def plan(folder: Path, photographs: Path | None, weights: Path | None, seeds: in
     mini = [_experiment(folder, MINI, seed, photographs, None) for seed in SEEDS[:seeds]]
     labels = "voc-mini, seed 0: labels, train bap"
     steps += own[0] + mini[0] + _recipes(folder, photographs, (labels,))
-    steps += [step for each in mini[1:] for step in each] + [_of_all_seeds(folder, mini, voc)]
+    steps += [step for each in mini[1:] for step in each] + _of_all_seeds(folder, mini, voc)
     steps += _beyond_the_paper(folder, voc, (mini[0][-1].name,))
     return steps + [step for seed in SEEDS[1:seeds] for step in own[seed]] + crf
 
@@ -219,13 +219,18 @@ def _experiment(
     return steps
 
 
-def _of_all_seeds(folder: Path, experiments: Sequence[Sequence[Step]], data: list[str]) -> Step:
-    """The record of voc-mini under all seeds, from what each seed has made."""
-    out = folder / "voc-mini.json"
-    words = ["-m", "bana", "evaluate", "--profile", "voc-mini", *data, "--losses", *MINI_LOSSES]
-    words += ["--seeds", *map(str, SEEDS[: len(experiments)]), "--out", str(out)]
-    after = tuple(each[-1].name for each in experiments)
-    return Step("voc-mini", words, out, after=after, cores=1)
+def _of_all_seeds(
+    folder: Path, experiments: Sequence[Sequence[Step]], data: list[str]
+) -> list[Step]:
+    """voc-mini under all seeds, from what each has made: its record, and that with own biases."""
+    of = ["--profile", "voc-mini", *data, "--losses", *MINI_LOSSES]
+    of += ["--seeds", *map(str, SEEDS[: len(experiments)])]
+    after, made = tuple(each[-1].name for each in experiments), []
+    for name, words in (("voc-mini", ["evaluate"]), ("voc-mini: bias", ["bench", "bias"])):
+        out = folder / f"{name.replace(': ', '-')}.json"
+        command = ["-m", "bana", *words, *of, "--out", str(out)]
+        made.append(Step(name, command, out, after=after, cores=1))
+    return made
 
 
 def _beyond_the_paper(folder: Path, data: list[str], after: tuple[str, ...]) -> list[Step]:

@@ -437,9 +437,10 @@ def _head_room(
     )
     full = [place for place, difference in apart.items() if verdict(difference) != "higher"]
     if full:
+        some = f" Where true masks are not ahead ({'; '.join(full)}),"
         text += (
-            f" Where true masks are not ahead ({'; '.join(full)}), no room above cross-entropy on "
-            f"Y_crf was measured: a loss that is not told apart from it there is neither confirmed "
-            f"nor refuted."
+            f"{some if len(full) < len(apart) else ' They are ahead nowhere:'} no room above "
+            f"cross-entropy on Y_crf was measured, and a loss that is not told apart from it "
+            f"is neither confirmed nor refuted."
         )
     return text
