@@ -6,7 +6,7 @@ what this writes.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -148,10 +148,21 @@ def _spoiled(asked: Mapping[str, Any]) -> str:
     """Which losses are ahead of cross-entropy if labels are too wide, in a paragraph."""
     told = []
     for group in asked["groups"]:
-        rows = [f"{row['text']} {where}" for row in group["rows"] if (where := _where(row["by"]))]
-        if group["title"].endswith("too wide") and rows:
-            told.append(f"{group['title']}: {', '.join(rows)}")
-    return f"**On labels made worse**, {'; '.join(told)}." if told else ""
+        by_place: dict[str, list[str]] = {}
+        for row in group["rows"]:
+            by_place.setdefault(_where(row["by"]), []).append(row["text"])
+        parts = [f"{_listed(texts)} {where}" for where, texts in by_place.items() if where]
+        if group["title"].endswith("too wide") and parts:
+            told.append(f" {_upper(group['title'])}: {'; '.join(parts)}.")
+    return f"**On labels made worse**, over cross-entropy.{''.join(told)}" if told else ""
+
+
+def _listed(texts: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(texts[:-1]), texts[-1])))
+
+
+def _upper(text: str) -> str:
+    return text[0].upper() + text[1:]
 
 
 def _where(made: Mapping[str, Mapping[str, float] | None]) -> str:
@@ -164,12 +175,17 @@ def _where(made: Mapping[str, Mapping[str, float] | None]) -> str:
 
 
 def _trained_again(records: Mapping[str, dict[str, Any]]) -> str:
-    """Of which profiles labels and networks are of several trainings, in a sentence each."""
-    return " ".join(
-        f"Labels and networks of `{name}` are means (± deviation) over {len(record['seeds'])} "
-        f"seeds of everything{_from(record)}, and their intervals cover that chance."
+    """Of which profiles labels and networks are of several trainings, in a sentence."""
+    told = [
+        f"`{name}` over {len(record['seeds'])} seeds of everything{_from(record)}"
         for name, record in records.items()
         if "seeds" in record
+    ]
+    if not told:
+        return ""
+    return (
+        f"Labels and networks are means (± deviation), of {' and of '.join(told)}; their intervals "
+        f"cover that chance."
     )
 
 

@@ -100,10 +100,10 @@ def test_records_of_several_seeds_are_told_as_such():
     several = combined_record([record, other], "sample") | {"differences": record["differences"]}
     text = tool.extract({"sample": several}, {"sample": {"regime": card}}, {}, {})
     assert _rows(text)["BAP, Y_crf"] == ["66.0 ± 1.4"]  # of the record, as all of its rows
-    assert "over 2 seeds of everything from the classifier on, and their" in text
+    assert "of `sample` over 2 seeds of everything from the classifier on; their" in text
     several["data"] = several["data"] | {"kind": "drawn sample"}
     text = tool.extract({"sample": several}, {"sample": {"regime": card}}, {}, {})
-    assert "over 2 seeds of everything, the drawn scenes included, and their" in text
+    assert "2 seeds of everything, the drawn scenes included; their" in text
     assert "trained once" not in tool.section({"sample": several})
 
 
@@ -384,16 +384,16 @@ def test_the_readme_says_what_helps_on_labels_made_worse():
     sample = {"map": [_map("Y_crf", 0, -9), _map("Y_crf", 2, 4.5), _map("both", 2, -3.0)]}
     text = tool.extract(records, {}, {}, {"sample": sample})
     assert text.endswith(
-        "**On labels made worse**, heads, Y_crf 8 pixels too wide: NAL, gamma 7 ahead on `sample`, "
-        "NAL, gamma 30 ahead on `sample`, doubtful pixels ignored ahead on `sample`; heads, both "
-        "labels 8 pixels too wide: NAL, gamma 7 behind on `sample`, NAL, gamma 30 ahead on "
-        "`sample`, doubtful pixels ignored ahead on `sample`."
+        "**On labels made worse**, over cross-entropy. Heads, Y_crf 8 pixels too wide: NAL (gamma "
+        "7), NAL (gamma 30) and doubtful pixels ignored ahead on `sample`. Heads, both labels 8 "
+        "pixels too wide: NAL (gamma 7) behind on `sample`; NAL (gamma 30) and doubtful pixels "
+        "ignored ahead on `sample`."
     )
     records["voc-mini"] = records["sample"]
     other = {"map": [_map("Y_crf", 2, 0.5), _map("both", 2, -2.0)]}
     text = tool.extract(records, {}, {}, {"sample": sample, "voc-mini": other})
-    assert "NAL, gamma 7 not told apart on `voc-mini` and ahead on `sample`, NAL, gamma" in text
-    assert "too wide: NAL, gamma 7 behind on both, NAL, gamma 30 ahead on both" in text
+    assert ": NAL (gamma 7) not told apart on `voc-mini` and ahead on `sample`; NAL (gam" in text
+    assert "too wide: NAL (gamma 7) behind on both; NAL (gamma 30) and doubtful" in text
     assert "labels made worse" not in tool.extract(records, {}, {}, {})
 
 

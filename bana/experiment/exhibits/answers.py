@@ -107,8 +107,8 @@ def _where_labels_are_worst(noise: str) -> Callable[[Records, str], Plain]:
 
 OVER_CRF = (("NAL", "nal - crf"), ("true masks", "truth - crf"))
 SPOILED = (
-    ("NAL, gamma 7", "lambda .1"),
-    ("NAL, gamma 30", "gamma 30"),
+    ("NAL (gamma 7)", "lambda .1"),
+    ("NAL (gamma 30)", "gamma 30"),
     ("doubtful pixels ignored", "ignore"),
 )
 GROUPS: tuple[Group, ...] = (

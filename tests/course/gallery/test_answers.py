@@ -17,7 +17,7 @@ def test_answers_are_drawn_by_verdict_and_told():
                 "title": "heads, Y_crf 8 pixels too wide",
                 "rows": [
                     {
-                        "text": "NAL, gamma 7",
+                        "text": "NAL (gamma 7)",
                         "by": {
                             "voc-mini": {"mean": 1.0, "low": 0.5, "high": 1.5},
                             "sample": {"mean": -1.0, "low": -1.5, "high": -0.5},
@@ -54,6 +54,6 @@ def test_answers_are_drawn_by_verdict_and_told():
     ]
     assert [ax.get_title() for ax in fig.axes] == ["voc-mini: photographs", "sample: drawn scenes"]
     told = tell_answers(data)
-    assert "Heads, Y_crf 8 pixels too wide: NAL, gamma 7 +1.0 [+0.5, +1.5] and -1.0" in told.alt
+    assert "Heads, Y_crf 8 pixels too wide: NAL (gamma 7) +1.0 [+0.5, +1.5] and -1.0" in told.alt
     assert "true masks +0.2 [-0.5, +0.5], not told apart and not measured." in told.alt
     plt.close(fig)

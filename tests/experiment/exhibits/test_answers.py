@@ -59,8 +59,8 @@ def test_each_answer_is_of_the_record_that_measured_it():
         ("networks, by the argmax", "true masks"): 3,
         ("networks, each with its own bias", "NAL"): 4,
         ("heads", "NAL"): 5,
-        ("heads, Y_crf 32 pixels too wide", "NAL, gamma 7"): 6,
-        ("heads, both labels 32 pixels too wide", "NAL, gamma 30"): 8,
+        ("heads, Y_crf 32 pixels too wide", "NAL (gamma 7)"): 6,
+        ("heads, both labels 32 pixels too wide", "NAL (gamma 30)"): 8,
     }
     assert told(made, "sample") == {}
     assert list(made["profiles"]) == ["voc-mini", "sample"]
