@@ -74,7 +74,8 @@ def order_by_bias(records: Mapping[str, Card]) -> str:
     both = any(all(word in where for word in WORDS.values()) for where in told.values())
     why = ": the order depends on where the line is drawn" if both else ""
     where = ", ".join(f"on `{name}` {text}" for name, text in told.items())
-    return f"With the same bias for both networks, true masks are {where}{why}."
+    where = where.replace("` ", "` are ", 1)
+    return f"With the same bias for both networks, true masks {where}{why}."
 
 
 def _told_apart(card: Card) -> str:

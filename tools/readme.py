@@ -6,7 +6,7 @@ what this writes.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,6 @@ RESULTS = ROOT / "docs" / "results.md"
 BEGIN, END = "<!-- {}: written by tools/readme.py -->", "<!-- end of {} -->"
 SHORT = ("boxes", "boxes-crf", "gap", "bap")
 """The kinds of labels that the README shows."""
-TWICE = " (networks count twice: by the argmax, and with a bias of their own)"
 
 
 def extract(
@@ -100,8 +99,7 @@ def _not_shown(
     text = (
         f"**What could not be shown:** that NAL beats cross-entropy on labels as they come. It is "
         f"not ahead in {len(missed)} of {len(places)} comparisons"
-        f"{f', and behind in {behind}' if behind else ''}"
-        f"{TWICE if biases else ''}."
+        f"{f', and behind in {behind}' if behind else ''} ({_counted(places)})."
     )
     if len(rest) < len(rooms):
         text += (
@@ -116,6 +114,16 @@ def _not_shown(
             f"NAL was not compared with them."
         )
     return text
+
+
+def _counted(places: Collection[str]) -> str:
+    """How many comparisons are of networks, and how many of heads."""
+    heads = sum("bench of" in place for place in places)
+    biased = sum("at their biases" in place for place in places)
+    networks = len(places) - heads - biased
+    told = {"of networks by the argmax": networks, "of networks with own biases": biased}
+    told |= {"of heads, object against background and all classes": heads}
+    return ", ".join(f"{number} {what}" for what, number in told.items() if number)
 
 
 def _tried(recipes: Mapping[str, dict[str, Any]]) -> str:

@@ -39,7 +39,7 @@ def photographs() -> list[Photograph]:
         Photograph(
             "motorbike",
             _tensor(motorbike),
-            torch.tensor([[105.0, 75, 681, 453]]),
+            torch.tensor([[88.0, 75, 681, 453]]),
             ("motorbike",),
             "scikit-image, `stereo_motorcycle`: Middlebury 2014 stereo data, D. Scharstein et al.",
             "CC0",

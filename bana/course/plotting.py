@@ -326,7 +326,7 @@ def forest_plot(
         ax.plot(mean, row, "o", color=colour, markerfacecolor=face)
     ax.set_yticks(range(len(differences)), list(differences))
     ax.invert_yaxis()
-    ax.set_xlabel(x_label)
+    ax.set_xlabel(f"{x_label}\nhollow: the interval holds zero")
 
 
 def show(fig: Figure, alt: str) -> None:

@@ -460,7 +460,8 @@ def test_forest_plot_tells_apart_what_is_told_apart():
         assert ax.get_yticklabels()[row].get_text() == name
         faces.append(point.get_markerfacecolor())
     assert faces[1] == "white" and faces[0] == faces[2] != "white"
-    assert ax.yaxis_inverted() and ax.get_xlabel() == "mIoU (points)"
+    assert ax.yaxis_inverted()
+    assert ax.get_xlabel() == "mIoU (points)\nhollow: the interval holds zero"
     for wrong in (({}, "mIoU (points)"), (differences, "")):
         with pytest.raises(ValueError, match="quantity and unit"):
             plotting.forest_plot(ax, *wrong)

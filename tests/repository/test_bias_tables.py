@@ -84,22 +84,20 @@ def test_what_no_pixel_scores_has_no_number() -> None:
     assert f"| {CRF} | - / 51.0 ± 0.0 |" in text and "not scored / +4.0" in text
 
 
-def test_the_readme_has_a_row_each_and_counts_them_as_places() -> None:
+def test_the_readme_answers_by_own_biases_and_counts_them_as_places() -> None:
     tool = load_tool("readme")
     records = {"sample": {"labels_val": {}, "segmentation_val": {}}}
     biases = {"sample": card(truth_crf=4.0, nal_crf=0.3)}
     text = tool.extract(records, {}, {}, {}, None, None, biases)
-    assert "| networks, each with its own bias: NAL | +0.3 [-0.7, +1.3] |" in text
-    assert "| networks, each with its own bias: true masks | +4.0 [+3.0, +5.0] |" in text
-    assert "not ahead in 1 of 1 comparisons (networks count twice: by the argmax" in text
-    assert "bias of their own). In one, true masks gain 4.0 points" in text
-    told = "true masks are on `sample` ahead at -3 to -1.5 and behind at -0.5 to +1: the order"
+    assert "own bias: NAL +0.3 [-0.7, +1.3], not told apart; true masks +4.0 [+3.0, +5.0]." in text
+    assert "not ahead in 1 of 1 comparisons (1 of networks with own biases). In one, true" in text
+    told = "true masks on `sample` are ahead at -3 to -1.5 and behind at -0.5 to +1: the order"
     assert told in text
     row = biases["sample"]["bias"]["differences"]["truth - crf"]
     row["by bias"] = [difference(0.2) for _ in BIASES]
     text = tool.extract(records, {}, {}, {}, None, None, biases)
-    assert "true masks are on `sample` nowhere told apart from Y_crf. " in f"{text} "
-    assert "own bias" not in tool.extract(records, {}, {}, {})
+    assert "true masks on `sample` are nowhere told apart from Y_crf. " in f"{text} "
+    assert "bias: NAL not measured" in tool.extract(records, {}, {}, {})
     room = tool.section({}, biases=biases)
     assert "`sample`, networks at their biases: +4.0 [+3.0, +5.0]." in room
 

@@ -309,7 +309,7 @@ def test_the_readme_says_what_could_not_be_shown_and_why():
     made = _apart(nal_crf=(-0.25, -0.75, 1.25), truth_crf=(3.0, 1.0, 5.0))
     bench = {"sample": {"seeds": [0], "benches": {"object, linear": {"differences": made}}}}
     text = tool.extract({"sample": record}, {}, bench, {})
-    assert "not ahead in 1 of 1 comparisons." in text
+    assert "not ahead in 1 of 1 comparisons (1 of heads, object against background" in text
     assert "In one, true masks gain 3.0 points" in text and "not even" not in text
     made = _apart(nal_crf=(0.5, -0.5, 1.5), truth_crf=(4.0, -1.0, 9.0))
     record["differences"] = {"segmentation_val": made}
@@ -319,7 +319,10 @@ def test_the_readme_says_what_could_not_be_shown_and_why():
     assert "In the other one, true masks gain 3.0 points" in text
     record["differences"]["segmentation_val"] |= _apart(nal_crf=(-0.5, -1.5, -0.1))
     text = tool.extract({"sample": record}, {}, bench, {})
-    assert "not ahead in 2 of 2 comparisons, and behind in 1." in text
+    assert (
+        "not ahead in 2 of 2 comparisons, and behind in 1 (1 of networks by the argmax, 1 of "
+        in text
+    )
     ahead = _apart(nal_crf=(0.5, 0.25, 1.5), truth_crf=(4.0, 1.0, 9.0))
     record["differences"] = {"segmentation_val": ahead}
     assert "could not be shown" not in tool.extract({"sample": record}, {}, {}, {})

@@ -197,6 +197,7 @@ def mean_field(answer) -> str:
         # Default arguments, as the loop's variables would change under the functions.
         expected = repeat(lambda q, u, k=kernel: (u + k @ q).softmax(1))
         mistakes = {
+            "Nothing has happened: no message of another pixel has arrived.": p,
             "Pixels that are alike should agree, and yours push each other away: the energy "
             "punishes what differs. Which sign is left of it?": (
                 repeat(lambda q, u, k=kernel: (u - k @ q).softmax(1))

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from bana.course.exercises.banks import Question, asks, short
-from bana.course.exercises.judging import compare, exercise, recognise
+from bana.course.exercises.judging import compare, exercise, helped, recognise
 
 
 @exercise("07-1")
@@ -65,7 +65,8 @@ def wasted_share(answer) -> str:
             "twice.": float(2 / 3 * min(rate, height) / height + 2 / 3 * min(rate, width) / width),
         }
         recognise(found, expected, mistakes)
-        compare(found, expected, f"a rate of {rate} on a map of {height} x {width} cells")
+        with helped("A tap is wasted where its cell plus the offset, by the rate, leaves the map."):
+            compare(found, expected, f"a rate of {rate} on a map of {height} x {width} cells")
     return "rates of 1 to 24, beyond the map too, and a map of a single row"
 
 
@@ -109,5 +110,6 @@ def cosine_gradient(answer) -> str:
             "That is the gradient of the dot product.": v,
         }
         recognise(found, expected, mistakes)
-        compare(found, expected, given)
+        with helped("A short step along phi leaves the cosine as it is. Does your gradient?"):
+            compare(found, expected, given)
     return "random vectors, a short one, and those that point along w and away from it"

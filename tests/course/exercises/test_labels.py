@@ -122,6 +122,10 @@ def repelled(probabilities, kernel, rounds):
     return mean_field(probabilities, -kernel, rounds)
 
 
+def as_it_came(probabilities, kernel, rounds):
+    return probabilities
+
+
 def over_the_pixels(probabilities, kernel, rounds):
     log_p = probabilities.clamp_min(1e-5).log()
     q = log_p.softmax(1)
@@ -182,6 +186,7 @@ WRONG = [
     ("05-3", of_unit_features, "the length 1 first"),
     ("05-3", by_the_classifier, "means of features over Y_crf"),
     ("05-4", repelled, "push each other away"),
+    ("05-4", as_it_came, "no message of another pixel"),
     ("05-4", over_the_pixels, "over the labels of one pixel"),
     ("05-4", accumulated, "begins with the unary again"),
     ("05-4", not_clipped, "minus infinity"),

@@ -67,6 +67,14 @@ def whatever_length(phi, w):
     return cosine_gradient(phi, w) * phi.norm()
 
 
+def of_half_the_size(phi, w):
+    return cosine_gradient(phi, w) / 2 + phi
+
+
+def of_other_taps(rate, height, width):
+    return wasted_share(rate, height, width) / 2
+
+
 def of_the_dot_product(phi, w):
     return w
 
@@ -84,6 +92,8 @@ WRONG = [
     ("07-3", length_held_constant, "depends on phi as well"),
     ("07-3", by_length_of_w, "does not feel the length of w"),
     ("07-3", whatever_length, "by a smaller angle"),
+    ("07-2", of_other_taps, "leaves the map"),
+    ("07-3", of_half_the_size, "A short step along phi"),
     ("07-3", of_the_dot_product, "the dot product"),
 ]
 
