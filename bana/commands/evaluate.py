@@ -205,7 +205,7 @@ def _predict(arguments: argparse.Namespace) -> int:
 
     refuse_unused_by_loss(arguments, arguments.loss)
     profile = chosen_profile(arguments)
-    split, folder = arguments.split, arguments.out
+    split, folder, turned = arguments.split, arguments.out, {}
     if split:
         root = arguments.images or stages.data_root(profile, arguments.data)
         images = export.split_images(root, split)
@@ -213,7 +213,7 @@ def _predict(arguments: argparse.Namespace) -> int:
     elif arguments.images:
         if folder.resolve() == arguments.images.resolve():
             raise ValueError(f"--out {folder}: is the folder of images; name another one")
-        images = export.folder_images(arguments.images)
+        images, turned = export.upright(export.folder_images(arguments.images))
         if others := export.passed_over(arguments.images):
             told = f"{len(others)} things in {arguments.images}: {listed(others)}"
             print(f"bana: note: passed over {told}", file=sys.stderr)
@@ -233,9 +233,9 @@ def _predict(arguments: argparse.Namespace) -> int:
         profile.image_scale,
         profile.label_workers,
     )
-    for reason in failed.values():
+    for reason in (*turned.values(), *failed.values()):
         print(f"bana: {reason}", file=sys.stderr)
-    if failed:
+    if turned or failed:
         return 1
     print(export.pack_results(arguments.out, split, list(images)) if split else folder)
     return 0

@@ -2,6 +2,7 @@
 
 import tarfile
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from tqdm import tqdm
 from bana.crf.dense import CrfParameters
 from bana.data.formats.known import ENDINGS
 from bana.data.voc import DataError, VocDataset, read_image, write_mask
+from bana.data.voc_files import orientation
 from bana.evaluation.prediction import View, crf_workers, label_maps
 from bana.files.alone import alone_in
 from bana.files.artefacts import (
@@ -56,6 +58,28 @@ def folder_images(folder: str | Path) -> dict[str, Path]:
     if not images:
         raise DataError(f"{folder}: no images ({', '.join(ENDINGS)})")
     return images
+
+
+def upright(images: Mapping[str, Path]) -> tuple[dict[str, Path], dict[str, str]]:
+    """Images that are shown as they are stored, and why others are not predicted.
+
+    Label maps are of the pixels as stored, which is not what viewers show of an image that EXIF
+    turns; a TIFF even reaches us turned.
+
+    Args:
+        images: by name; one that cannot be read counts as upright.
+
+    Returns:
+        Images, and reasons by name.
+    """
+    turned: dict[str, str] = {}
+    for name, path in images.items():
+        with suppress(DataError):
+            if (turn := orientation(path)) != 1:
+                turned[name] = (
+                    f"{path}: EXIF says to turn it (orientation {turn}): store it upright"
+                )
+    return {name: path for name, path in images.items() if name not in turned}, turned
 
 
 def passed_over(folder: str | Path) -> list[str]:

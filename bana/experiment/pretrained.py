@@ -17,6 +17,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
+from torchvision import tv_tensors
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
@@ -31,6 +32,8 @@ from bana.networks.classifier import BoxClassifier
 
 FOLDER = Path(__file__).resolve().parents[1] / "pretrained"
 FORMAT = 1
+UPRIGHT = ("XYXY", "XYWH", "CXCYWH")
+INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 SIDE = 500
 """Longer side, in pixels, of the photographs that the classifiers were trained on: VOC's."""
 
@@ -176,9 +179,10 @@ def masks(
 
     Args:
         image: RGB as stored, uint8 [3, H, W].
-        boxes: [K, 4]: x1, y1, x2, y2 in pixels, half-open (x2 - x1 is the width); parts outside the
-            image are cut off. One narrower than a pixel at the size at which labels are made,
-            max(H, W) / side pixels of the image, may get no pixel.
+        boxes: [K, 4]: x1, y1, x2, y2 in pixels, half-open (x2 - x1 is the width), or torchvision's
+            `BoundingBoxes` of any upright format; parts outside the image are cut off. One narrower
+            than a pixel at the size at which labels are made, max(H, W) / side pixels of the
+            image, may get no pixel.
         classes: K names, or numbers [K] of the classifier's classes, 1..L: of "voc-mini" 1..20 in
             VOC's order, from aeroplane to tvmonitor. A name that it does not know takes
             u_c = 1 - u_0 and is numbered L + 1, L + 2, ... in order of appearance. Spelling counts
@@ -195,7 +199,7 @@ def masks(
     """
     model = model or load_pretrained()
     height, width = _size_of(image)
-    boxes = _boxes_inside(torch.as_tensor(boxes, dtype=torch.float32), height, width)
+    boxes = _boxes_inside(_corners(boxes, height, width), height, width)
     numbers, names = _numbered(classes, model.classes)
     if len(numbers) != len(boxes):
         raise ValueError(f"{len(boxes)} boxes and {len(numbers)} classes: one class a box")
@@ -280,6 +284,19 @@ def _size_of(image: Tensor) -> tuple[int, int]:
     return image.shape[1], image.shape[2]
 
 
+def _corners(boxes: Tensor | Sequence[Sequence[float]], height: int, width: int) -> Tensor:
+    """Boxes as float32 XYXY; refuses those that say that they are of an image of another size."""
+    if isinstance(boxes, tv_tensors.BoundingBoxes):
+        if tuple(boxes.canvas_size) != (height, width):
+            of = "{1} x {0}".format(*boxes.canvas_size)
+            raise ValueError(f"boxes are of an image of {of}, and this one is {width} x {height}")
+        if boxes.format.name not in UPRIGHT:
+            raise ValueError(f"boxes of format {boxes.format.name}: use {' or '.join(UPRIGHT)}")
+        plain = boxes.as_subclass(Tensor).float()
+        boxes = F.convert_bounding_box_format(plain, boxes.format, "XYXY")
+    return torch.as_tensor(boxes, dtype=torch.float32)
+
+
 def _boxes_inside(boxes: Tensor, height: int, width: int) -> Tensor:
     """Boxes cut off at the image's border; refuses those of which nothing is left."""
     if boxes.shape == (0,):  # of an empty list
@@ -306,6 +323,10 @@ def _numbered(
     classes: Sequence[str] | Sequence[int] | np.ndarray | Tensor, known: Sequence[str]
 ) -> tuple[Tensor, tuple[str, ...]]:
     """Numbers int64 [K] of the boxes' classes, and names by number, background first."""
+    if isinstance(classes, str):
+        raise ValueError(f"classes must be a list, one for each box, got {classes!r}")
+    if isinstance(classes, Tensor) and len(classes) and classes.dtype not in INTEGERS:
+        raise ValueError(f"classes must be whole numbers, got {classes.dtype}")
     if not isinstance(classes, Tensor) and not all(isinstance(each, str) for each in classes):
         classes = _whole(classes)
     if isinstance(classes, Tensor):
@@ -325,10 +346,13 @@ def _numbered(
 
 def _whole(classes: Sequence[int] | np.ndarray) -> Tensor:
     """Numbers of classes as int64 [K]; refuses what is no whole number."""
+    wrong = f"classes must be names or whole numbers, got {list(classes)}"
+    if any(isinstance(each, bool) for each in classes):
+        raise ValueError(wrong)
     try:
         return torch.tensor([operator.index(each) for each in classes], dtype=torch.int64)
     except TypeError as error:
-        raise ValueError(f"classes must be names or whole numbers, got {list(classes)}") from error
+        raise ValueError(wrong) from error
 
 
 def _brought_back(

@@ -14,6 +14,7 @@ from torch import nn
 from bana.commands.main import main
 from bana.crf.dense import CrfParameters
 from bana.data.voc import PALETTE, DataError, read_image, read_mask
+from bana.data.voc_files import EXIF_ORIENTATION
 from bana.evaluation import export
 from bana.evaluation.export import (
     folder_images,
@@ -232,6 +233,22 @@ def test_command_predicts_a_folder(model, root, tmp_path, trained, capsys, monke
     assert main([*words, str(tmp_path / "a")]) == 0
     told = capsys.readouterr().err
     assert f"bana: note: passed over 2 things in {root / 'JPEGImages'}: film.gif, more/\n" in told
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png", "tif"])
+def test_command_passes_over_what_exif_turns(ending, root, tmp_path, trained, capsys) -> None:
+    folder, out, exif = tmp_path / "photos", tmp_path / "out", Image.Exif()
+    folder.mkdir()
+    exif[EXIF_ORIENTATION] = 6
+    Image.new("RGB", (20, 10)).save(folder / f"turned.{ending}", exif=exif)
+    Image.new("RGB", (20, 10)).save(folder / f"upright.{ending}")
+    (folder / "broken.jpg").write_bytes(b"no image")
+    words = ["predict", "--profile", "smoke", "--images", str(folder), "--out", str(out)]
+    assert main(words) == 1
+    told = capsys.readouterr().err
+    assert f"turned.{ending}: EXIF says to turn it (orientation 6): store it upright" in told
+    assert "broken.jpg: not an image" in told
+    assert [path.stem for path in out.glob("*.png")] == ["upright"]
 
 
 def test_command_names_what_is_wrong_in_one_line_before_it_trains(

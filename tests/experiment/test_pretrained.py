@@ -9,6 +9,8 @@ import pytest
 import torch
 from load_tool import load_tool
 from torch import Tensor
+from torchvision import tv_tensors
+from torchvision.transforms.v2.functional import convert_bounding_box_format
 
 from bana.crf.dense import CrfParameters
 from bana.data.class_names import common_name
@@ -280,6 +282,33 @@ def test_a_box_that_holds_nothing_is_refused(
         masks(image, torch.tensor([box]), ["dog"], shipped)
 
 
+@pytest.mark.parametrize("form", ["XYXY", "XYWH", "CXCYWH"])
+def test_boxes_that_know_their_format_are_read_by_it(
+    form: str, shipped: Pretrained, image: Tensor
+) -> None:
+    corners = tv_tensors.BoundingBoxes(
+        torch.tensor([[30, 10, 90, 70]]), format="XYXY", canvas_size=(90, 120)
+    )
+    given = convert_bounding_box_format(corners, new_format=form)
+    plain = masks(image, [[30, 10, 90, 70]], ["person"], shipped, side=64)
+    made = masks(image, given, ["person"], shipped, side=64)
+    assert torch.equal(made.y_crf, plain.y_crf) and torch.equal(made.attention, plain.attention)
+    assert given.tolist() == convert_bounding_box_format(corners, new_format=form).tolist()
+
+
+def test_boxes_of_another_image_or_turned_ones_are_refused(
+    shipped: Pretrained, image: Tensor
+) -> None:
+    other = tv_tensors.BoundingBoxes(BOX, format="XYXY", canvas_size=(180, 240))
+    with pytest.raises(ValueError, match="of an image of 240 x 180, and this one is 120 x 90"):
+        masks(image, other, ["dog"], shipped)
+    turned = tv_tensors.BoundingBoxes(
+        torch.tensor([[60.0, 40, 30, 20, 15]]), format="CXCYWHR", canvas_size=(90, 120)
+    )
+    with pytest.raises(ValueError, match="format CXCYWHR: use XYXY or XYWH or CXCYWH"):
+        masks(image, turned, ["dog"], shipped)
+
+
 def test_what_does_not_fit_is_refused(shipped: Pretrained, image: Tensor) -> None:
     with pytest.raises(ValueError, match=r"image must be uint8 \[3, H, W\]"):
         masks(image.float(), BOX, ["dog"], shipped)
@@ -295,9 +324,14 @@ def test_what_does_not_fit_is_refused(shipped: Pretrained, image: Tensor) -> Non
         masks(image, BOX, torch.tensor([21]), shipped)
     with pytest.raises(ValueError, match=r"classes must be 1\.\.20, got \[0\]"):
         masks(image, BOX, [0], shipped)
-    for wrong in ([1.5], [None], [1, "dog"]):
+    for wrong in ([1.5], [None], [1, "dog"], [True]):
         with pytest.raises(ValueError, match=r"must be names or whole numbers, got \["):
             masks(image, BOX, wrong, shipped)
+    for floats in (torch.tensor([7.9999995]), torch.tensor([True])):
+        with pytest.raises(ValueError, match="classes must be whole numbers, got torch"):
+            masks(image, BOX, floats, shipped)
+    with pytest.raises(ValueError, match="classes must be a list, one for each box, got 'cat'"):
+        masks(image, torch.cat([BOX] * 3), "cat", shipped)
     with pytest.raises(ValueError, match="must have a name"):
         masks(image, BOX, [" "], shipped)
     with pytest.raises(ValueError, match="other than background"):
