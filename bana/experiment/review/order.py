@@ -81,14 +81,17 @@ def errors_of(
         Shares in [0, 1] of the photographs that have a true mask.
 
     Raises:
-        DataError: if no photograph has one, or one is damaged or of another size.
+        DataError: if no photograph has one, or one is damaged, of another size or has a number that
+            is no class, or if none has a pixel of the boxes' classes.
     """
     own = {common_name(name): number for number, name in enumerate(classes)}
     renumbered = torch.full((256,), OTHER, dtype=torch.uint8)
     renumbered[IGNORE] = IGNORE
-    for number, name in enumerate(_truth_classes(truth)):
+    known = _truth_classes(truth)
+    for number, name in enumerate(known):
         renumbered[number] = own.get(common_name(name), OTHER)
-    errors = {}
+    errors: dict[str, float] = {}
+    recognised = False
     for entry in entries:
         path = truth / f"{entry.name}.png"
         if not path.is_file():
@@ -99,13 +102,29 @@ def errors_of(
             raise DataError(
                 f"{path}: {tuple(mask.shape)}, but the photograph is {tuple(y_crf.shape)}"
             )
-        boxes = torch.tensor([box[1:] for box in record_of(out, entry.name)["boxes"]])
+        if beyond := sorted({*mask.unique().tolist()} - {*range(len(known)), IGNORE}):
+            raise DataError(f"{path}: has the number {beyond[0]}. {_numbering(truth, known)}")
+        numbers, *corners = zip(*record_of(out, entry.name)["boxes"], strict=True)
+        boxes = torch.tensor(corners).T
+        recognised |= bool(torch.isin(renumbered[mask.long()], torch.tensor(numbers)).any())
         counted = covered(boxes, *mask.shape) & (mask != IGNORE) & (y_crf != IGNORE)
         wrong = (renumbered[mask.long()] != y_crf) & counted
         errors[entry.name] = float(wrong.sum()) / max(1, int(counted.sum()))
     if not errors:
         raise DataError(f"{truth}: no mask of any of the {len(entries)} photographs (<name>.png)")
+    if not recognised:
+        raise DataError(
+            f"{truth}: no mask has a pixel of the boxes' classes. {_numbering(truth, known)}"
+        )
     return errors
+
+
+def _numbering(truth: Path, known: Sequence[str]) -> str:
+    """How true masks were read, and how to have them read otherwise."""
+    return (
+        f"True masks were read with the numbers 0 to {len(known) - 1}, of {known[0]} to "
+        f"{known[-1]}, and 255: write their classes into {truth / 'classes.txt'}, one on a line"
+    )
 
 
 def _truth_classes(truth: Path) -> tuple[str, ...]:

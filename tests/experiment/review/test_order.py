@@ -29,7 +29,7 @@ def square(number: int, side: int = 10) -> Tensor:
 
 
 def kept(out: Path, name: str, differ: list[float], areas: list[int], label: Tensor) -> None:
-    boxes = [[1, 0.0, 0.0, 10.0, 10.0]] * len(differ)
+    boxes = [[int(label.max()), 0.0, 0.0, 10.0, 10.0]] * len(differ)
     record = {"file_name": f"{name}.jpg", "boxes": boxes, "areas": areas, "differ": differ}
     keep_record(out, name, record)
     keep_labels(out, name, label, label)
@@ -83,8 +83,25 @@ def test_truth_with_classes_of_its_own(out: Path) -> None:
     (truth / "classes.txt").write_text("background\nzebra\n")
     entries = review_order(out, ["a", "b", "x/a"])
     assert errors_of(out, entries, CLASSES, truth) == {"a": 0}
-    (truth / "classes.txt").write_text("background\ncat\n")
-    assert errors_of(out, entries, CLASSES, truth) == {"a": 0.25}
+    write_mask(truth / "b.png", square(2))
+    (truth / "classes.txt").write_text("background\nzebra\ncat\n")
+    assert errors_of(out, entries, CLASSES, truth) == {"a": 0, "b": 1}
+
+
+def test_truth_of_other_numbers_is_refused(out: Path) -> None:
+    truth, entries = out / "truth", review_order(out, ["a", "b", "x/a"])
+    write_mask(truth / "a.png", square(1, 5))
+    numbering = r"read with the numbers 0 to 20, of background to tvmonitor, and 255: write"
+    with pytest.raises(
+        DataError, match=rf"no mask has a pixel of the boxes' classes. .*{numbering}"
+    ):
+        errors_of(out, entries, CLASSES, truth)  # 1 is VOC's aeroplane
+    write_mask(truth / "a.png", square(255, 5))
+    with pytest.raises(DataError, match="no mask has a pixel of the boxes' classes"):
+        errors_of(out, entries, CLASSES, truth)
+    write_mask(truth / "a.png", square(77, 5))
+    with pytest.raises(DataError, match=rf"a\.png: has the number 77\. .*{numbering}"):
+        errors_of(out, entries, CLASSES, truth)
 
 
 def test_truth_that_is_none(out: Path) -> None:
