@@ -107,7 +107,7 @@ class Folder:
             stem = _plain(relative.with_suffix("").as_posix())
             self._by_stem.setdefault(stem, []).append(relative)
 
-    def named(self, name: str, where: str) -> Path:
+    def named(self, name: str, where: str, anywhere: bool = False) -> Path:
         """The photograph of that name; a path that is not there where none has it.
 
         A name may have more folders before it than there are here, or fewer, but not others.
@@ -115,6 +115,8 @@ class Folder:
         Args:
             name: a file's name or path, relative or absolute, of any system.
             where: what the name was read from, for the message.
+            anywhere: the name does not begin in the folder itself, so that a photograph there is
+                not preferred to one in a subfolder.
 
         Raises:
             DataError: if the name is empty or several photographs have it.
@@ -130,14 +132,20 @@ class Folder:
                 found.append((common, relative))
         longest = max((common for common, _ in found), default=0)
         # "a.jpg" in the folder itself and in a subfolder: the name as it stands is the first.
-        exact = [each for _, each in found if _parts(each.as_posix()) == parts]
+        exact = [each for _, each in found if not anywhere and _parts(each.as_posix()) == parts]
         best = exact or [relative for common, relative in found if common == longest]
         if len(best) > 1:
+            # Where it says nothing of folders, one more of them would not tell.
+            remedy = "rename one of them" if anywhere else "name it with its folder"
             raise DataError(
                 f"{where}: {name!r} may be {best[0].as_posix()} or {best[1].as_posix()} in "
-                f"{self.root}: name it with its folder"
+                f"{self.root}: {remedy}"
             )
         return self.root / (best[0] if best else Path(*parts))
+
+    def holds(self, relative: Path) -> bool:
+        """Whether a photograph lies at just that path below the folder."""
+        return relative in self._by_name.get(_plain(relative.name), [])
 
     def listed(self, name: str, where: str) -> Photograph:
         """A record of a photograph in a list: of the file there, or else of the one `named` so.

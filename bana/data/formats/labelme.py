@@ -1,6 +1,7 @@
 """Boxes in LabelMe's JSON files, one a photograph."""
 
 import math
+import posixpath
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,11 +39,12 @@ def read_labelme(path: Path, images: Folder) -> Read:
 
     Args:
         path: a JSON file, or a folder of them.
-        images: the photographs, named by "imagePath".
+        images: the photographs, named by "imagePath" from the file's own folder, which lies among
+            the files as the photograph's does among the photographs.
 
     Raises:
         DataError: if files or shapes are wrong, all of which are told, or a file is named as one
-            photograph and names another.
+            photograph and names another, or one in another folder.
     """
     files = files_below(path, (".json",))
     if not files:
@@ -52,19 +54,19 @@ def read_labelme(path: Path, images: Folder) -> Read:
     photographs = []
     for file in files:
         with noted(problems):
-            photographs.append(_photograph(file, images, counts, problems))
+            photographs.append(_photograph(file, path, images, counts, problems))
     refuse(problems, path)
     return Read(photographs, None, told(counts, path), {})
 
 
 def _photograph(
-    file: Path, images: Folder, counts: Counter[str], problems: list[str]
+    file: Path, path: Path, images: Folder, counts: Counter[str], problems: list[str]
 ) -> Photograph:
     held = read_json(file)
     if not isinstance(held, dict) or not isinstance(held.get("shapes"), list):
         raise DataError(f"{file}: no LabelMe file, it has no list of 'shapes'")
     name = as_text(held.get("imagePath"), f"{file}: imagePath")
-    image = images.named(name, str(file))
+    image = _image(name, file, path, images)
     beside = [each for each in images.paths if each.stem == file.stem]
     if image.stem != file.stem and beside:
         raise DataError(
@@ -81,6 +83,30 @@ def _photograph(
                 objects.setdefault(own, []).append(box)
     boxes = [_joined(parts, counts) for parts in objects.values()]
     return images.photograph(image, str(file), boxes, (width, height))
+
+
+def _image(name: str, file: Path, path: Path, images: Folder) -> Path:
+    """The photograph that a file names from its own folder."""
+    plain, root = name.strip().replace("\\", "/"), images.root.resolve()
+    beside = file.parent / plain
+    beside = beside.parent.resolve() / beside.name
+    if root in beside.parents and images.holds(beside.relative_to(root)):
+        return images.root / beside.relative_to(root)
+    # A file by itself does not say where the tree of files begins.
+    if not path.is_dir():
+        return images.named(name, str(file), anywhere=True)
+    below = file.parent.relative_to(path).as_posix()
+    own = posixpath.normpath(posixpath.join(below, plain))
+    image = images.named(own, str(file))
+    if image.is_file():
+        return image
+    other = images.named(name, str(file))
+    if other.is_file():
+        raise DataError(
+            f"{file}: imagePath is {name!r}, {own} from the file's folder, and in {images.root} "
+            f"there is {other.relative_to(images.root).as_posix()} alone: name it with its folder"
+        )
+    return image
 
 
 def _joined(parts: Sequence[Box], counts: Counter[str]) -> Box:

@@ -117,7 +117,9 @@ def _image(task: dict[str, Any], images: Folder, where: str) -> Path:
         return path
     # The folder of an upload is Label Studio's own and says nothing of where the photograph was.
     name = UPLOADED.sub("", last)
-    return images.named(name if "upload" in folders else "/".join((*folders, name)), where)
+    if not folders or "upload" in folders:
+        return images.named(name, where, anywhere=True)
+    return images.named("/".join((*folders, name)), where)
 
 
 def _photograph(

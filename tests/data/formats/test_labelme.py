@@ -109,6 +109,36 @@ def test_a_name_is_taken_as_it_stands(tmp_path: Path) -> None:
     assert list(boxes_of(read_labelme(path, images))) == ["b  c.jpg"]
 
 
+def test_a_name_is_read_from_the_folder_of_its_file(tmp_path: Path) -> None:
+    images = folder_of(tmp_path / "im", "a.jpg", "sub/a.jpg", "sub/b.jpg", "x/c.jpg", "y/c.jpg")
+    lm, value = tmp_path / "lm", held(shape([[1, 2], [3, 4]]))
+    write_json(lm / "a.json", value)
+    write_json(lm / "sub/a.json", value)
+    write_json(lm / "sub/deep/b.json", held(name="..\\b.jpg"))
+    write_json(lm / "y/c.json", held(name="c.jpg"))
+    found = [each.path for each in read_labelme(lm, images).photographs]
+    names = ("a.jpg", "sub/a.jpg", "sub/b.jpg", "y/c.jpg")
+    assert found == [images.root / name for name in names]
+    # Beside a photograph it is of that one, wherever the files begin.
+    write_json(images.root / "sub/a.json", value)
+    for path in (images.root / "sub", images.root / "sub/a.json"):
+        (photograph,) = read_labelme(path, images).photographs
+        assert photograph.path == images.root / "sub/a.jpg"
+
+
+def test_a_name_that_may_be_of_two_folders_is_refused(tmp_path: Path) -> None:
+    images = folder_of(tmp_path / "im", "a.jpg", "cam2/a.jpg", "cam2/b.jpg")
+    path = write_json(tmp_path / "lm/cam1/a.json", held())
+    with pytest.raises(
+        DataError, match=r"a.json: 'a.jpg' may be a.jpg or cam2/a.jpg in .*: rename"
+    ):
+        read_labelme(path, images)
+    path = write_json(tmp_path / "other/cam1/b.json", held(name="b.jpg"))
+    told = r"b.json: imagePath is 'b.jpg', cam1/b.jpg from .* there is cam2/b.jpg alone: name it"
+    with pytest.raises(DataError, match=told):
+        read_labelme(tmp_path / "other", images)
+
+
 def test_a_turned_rectangle_is_told(images: Folder, tmp_path: Path) -> None:
     upright = shape([[20, 15], [50, 15], [50, 45], [20, 45]])
     path = write_json(tmp_path / "a.json", held(upright))

@@ -52,6 +52,13 @@ def test_percent_become_pixels(image: str, images: Folder) -> None:
     assert made.photographs[0].size == (80, 60) and not made.notes and not made.failed
 
 
+@pytest.mark.parametrize("image", ["/data/upload/1/1a2b3c4d-a.jpg", "1a2b3c4d-a.jpg"])
+def test_an_upload_says_nothing_of_its_folder(image: str, tmp_path: Path) -> None:
+    images = folder_of(tmp_path / "im", "a.jpg", "x/a.jpg")
+    with pytest.raises(DataError, match=r"task 7: 'a.jpg' may be a.jpg or x/a.jpg in .*: rename"):
+        read(images, task(region(), image=image))
+
+
 def test_the_minimal_export(images: Folder) -> None:
     flat = region()
     flat = {**flat.pop("value"), "original_width": 80, "original_height": 60}
