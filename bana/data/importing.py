@@ -181,16 +181,17 @@ def _voc_photograph(file: Path, below: Path, images: Path, one_based: bool) -> P
     crowds = list(_xml_boxes(annotation.crowds, f"{file}: crowd", one_based))
     image = _image_of(file.stem, images, below)
     name = image_id(image.relative_to(images).as_posix(), str(file))
-    note = _name_note(file, images, image)
+    note = _name_note(file, below, images, image)
     return Photograph(name, image, str(file), boxes, crowds, annotation.size, note)
 
 
-def _name_note(file: Path, images: Path, image: Path) -> str | None:
+def _name_note(file: Path, below: Path, images: Path, image: Path) -> str | None:
     """What is to be told where a file names another photograph than its own name does."""
     said = stated_name(file)
     if said is None or file.stem in (said, PurePosixPath(said).stem):
         return None
-    if (images / said).is_file() or _image_of(PurePosixPath(said).stem, images, Path()).is_file():
+    called = _image_of(PurePosixPath(said).stem, images, below)
+    if any(path.is_file() for path in (images / below / said, images / said, called)):
         raise DataError(
             f"{file}: is called as {image.name} is and says in <filename> that it is about {said}: "
             f"rename one of them"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -404,6 +405,20 @@ def test_a_file_that_names_another_photograph(images):
     for said in ("meadow", "meadow.jpg", "photos/meadow.JPG", ""):
         xml(folder, "meadow.xml", more=f"<filename>{said}</filename>")
         assert "<filename>" not in " ".join(import_boxes("voc", folder, images, out).notes)
+
+
+def test_a_file_in_a_subfolder_that_names_another_photograph_there(images):
+    folder, out = images.parent / "xml", images.parent / "out"
+    for name in ("cam1/a.jpg", "cam1/b.jpg", "cam2/c.jpg"):
+        (images / name).parent.mkdir(exist_ok=True)
+        shutil.copy(images / "meadow.jpg", images / name)
+    for said in ("b.jpg", "b", "cam1/b.jpg", "meadow.jpg"):
+        xml(folder, "cam1/a.xml", more=f"<filename>{said}</filename>")
+        with pytest.raises(DataError, match=r"is called as a\.jpg is and says .*: rename one"):
+            import_boxes("voc", folder, images, out)
+    xml(folder, "cam1/a.xml", more="<filename>c.jpg</filename>")
+    notes = import_boxes("voc", folder, images, out).notes
+    assert "another photograph, which is not there" in " ".join(notes)
 
 
 def test_capital_endings_and_folders_are_read_and_other_files_named(images):
