@@ -134,7 +134,8 @@ def _masks(arguments: argparse.Namespace) -> int:
         _check_truth(arguments.truth, [job.name for job in jobs])
     model = load_pretrained()
     _tell_what_was_read(kind, read, jobs, images)
-    for note in notes_on_classes(classes, [box for job in jobs for box in job.photograph.boxes]):
+    boxes = [box for job in jobs for box in job.photograph.boxes]
+    for note in (*masking.notes_on_jobs(jobs), *notes_on_classes(classes, boxes)):
         _tell(note)
     if not arguments.train:
         _tell_classes(classes, masking.unknown_classes(classes, model))

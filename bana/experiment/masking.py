@@ -20,11 +20,13 @@ from bana.data.fingerprint import photograph_hash
 from bana.data.formats.common import CocoSource, Folder, Read
 from bana.data.layout import Box, Photograph
 from bana.data.names import check_apart
+from bana.data.oddities import notes_on_boxes, notes_on_photographs
 from bana.data.voc_files import (
     DAMAGE,
     IGNORE,
     DataError,
     check_class_names,
+    image_size,
     orientation,
     read_image,
 )
@@ -153,6 +155,20 @@ def mask_jobs(read: Read, images: Folder, classes: Sequence[str]) -> list[MaskJo
                 f"of one name would overwrite each other"
             )
     return [jobs[name] for name in sorted(jobs)]
+
+
+def notes_on_jobs(jobs: Sequence[MaskJob]) -> list[str]:
+    """What is allowed and seldom meant, of boxes for which their photograph does not fail."""
+    sound, sizes = [], []
+    for job in jobs:
+        try:
+            height, width = image_size(job.photograph.path)
+            _inside(job.photograph.boxes, height, width)
+        except (ValueError, OSError):
+            continue
+        sound.append(job.photograph)
+        sizes.append((width, height))
+    return [*notes_on_boxes(sound, sizes), *notes_on_photographs(job.photograph for job in jobs)]
 
 
 def make_masks(

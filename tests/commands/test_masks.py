@@ -14,6 +14,7 @@ from pycocotools.coco import COCO
 from bana.commands import masks
 from bana.commands.main import main
 from bana.course.photographs import photographs
+from bana.data.annotations import Annotation, write_annotation
 from bana.data.voc_files import read_mask, write_mask
 from bana.evaluation.mask_files import WRITERS
 from bana.experiment import pretrained
@@ -136,6 +137,37 @@ def test_what_was_passed_over_is_named(small: Path, capsys) -> None:
     assert "classes without a box here (1): dog" in told
     assert "are these one class? Cat (1 box), cat (1 box)" in told
     assert (small / "out/voc/SegmentationClass/sub/B.png").is_file()
+
+
+def test_boxes_that_are_changed_or_odd_are_told_as_on_import(small: Path, capsys) -> None:
+    write_photo(small / "im/b.jpg")
+    # What sticks out by more, and a photograph that is not there, are failures and no more.
+    rows = [
+        ["a.jpg", 20, 10, 60, 50, "cat"],
+        ["a.jpg", 20, 10, 60, 50, "cat"],
+        ["a.jpg", 40, 20, 81, 60, "cat"],
+        ["b.jpg", 40, 20, 99, 60, "cat"],
+        ["c.jpg", 40, 20, 81, 60, "cat"],
+    ]
+    path = csv_of(small / "boxes.csv", rows)
+    assert main(words(small, *QUICK)) == 1
+    told = capsys.readouterr().err
+    assert f"bana: the same box and class twice (1): {path}:3\n" in told
+    assert f"bana: boxes that stick out by up to 2 pixels, cut off there (1): {path}:4\n" in told
+    csv_of(path, rows[:3])
+    given = ["data", "import", "--format", "csv", "--boxes", str(path), "--out", str(small / "voc")]
+    assert main([*given, "--images", str(small / "im")]) == 0
+    imported = capsys.readouterr().err
+    assert "the same box and class twice (1)" in imported and "cut off there (1)" in imported
+
+
+def test_a_file_of_another_name_is_told(small: Path, capsys) -> None:
+    path = small / "xml/a.xml"
+    write_annotation(path, Annotation([("cat", [21, 11, 60, 50])], [], (80, 60)), "f", "other.jpg")
+    given = ["masks", str(small / "im"), "--boxes", str(path), "--out", str(small / "out")]
+    assert main([*given, *QUICK]) == 0
+    told = f"says in <filename> that it is about another photograph, which is not there (1): {path}"
+    assert told in capsys.readouterr().err
 
 
 QUICK = ("--longest", "64", "--review", "0", "--write", "voc")

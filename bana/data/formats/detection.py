@@ -125,7 +125,7 @@ def _read_voc(path: Path, images: Folder, one_based: bool) -> Read:
             (read,) = read_voc(file, images.root, one_based)
             found = images.of_stem(file.relative_to(top), str(file))
             made = images.photograph(found, str(file), read.boxes, read.size)
-            photographs.append(made._replace(crowds=read.crowds))
+            photographs.append(made._replace(crowds=read.crowds, note=read.note))
     refuse(problems, path)
     return Read(photographs, None, [], {})
 
