@@ -13,7 +13,7 @@ from bana.data.formats.cvat import read_cvat
 from bana.data.formats.known import FORMATS, check_format
 from bana.data.formats.labelme import read_labelme
 from bana.data.formats.labelstudio import read_labelstudio
-from bana.data.formats.yolo import LISTS, read_yolo
+from bana.data.formats.yolo import LISTS, is_yolo, read_yolo
 from bana.data.importing import HEADER, ask_for_convention, read_csv, read_voc
 from bana.data.layout import Photograph
 from bana.data.voc_files import DataError, read_class_names
@@ -169,7 +169,7 @@ def _kind_of(file: Path) -> str | None:
             return "csv" if [field.strip() for field in header] == HEADER else None
         if ending in (".yaml", ".yml"):
             return "yolo" if any(line.startswith("names:") for line in text.splitlines()) else None
-        return "yolo" if file.name.lower() not in LISTS and _is_yolo(text) else None
+        return "yolo" if file.name.lower() not in LISTS and is_yolo(text) else None
     except (OSError, ValueError, RecursionError):
         return None
 
@@ -184,17 +184,3 @@ def _kind_of_json(text: str) -> str | None:
         return None
     is_task = "data" in held[0] or "annotation_id" in held[0] or "lead_time" in held[0]
     return "labelstudio" if is_task else None
-
-
-def _is_yolo(text: str) -> bool:
-    """Whether the first line that is not empty is a class and numbers."""
-    fields = next((line.split() for line in text.splitlines() if line.strip()), [])
-    return len(fields) >= 5 and fields[0].isdigit() and all(_is_number(field) for field in fields)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import yaml
 
-from bana.data.checks import noted, read_text, refuse, shown
+from bana.data.checks import listed, noted, read_text, refuse, shown
 from bana.data.formats.common import (
     POLYGONS,
     Corners,
@@ -30,7 +30,7 @@ from bana.data.layout import Box
 from bana.data.voc_files import DataError, check_class_names, image_size
 
 NAMES = ("classes.txt", "obj.names", "coco.names", "voc.names")
-# What lies beside labels and is none: lists of photographs and of names.
+# What lies beside labels and is none, but where a photograph is called so: lists and notes.
 LISTS = {*NAMES, "train.txt", "val.txt", "valid.txt", "test.txt", "readme.txt", "notes.txt"}
 LISTS |= {"readme.dataset.txt", "readme.roboflow.txt"}
 # How far a corner may be outside of 0..1: writers round to six digits or fewer.
@@ -52,7 +52,8 @@ def read_yolo(path: Path, images: Folder, classes: Path | None = None) -> Read:
     Args:
         path: a folder of .txt files, as the photographs' folder is laid out; one .txt file; or the
             data.yaml beside a folder of labels.
-        images: the photographs; a/b.txt has the boxes of a/b.jpg.
+        images: the photographs; a/b.txt has the boxes of a/b.jpg. Lists, such as train.txt, are
+            passed over, unless there is a train.jpg and they hold boxes.
         classes: file of class names, one a line in the order of their numbers, or a data.yaml; None
             looks for one in the folder of the labels and in the two above it.
 
@@ -63,7 +64,7 @@ def read_yolo(path: Path, images: Folder, classes: Path | None = None) -> Read:
     if path.suffix.lower() in (".yaml", ".yml"):
         classes, path = classes or path, path.parent
     named = _names(path, classes)
-    files = _label_files(path)
+    files, passed_over = _label_files(path, images)
     if not files:
         raise DataError(f"{path}: no .txt file of boxes in it")
     photographs, failed, counts = [], {}, Counter()
@@ -84,15 +85,49 @@ def read_yolo(path: Path, images: Folder, classes: Path | None = None) -> Read:
                 boxes.append(_box(fields, f"{file}:{line}", named, (width, height), counts))
         photographs.append(images.photograph(image, str(file), boxes, (width, height)))
     refuse(problems, path)
-    notes = [f"classes from {named.file}", *told(counts, path)]
+    notes = [f"classes from {named.file}", *passed_over, *told(counts, path)]
     return Read(photographs, ("background", *named.names), notes, failed)
 
 
-def _label_files(path: Path) -> list[Path]:
+def _label_files(path: Path, images: Folder) -> tuple[list[Path], list[str]]:
+    """The files of boxes, and notes on text files that are passed over."""
     if not path.is_dir():
-        return [path]
+        return [path], []
     top = path / "labels" if (path / "labels").is_dir() else path
-    return [file for file in files_below(top, (".txt",)) if file.name.lower() not in LISTS]
+    files, lists, outside = [], [], []
+    for file in files_below(path, (".txt",)):
+        if file.name.lower() in LISTS and not _has_photograph(file, path, images):
+            if file.name.lower() not in NAMES:
+                lists.append(file.relative_to(path).as_posix())
+        elif top in file.parents:
+            files.append(file)
+        else:
+            outside.append(file.relative_to(path).as_posix())
+    kinds = (("lists and notes passed over", lists), ("files outside of labels/ not read", outside))
+    return files, [f"{path}: {what} ({len(of)}): {listed(of)}" for what, of in kinds if of]
+
+
+def _has_photograph(file: Path, path: Path, images: Folder) -> bool:
+    """Whether a file that is called as a list holds the boxes of a photograph called so too."""
+    try:
+        text = read_text(file)
+    except DataError:
+        return False
+    return (is_yolo(text) or not text.strip()) and _photograph_of(file, path, images).is_file()
+
+
+def is_yolo(text: str) -> bool:
+    """Whether the first line that is not empty is a class and numbers."""
+    fields = next((line.split() for line in text.splitlines() if line.strip()), [])
+    return len(fields) >= 5 and fields[0].isdigit() and all(_is_number(field) for field in fields)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _photograph_of(file: Path, path: Path, images: Folder) -> Path:

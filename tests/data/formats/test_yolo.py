@@ -66,6 +66,38 @@ def test_the_ways_in_which_folders_are_laid(image: str, label: str, tmp_path: Pa
     assert boxes_of(read) == {"b.jpg": [("cat", (30, 15, 50, 45))]}, read
 
 
+def test_a_photograph_may_be_called_as_a_list_is(tmp_path: Path) -> None:
+    names = ("test", "train", "Val", "valid", "notes", "readme")
+    images = folder_of(tmp_path / "im", *(f"{name}.jpg" for name in names))
+    folder = tmp_path / "labels"
+    for name in names[:3]:
+        write_text(folder / f"{name}.txt", "0 0.5 0.5 0.25 0.5\n")
+    write_text(folder / "valid.txt", "")
+    write_text(folder / "notes.txt", "0 of 5 are drawn by hand\n")
+    write_text(folder / "deep/train.txt", "0 0.5 0.5 0.25 0.5\n")
+    (folder / "readme.txt").write_bytes(b"\xff\xfe\0")
+    write_text(folder / "classes.txt", "cat\n")
+    read = read_yolo(folder, images)
+    box = [("cat", (30, 15, 50, 45))]
+    assert boxes_of(read) == {f"{name}.jpg": box for name in names[:3]} | {"valid.jpg": []}
+    assert read.notes[1:] == [
+        f"{folder}: lists and notes passed over (3): deep/train.txt, notes.txt, readme.txt"
+    ]
+
+
+def test_files_beside_labels_are_told(images: Folder, tmp_path: Path) -> None:
+    labels(tmp_path, "0 0.5 0.5 0.25 0.5\n")
+    write_text(tmp_path / "data.yaml", "names: [cat, traffic light]")
+    write_text(tmp_path / "sub dir/a.txt", "0 0.5 0.5 0.25 0.5\n")
+    write_text(tmp_path / "train.txt", "im/a.jpg\n")
+    read = read_yolo(tmp_path, images)
+    assert list(boxes_of(read)) == ["a.jpg"] and read.photographs[0].path == images.root / "a.jpg"
+    assert read.notes[1:] == [
+        f"{tmp_path}: lists and notes passed over (1): train.txt",
+        f"{tmp_path}: files outside of labels/ not read (1): sub dir/a.txt",
+    ]
+
+
 def test_polygons_and_scores_are_counted(images: Folder, tmp_path: Path) -> None:
     folder = labels(tmp_path, "0 .25 .5 .5 .25 .75 .5 .5 .75\n0 0.5 0.5 0.25 0.5 0.93\n")
     read = read_yolo(folder, images)
