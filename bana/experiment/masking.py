@@ -135,7 +135,8 @@ def mask_jobs(read: Read, images: Folder, classes: Sequence[str]) -> list[MaskJo
     """The photographs with boxes, in order of their names.
 
     Raises:
-        DataError: if one photograph, or two that differ in their ending alone, occur twice.
+        DataError: if one photograph, or two that differ in their ending alone, occur twice, or one
+            occurs with boxes and without.
     """
     numbers = {name: number for number, name in enumerate(classes)}
     jobs: dict[str, MaskJob] = {}
@@ -154,7 +155,19 @@ def mask_jobs(read: Read, images: Folder, classes: Sequence[str]) -> list[MaskJo
                 f"{photograph.where}: {same} a second time, after {other.photograph.where}: masks "
                 f"of one name would overwrite each other"
             )
+    _check_without_boxes(read, jobs.values())
     return [jobs[name] for name in sorted(jobs)]
+
+
+def _check_without_boxes(read: Read, jobs: Iterable[MaskJob]) -> None:
+    files = {job.photograph.path: job.photograph for job in jobs}
+    for photograph in read.photographs:
+        other = files.get(photograph.path, photograph)
+        if other is not photograph and not photograph.boxes:
+            raise DataError(
+                f"{photograph.where}: says that {photograph.path.name} has no box, and "
+                f"{other.where} has one: remove one of them"
+            )
 
 
 def notes_on_jobs(jobs: Sequence[MaskJob]) -> list[str]:

@@ -320,6 +320,18 @@ def test_one_name_of_two_photographs_is_refused(images: Path) -> None:
         mask_jobs(read, folder, classes_of(read))
 
 
+def test_a_photograph_with_boxes_and_without_is_refused(images: Path) -> None:
+    folder, empty = Folder(images), ["/im/a.jpg", "", "", "", "", ""]
+    path = csv_of(images.parent / "boxes.csv", [*ROWS, empty])
+    read = read_boxes("csv", path, folder)
+    told = r"csv:6: says that a.jpg has no box, and .*csv:2 has one: remove one of them"
+    with pytest.raises(DataError, match=told):
+        mask_jobs(read, folder, classes_of(read))
+    csv_of(path, [*ROWS[1:], empty, ["a.jpg", "", "", "", "", ""]])
+    read = read_boxes("csv", path, folder)
+    assert len(mask_jobs(read, folder, classes_of(read))) == 2
+
+
 def test_an_unknown_class_is_refused(images: Path) -> None:
     read = read_boxes(
         "csv",
