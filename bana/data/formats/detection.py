@@ -6,9 +6,9 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from bana.data.checks import noted, read_json, read_text, refuse
+from bana.data.checks import listed, noted, read_json, read_text, refuse
 from bana.data.formats.coco import read_coco_boxes
-from bana.data.formats.common import Folder, Read, files_below
+from bana.data.formats.common import ANNOTATIONS, Folder, Read, files_below
 from bana.data.formats.cvat import read_cvat
 from bana.data.formats.known import FORMATS, check_format
 from bana.data.formats.labelme import read_labelme
@@ -21,6 +21,8 @@ from bana.data.xml_files import first_tag, read_xml
 
 # Formats of one file for many photographs.
 SINGLE = {"coco": ".json", "labelstudio": ".json", "csv": ".csv", "cvat": ".xml"}
+# Endings of the files of the others; of YOLO also of those that name classes.
+MANY = {"voc": (".xml",), "labelme": (".json",), "yolo": (".txt", ".yaml", ".yml", ".names")}
 # So many files of a folder are looked into, of each ending.
 LOOKED_INTO = 20
 
@@ -77,11 +79,11 @@ def read_boxes(
     check_format(kind, convention)
     if not path.exists():
         raise DataError(f"{path}: no such file or folder of boxes")
+    top = path
     if kind in SINGLE:
         path = _only_file(kind, path)
-    if kind == "yolo":
-        return read_yolo(path, images, classes)
     readers: dict[str, Callable[[], Read]] = {
+        "yolo": lambda: read_yolo(path, images, classes),
         "voc": lambda: _read_voc(path, images, convention != "half-open"),
         "coco": lambda: read_coco_boxes(path, images),
         "csv": lambda: Read(read_csv(path, images, convention == "voc"), None, [], {}),
@@ -90,9 +92,12 @@ def read_boxes(
         "cvat": lambda: read_cvat(path, images),
     }
     read = readers[kind]()
+    if top.is_dir():
+        given = (path,) if classes is None else (path, classes)
+        read = read._replace(notes=[*read.notes, *_not_read(kind, top, *given)])
     if kind == "voc" and convention is None:
         ask_for_convention(read.photographs, path)
-    if classes is not None:
+    if classes is not None and kind != "yolo":
         read = read._replace(classes=read_class_names(classes, background_implied=True))
     return read
 
@@ -115,7 +120,9 @@ def photographs_and_classes(
 def _read_voc(path: Path, images: Folder, one_based: bool) -> Read:
     """File by file, since an XML file in a subfolder is of a photograph in the same one."""
     top = path if path.is_dir() else path.parent
-    files = [file for file in files_below(path, (".xml",)) if _kind_of(file) != "cvat"]
+    every = files_below(path, (".xml",))
+    others = [file for file in every if _kind_of(file) == "cvat"]
+    files = [file for file in every if file not in others]
     if not files:
         raise DataError(f"{path}: no VOC .xml file there")
     photographs: list[Photograph] = []
@@ -127,7 +134,26 @@ def _read_voc(path: Path, images: Folder, one_based: bool) -> Read:
             made = images.photograph(found, str(file), read.boxes, read.size)
             photographs.append(made._replace(crowds=read.crowds, note=read.note))
     refuse(problems, path)
-    return Read(photographs, None, [], {})
+    names = [file.relative_to(top).as_posix() for file in others]
+    notes = [f"{path}: files of CVAT not read ({len(names)}): {listed(names)}"] if names else []
+    return Read(photographs, None, notes, {})
+
+
+def _not_read(kind: str, path: Path, *read: Path) -> Iterator[str]:
+    """A note on files in a folder that may be of boxes, by their endings, and not of this format.
+
+    Args:
+        kind: the format.
+        path: the folder.
+        read: files in it that were read.
+    """
+    others = [
+        file.relative_to(path).as_posix()
+        for file in files_below(path, ANNOTATIONS)
+        if file not in read and file.suffix.lower() not in MANY.get(kind, ())
+    ]
+    if others:
+        yield f"{path}: files not read as {kind} ({len(others)}): {listed(others)}"
 
 
 def _only_file(kind: str, path: Path) -> Path:

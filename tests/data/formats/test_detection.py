@@ -10,7 +10,7 @@ from photos import HEIGHT, WIDTH, boxes_of, csv_of, folder_of, write_json, write
 
 from bana.data.annotations import Annotation, write_annotation
 from bana.data.formats.common import Folder
-from bana.data.formats.detection import detect, read_boxes
+from bana.data.formats.detection import LOOKED_INTO, detect, read_boxes
 from bana.data.formats.known import FORMATS
 from bana.data.importing import import_boxes
 from bana.data.voc import VocDataset
@@ -129,6 +129,27 @@ def test_two_files_of_one_format_are_refused(images: Folder, tmp_path: Path) -> 
     (path.parent / "other.json").write_bytes(path.read_bytes())
     with pytest.raises(DataError, match=r"2 files of format coco, not one: boxes.json, other.json"):
         read_boxes("coco", path.parent, images)
+
+
+def test_files_that_the_format_does_not_read_are_told(tmp_path: Path) -> None:
+    """Also those behind the first ones, which are not looked into to tell the format."""
+    images = folder_of(tmp_path / "im", "a.jpg", "z.jpg")
+    box: Boxes = [("cat", (1.0, 2.0, 30.0, 40.0))]
+    folder = tmp_path / "b"
+    write_boxes("voc", folder, "a.jpg", box)
+    for number in range(LOOKED_INTO):
+        write_boxes("voc", folder, f"a{number}.jpg", box)
+        write_text(folder / f"a{number}.json", "{}")
+    write_boxes("cvat", folder, "z.jpg", box).rename(folder / "z.xml")
+    write_boxes("labelme", folder, "z.jpg", box)
+    assert detect(folder) == "voc"
+    assert read_boxes("voc", folder, images).notes == [
+        f"{folder}: files of CVAT not read (1): z.xml",
+        f"{folder}: files not read as voc (21): a0.json, a1.json, a10.json, a11.json, a12.json "
+        f"and 16 more",
+    ]
+    notes = read_boxes("cvat", folder, images).notes
+    assert [note.partition(" (")[0] for note in notes] == [f"{folder}: files not read as cvat"]
 
 
 @pytest.mark.parametrize(
