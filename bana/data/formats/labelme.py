@@ -28,6 +28,7 @@ from bana.data.voc_files import DataError
 
 # Shapes that have no inside.
 OPEN = ("point", "points", "line", "linestrip")
+ELSEWHERE = "photographs of the name found in another folder than their file's"
 GROUPED = "objects of several shapes that share a label and a group"
 
 
@@ -44,7 +45,7 @@ def read_labelme(path: Path, images: Folder) -> Read:
 
     Raises:
         DataError: if files or shapes are wrong, all of which are told, or a file is named as one
-            photograph and names another, or one in another folder.
+            photograph and names another, or a name fits several photographs.
     """
     files = files_below(path, (".json",))
     if not files:
@@ -66,7 +67,7 @@ def _photograph(
     if not isinstance(held, dict) or not isinstance(held.get("shapes"), list):
         raise DataError(f"{file}: no LabelMe file, it has no list of 'shapes'")
     name = as_text(held.get("imagePath"), f"{file}: imagePath")
-    image = _image(name, file, path, images)
+    image = _image(name, file, path, images, counts)
     beside = [each for each in images.paths if each.stem == file.stem]
     if image.stem != file.stem and beside:
         raise DataError(
@@ -85,8 +86,8 @@ def _photograph(
     return images.photograph(image, str(file), boxes, (width, height))
 
 
-def _image(name: str, file: Path, path: Path, images: Folder) -> Path:
-    """The photograph that a file names from its own folder."""
+def _image(name: str, file: Path, path: Path, images: Folder, counts: Counter[str]) -> Path:
+    """The photograph that a file names from its own folder, or else the only one of that name."""
     plain, root = name.strip().replace("\\", "/"), images.root.resolve()
     beside = file.parent / plain
     beside = beside.parent.resolve() / beside.name
@@ -100,13 +101,11 @@ def _image(name: str, file: Path, path: Path, images: Folder) -> Path:
     image = images.named(own, str(file))
     if image.is_file():
         return image
-    other = images.named(name, str(file))
-    if other.is_file():
-        raise DataError(
-            f"{file}: imagePath is {name!r}, {own} from the file's folder, and in {images.root} "
-            f"there is {other.relative_to(images.root).as_posix()} alone: name it with its folder"
-        )
-    return image
+    other = images.named(name, str(file), anywhere=True)
+    if not other.is_file():
+        return image
+    counts[ELSEWHERE] += 1  # labels/a.json of images/a.jpg, or a mistake
+    return other
 
 
 def _joined(parts: Sequence[Box], counts: Counter[str]) -> Box:

@@ -133,9 +133,17 @@ def test_a_name_that_may_be_of_two_folders_is_refused(tmp_path: Path) -> None:
         DataError, match=r"a.json: 'a.jpg' may be a.jpg or cam2/a.jpg in .*: rename"
     ):
         read_labelme(path, images)
-    path = write_json(tmp_path / "other/cam1/b.json", held(name="b.jpg"))
-    told = r"b.json: imagePath is 'b.jpg', cam1/b.jpg from .* there is cam2/b.jpg alone: name it"
-    with pytest.raises(DataError, match=told):
+
+
+def test_the_only_photograph_of_a_name_is_taken_and_told(tmp_path: Path) -> None:
+    images = folder_of(tmp_path / "im", "images/b.jpg", "x/a.jpg", "y/a.jpg")
+    write_json(tmp_path / "other/labels/b.json", held(name="b.jpg"))
+    read = read_labelme(tmp_path / "other", images)
+    assert [each.path for each in read.photographs] == [tmp_path / "im/images/b.jpg"]
+    told = "photographs of the name found in another folder than their file's (1)"
+    assert read.notes == [f"{tmp_path / 'other'}: {told}"]
+    write_json(tmp_path / "other/labels/a.json", held())
+    with pytest.raises(DataError, match=r"a.json: 'a.jpg' may be x/a.jpg or y/a.jpg in .*: rename"):
         read_labelme(tmp_path / "other", images)
 
 
