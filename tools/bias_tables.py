@@ -73,8 +73,8 @@ def order_by_bias(records: Mapping[str, Card]) -> str:
         return ""
     both = any(all(word in where for word in WORDS.values()) for where in told.values())
     why = ": the order depends on where the line is drawn" if both else ""
-    where = ", ".join(f"on `{name}` {text}" for name, text in told.items())
-    where = where.replace("` ", "` are ", 1)
+    first, *rest = (f"on `{name}`{{}} {text}" for name, text in told.items())
+    where = ", ".join((first.format(" are"), *(each.format("") for each in rest)))
     return f"With the same bias for both networks, true masks {where}{why}."
 
 

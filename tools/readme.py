@@ -27,6 +27,7 @@ from result_tables import (
 from speed_tables import speed
 
 from bana.course.gallery.answers import tell_answers
+from bana.course.gallery.scenes import upper_first
 from bana.evaluation.verdicts import NOT_TOLD_APART, difference_of, verdict
 from bana.experiment.exhibits.answers import answers_of
 
@@ -161,16 +162,12 @@ def _spoiled(asked: Mapping[str, Any]) -> str:
             by_place.setdefault(_where(row["by"]), []).append(row["text"])
         parts = [f"{_listed(texts)} {where}" for where, texts in by_place.items() if where]
         if group["title"].endswith("too wide") and parts:
-            told.append(f" {_upper(group['title'])}: {'; '.join(parts)}.")
+            told.append(f" {upper_first(group['title'])}: {'; '.join(parts)}.")
     return f"**On labels made worse**, over cross-entropy.{''.join(told)}" if told else ""
 
 
 def _listed(texts: Sequence[str]) -> str:
     return " and ".join(filter(None, (", ".join(texts[:-1]), texts[-1])))
-
-
-def _upper(text: str) -> str:
-    return text[0].upper() + text[1:]
 
 
 def _where(made: Mapping[str, Mapping[str, float] | None]) -> str:

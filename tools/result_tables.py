@@ -17,6 +17,7 @@ from bana.evaluation.verdicts import (
     stated,
     verdict,
 )
+from bana.experiment.exhibits.answers import CELL
 from bana.experiment.published import ORDERINGS
 
 PROFILES = {
@@ -383,7 +384,7 @@ def _noise(maps: Mapping[str, dict[str, Any]], benches: Mapping[str, dict[str, A
     rows: dict[str, list[str]] = {}
     for record in maps.values():
         for entry in record["map"]:
-            row = rows.setdefault(f"{SPILLS[entry['noise']]}, {4 * entry['reach']} pixels", [])
+            row = rows.setdefault(f"{SPILLS[entry['noise']]}, {CELL * entry['reach']} pixels", [])
             gaps = [entry["over crf"][key] for key in ("lambda .1", "gamma 30", "ignore")]
             gaps.append(entry["over ignore"]["lambda .1"])
             row.append(f"{entry['wrong']:.0f} / {entry['recall']:.0f}")

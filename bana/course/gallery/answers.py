@@ -12,7 +12,7 @@ from matplotlib.ticker import MultipleLocator
 from bana.course.colours import OKABE_ITO
 from bana.course.gallery.files import Size
 from bana.course.gallery.layout import LINE
-from bana.course.gallery.scenes import Told
+from bana.course.gallery.scenes import Told, upper_first
 from bana.evaluation.verdicts import (
     NOT_TOLD_APART,
     Difference,
@@ -111,7 +111,7 @@ def tell_answers(data: Mapping[str, Any]) -> Told:
     told = []
     for group in data["groups"]:
         rows = [f"{row['text']} {_by_profile(row['by'])}" for row in group["rows"]]
-        told.append(f"{_upper(group['title'])}: {'; '.join(rows)}.")
+        told.append(f"{upper_first(group['title'])}: {'; '.join(rows)}.")
     return Told(
         "The course's questions and their answers, from the records in results/: differences of "
         "mIoU with 95 % intervals. Networks and heads are compared with the same network or head "
@@ -129,7 +129,3 @@ def _by_profile(made: Mapping[str, Mapping[str, float] | None]) -> str:
 
 def _stated(difference: Difference | None) -> str:
     return "not measured" if difference is None else stated(difference)
-
-
-def _upper(text: str) -> str:
-    return text[0].upper() + text[1:]

@@ -8,6 +8,7 @@ from typing import Any
 
 from bana.course.gallery.files import ENDINGS, REQUIRED, stem_of
 from bana.course.gallery.items import FIGURES
+from bana.course.gallery.scenes import upper_first
 from bana.course.gallery.table_files import write_table
 from bana.experiment.exhibits.measured import from_records
 from bana.experiment.exhibits.table_items import TABLES
@@ -110,7 +111,7 @@ def _figures(folder: Path, place: str) -> Iterator[str]:
         note = check_figure(folder, name, "`bana publish` writes it")
         yield f"## {note['title']}"
         yield f"![{note['alt']}]({place}{name}.png)"
-        yield f"**{_upper(note['item'])}.** {note['caption']}"
+        yield f"**{upper_first(note['item'])}.** {note['caption']}"
         yield f"<details><summary>In words</summary>\n\n{note['alt']}\n\n</details>"
         links = ", ".join(
             f"[{text}]({place}{name}.{ending})"
@@ -127,17 +128,13 @@ def _tables(folder: Path, place: str) -> Iterator[str]:
         stem = f"table-{name}"
         note = json.loads((folder / f"{stem}.json").read_text(encoding="utf-8"))
         yield f"## {note['title']}: a table"
-        yield f"**{_upper(note['item'])}.** {note['caption']}"
+        yield f"**{upper_first(note['item'])}.** {note['caption']}"
         yield (folder / f"{stem}.md").read_text(encoding="utf-8")
         links = ", ".join(
             f"[{text}]({place}{stem}.{ending})"
             for ending, text in {"csv": "CSV", "tex": "LaTeX", "json": "note"}.items()
         )
         yield f"`{note['command']}`. {links}"
-
-
-def _upper(text: str) -> str:
-    return text[0].upper() + text[1:]
 
 
 def _hashes(folder: Path) -> dict[str, str]:

@@ -54,6 +54,11 @@ class Told(NamedTuple):
     alt: str
 
 
+def upper_first(text: str) -> str:
+    """A text that begins a sentence."""
+    return text[0].upper() + text[1:]
+
+
 def rule(data: Mapping[str, Any], score: str = "the mIoU of BAP's Y_crf") -> str:
     """How the scenes were chosen, in a sentence."""
     return (

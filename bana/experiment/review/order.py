@@ -106,9 +106,10 @@ def errors_of(
             raise DataError(f"{path}: has the number {beyond[0]}. {_numbering(truth, known)}")
         numbers, *corners = zip(*record_of(out, entry.name)["boxes"], strict=True)
         boxes = torch.tensor(corners).T
-        recognised |= bool(torch.isin(renumbered[mask.long()], torch.tensor(numbers)).any())
+        true = renumbered[mask.long()]
+        recognised |= bool(torch.isin(true, torch.tensor(numbers)).any())
         counted = covered(boxes, *mask.shape) & (mask != IGNORE) & (y_crf != IGNORE)
-        wrong = (renumbered[mask.long()] != y_crf) & counted
+        wrong = (true != y_crf) & counted
         errors[entry.name] = float(wrong.sum()) / max(1, int(counted.sum()))
     if not errors:
         raise DataError(f"{truth}: no mask of any of the {len(entries)} photographs (<name>.png)")
