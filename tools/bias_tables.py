@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from markdown_tables import score_of, table_of
+from markdown_tables import difference_cell, score_of, table_of
 
 from bana.evaluation.verdicts import difference_of, stated, verdict
 
@@ -103,7 +103,11 @@ def _score(by_seed: Sequence[float | None]) -> str:
 
 
 def _apart(difference: Card | None) -> str:
-    return " / ".join(stated(difference_of(difference[w])) for w in WAYS) if difference else "-"
+    return (
+        " / ".join(difference_cell(difference_of(difference[w])) for w in WAYS)
+        if difference
+        else "-"
+    )
 
 
 def _chosen(named: tuple[str, Card]) -> str:

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from markdown_tables import table_of
+from markdown_tables import difference_cell, table_of
 
-from bana.evaluation.verdicts import Difference, stated
+from bana.evaluation.verdicts import Difference
 from bana.experiment.left_out.measuring import UNCHANGED
 
 AFTER_Y_CRF = "prototypes"
@@ -81,7 +81,7 @@ def _settings(records: Mapping[str, dict[str, Any]]) -> str:
 
 
 def _told(row: dict[str, Any]) -> str:
-    return stated(Difference(row["mean"], row["low"], row["high"]))
+    return difference_cell(Difference(row["mean"], row["low"], row["high"]))
 
 
 def _images(name: str, record: dict[str, Any]) -> str:

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from markdown_tables import score_of, table_of
+from markdown_tables import difference_cell, score_of, table_of
 
-from bana.evaluation.verdicts import Difference, difference_of, stated, verdict
+from bana.evaluation.verdicts import Difference, difference_of, verdict
 
 
 def recipes_tried(name: str, record: dict[str, Any]) -> str:
@@ -48,10 +48,10 @@ def _cells(made: Mapping[str, Any], recipe: str) -> list[str]:
         return [""] * len(columns)
     row = made[recipe]
     cells = [score_of(row["miou"][loss]) for loss in ("truth", "crf")]
-    cells.append(stated(difference_of(row["truth - crf"])))
+    cells.append(difference_cell(difference_of(row["truth - crf"])))
     if len(columns) > len(cells):
         biased = row.get("at bias")
-        cells.append(stated(difference_of(biased["truth - crf"])) if biased else "")
+        cells.append(difference_cell(difference_of(biased["truth - crf"])) if biased else "")
     return cells
 
 

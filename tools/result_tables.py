@@ -5,7 +5,7 @@ from typing import Any
 
 from bias_tables import lines_drawn
 from left_out_tables import changes
-from markdown_tables import score_of, table_of
+from markdown_tables import difference_cell, score_of, table_of
 from recipe_tables import recipes_tried
 
 from bana.evaluation.verdicts import (
@@ -297,7 +297,7 @@ def card_difference(card: dict[str, Any], pair: tuple[str, str]) -> str:
     for made in card["differences"]:
         values = [made[key] for key in Difference._fields]
         if (made["first"], made["second"]) == pair and None not in values:
-            return stated(Difference(*values))
+            return difference_cell(Difference(*values))
     return "-"
 
 
@@ -344,7 +344,7 @@ def _bench(benches: dict[str, dict[str, Any]]) -> str:
     for pair in pairs:
         first, second = pair.split(" - ")
         cells = [made["differences"].get(pair) for made in columns.values()]
-        cells = [stated(difference_of(cell)) if cell else "-" for cell in cells]
+        cells = [difference_cell(difference_of(cell)) if cell else "-" for cell in cells]
         rows.append([f"{BENCH[first]}, over {BENCH[second]}", *cells])
     records = "; ".join(
         f"[`{name}`](../results/bench-{name}.json), {len(record['seeds'])} seeds{_classes(record)}"
@@ -388,7 +388,7 @@ def _noise(maps: Mapping[str, dict[str, Any]], benches: Mapping[str, dict[str, A
             gaps = [entry["over crf"][key] for key in ("lambda .1", "gamma 30", "ignore")]
             gaps.append(entry["over ignore"]["lambda .1"])
             row.append(f"{entry['wrong']:.0f} / {entry['recall']:.0f}")
-            row.extend(stated(difference_of(gap)) for gap in gaps)
+            row.extend(difference_cell(difference_of(gap)) for gap in gaps)
     columns = (
         "wrong in boxes / of these in ~S, %",
         "noise-aware",

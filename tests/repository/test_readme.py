@@ -2,10 +2,12 @@
 
 import copy
 import json
+import math
 
 import pytest
 from load_tool import load_tool
 
+from bana.evaluation.verdicts import Difference
 from bana.experiment.seeds import combined_record
 from bana.training.segmentation import LOSSES
 
@@ -149,15 +151,22 @@ def test_benches_are_columns_of_one_table():
     rows = _rows(text)
     header = ["`voc-mini`, object, conv", "`sample`, object, conv", "`sample`, classes, conv"]
     assert rows["losses on frozen features, points of mIoU [95 %]"] == header
-    untold = "+0.2 [-0.8, +1.2], not told apart"
+    untold = "+0.2 [-0.8, +1.2]"
     assert rows["noise-aware loss, over cross-entropy on Y_crf"] == [
         untold,
-        "+2.0 [+1.0, +3.0]",
+        "**+2.0 [+1.0, +3.0]**",
         untold,
     ]
     assert rows["true masks, over cross-entropy on Y_crf"][1] == "-"
     assert "[`sample`](../results/bench-sample.json), 3 seeds" in text
     assert "losses on frozen" not in tool.section(records)
+
+
+def test_cells_are_bold_where_a_difference_is_told_apart():
+    cell = load_tool("markdown_tables").difference_cell
+    assert cell(Difference(-2.0, -3.0, -1.0)) == "**-2.0 [-3.0, -1.0]**"
+    assert cell(Difference(2.0, -0.5, 4.5)) == "+2.0 [-0.5, +4.5]"
+    assert cell(Difference(*3 * [math.nan])) == "not scored"
 
 
 def test_a_bench_of_all_classes_may_have_a_record_of_its_own(tmp_path, monkeypatch):
@@ -203,13 +212,13 @@ def test_what_the_paper_left_out_is_told_as_measured():
     text = tool.section({"sample": _record(65.0, 53.0)}, left_out=both)
     assert "100 validation images of [`voc-mini`](../results/left-out-voc-mini.json)" in text
     assert "60 validation images of [`sample`](../results/left-out-sample.json)" in text
-    told = "-2.0 [-3.0, -1.0] | -2.0 [-5.0, +5.0], not told apart"
+    told = "**-2.0 [-3.0, -1.0]** | -2.0 [-5.0, +5.0]"
     assert f"| cams: image maximum | {told} | - | - |" in text
-    assert "| cams: none | - | - | +3.0 [+2.0, +4.0] |" in text and "unchanged |" not in text
+    assert "| cams: none | - | - | **+3.0 [+2.0, +4.0]** |" in text and "unchanged |" not in text
     assert "| unchanged, mIoU % | 60.0 | 60.0 | 60.0 | 60.0 |" in text
     assert "`sample`: threshold 0.75, T 1, 4 background queries where labels are made" in text
     # Prototypes are taken once Y_crf is there.
-    assert "| prototypes: quarter | - | - | - | +1.0 [-5.0, +5.0], not told apart |" in text
+    assert "| prototypes: quarter | - | - | - | +1.0 [-5.0, +5.0] |" in text
     assert "*How honest?* On 160 training images of `sample`: Not so." in text
     assert "Which maximum?" not in text and "rows `fewer`" not in text
     both["sample"]["experiments"]["fewer"] = cams
@@ -224,7 +233,7 @@ def test_recipes_are_told_as_measured():
     text = tool.section(
         {"sample": _record(65.0, 53.0)}, recipes={"sample": {"recipes": {"plain": made}}}
     )
-    assert "| plain | 52.4 | 51.7 | +0.7 [-0.8, +2.2], not told apart |" in text
+    assert "| plain | 52.4 | 51.7 | +0.7 [-0.8, +2.2] |" in text
     assert "results/recipes-sample.json" in text
     assert "ahead of Y_crf in 0 of these 1 recipes" in text
     more = made | {"truth - crf": {"mean": 3.5, "low": 0.2, "high": 6.0}}
@@ -253,7 +262,7 @@ def test_recipes_of_another_training_stand_beside_and_count():
     again = [{"recipes": {"plain": other, "times-4": other}}]
     recipes = {"sample": {"recipes": {"plain": made, "skip": worse}, "again": again}}
     text = tool.section({"sample": _record(65.0, 53.0)}, recipes=recipes)
-    gap = "+0.7 [-0.8, +2.2], not told apart"
+    gap = "+0.7 [-0.8, +2.2]"
     assert f"| plain | 52.4 | 51.7 | {gap} | 52.4 | 51.7 | {gap} |" in text
     assert f"| times-4 |  |  |  | 52.4 | 51.7 | {gap} |" in text
     assert "recipes-sample.json), on cuda CARD; again with other" in text
@@ -367,11 +376,11 @@ def test_maps_of_noise_are_rows_by_spill():
     other = {"map": [_map("Y_crf", 0, 2.0), _map("Y_crf", 2, 2.5), _map("both", 2, 1.5)]}
     rows = _rows(tool.section(records, {}, {}, {"sample": sample, "voc-mini": other}))
     assert rows["Y_crf alone, 8 pixels"] == [
-        *("20 / 61", "+2.5 [+1.5, +3.5]", "+6.0 [+5.0, +7.0]", "+8.0 [+7.0, +9.0]"),
-        *("+2.5 [+1.5, +3.5]", "20 / 61", "+4.5 [+3.5, +5.5]", "+6.0 [+5.0, +7.0]"),
-        *("+8.0 [+7.0, +9.0]", "+4.5 [+3.5, +5.5]"),
+        *("20 / 61", "**+2.5 [+1.5, +3.5]**", "**+6.0 [+5.0, +7.0]**", "**+8.0 [+7.0, +9.0]**"),
+        *("**+2.5 [+1.5, +3.5]**", "20 / 61", "**+4.5 [+3.5, +5.5]**", "**+6.0 [+5.0, +7.0]**"),
+        *("**+8.0 [+7.0, +9.0]**", "**+4.5 [+3.5, +5.5]**"),
     ]
-    assert rows["Y_crf alone, 0 pixels"][6].endswith("not told apart")
+    assert rows["Y_crf alone, 0 pixels"][6] == "+0.2 [-0.8, +1.2]"
     assert "labels that spill" not in _rows(tool.section(records))
     for crf, told in (([70.0, 71.0], False), ([70.0, 72.0], True)):
         heads = {
@@ -494,7 +503,7 @@ def test_regime_cards_are_columns_of_one_table():
         "`sample`",
     ]
     assert rows["images, boxes"] == ["3, 4", "3, 4"]
-    assert rows["BAP, Y_crf, over GAP, Y_crf"] == ["-", "+4.0 [-0.2, +9.0], not told apart"]
+    assert rows["BAP, Y_crf, over GAP, Y_crf"] == ["-", "+4.0 [-0.2, +9.0]"]
     assert rows["BAP, Y_crf without u_0, over GAP, Y_crf"][0].startswith("+5.5 [")
     assert rows["within boxes: errors that lie in ~S, recall"][0] == "13.0 [9.0, 30.0]"
     inside = load_tool("result_tables").INSIDE
@@ -529,7 +538,7 @@ def test_what_a_regime_card_lacks_is_a_dash():
         ),
         ("within boxes: ~S that is an error, precision", "15.0 [9.0, 30.0]"),
         ("a box's pixels that its class covers, mean (quartiles)", "62 (40, 60, 80)"),
-        ("BAP, Y_crf, over GAP, Y_crf", "+4.0 [-0.2, +9.0], not told apart"),
+        ("BAP, Y_crf, over GAP, Y_crf", "+4.0 [-0.2, +9.0]"),
     ):
         assert rows[name] == ["-", full]
 
