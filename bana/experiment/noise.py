@@ -2,7 +2,8 @@
 
 Noise is *spill*: the objects of a label grow by some positions within the boxes, as labels do where
 a CRF finds no edge. Either Y_crf spills alone, so that Y_ret contradicts it there and ~S finds the
-noise, or both labels spill alike, so that nothing does.
+noise, or both labels spill alike, so that nothing does. True masks, which never spill, say how much
+there is to win.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bana.evaluation.verdicts import paired_difference, plain_difference
-from bana.experiment.bench import for_task, head_areas
+from bana.experiment.bench import for_task, head_areas, taught
 from bana.experiment.keeping import key_of
 from bana.experiment.processes import computing_with, spread_and_kept
 from bana.experiment.seeds import by_seed
@@ -104,8 +105,8 @@ def _weighed(
 
 
 def _contenders() -> Mapping[str, tuple[SegmentationLoss, Any]]:
-    """{name: (loss, what it depends on)}: cross-entropies, and every weighing."""
-    plain = {name: (LOSSES[name], name) for name in ("crf", "ret", "ignore")}
+    """{name: (loss, what it depends on)}: cross-entropies, of masks too, and every weighing."""
+    plain = {name: (LOSSES[name], name) for name in ("truth", "crf", "ret", "ignore")}
     return plain | {name: (weighed_loss(w), w) for name, w in WEIGHINGS.items()}
 
 
@@ -173,6 +174,13 @@ def noise_map(
     return entries
 
 
+def _learned_from(
+    images: Sequence[FrozenImage], place: tuple[str, int], name: str
+) -> list[FrozenImage]:
+    """The images as a contender sees them."""
+    return taught(images, name) if name == "truth" else _spilled_at(images, place)
+
+
 def _spilled_at(images: Sequence[FrozenImage], place: tuple[str, int]) -> list[FrozenImage]:
     noise, reach = place
     return [spilled(image, NOISES[noise], reach) for image in images]
@@ -190,8 +198,12 @@ def _kept(
     seed: int,
     keep: tuple[Path, str],
 ) -> tuple[Path, str]:
-    """File and key of one training's areas; without spill the noises are one, with one file."""
+    """File and key of one training's areas.
+
+    Where nothing spills that is learned from, the noises are one, with one file.
+    """
     (noise, reach), (folder, data_key) = place, keep
+    reach = 0 if name == "truth" else reach
     place = noise if reach else "none", reach
     key = key_of(noise_map, data_key, list(place), _contenders()[name][1], settings.head, seed)
     words = [*place, name, seed]
@@ -202,5 +214,7 @@ def _train_one(shared: tuple[Any, ...], run: tuple[tuple[str, int], str, int]) -
     """Areas of one training on val, [N, 2, 2]."""
     (train, val, head), (place, name, seed) = shared, run
     with computing_with(1):
-        trained = train_head(_spilled_at(train, place), _contenders()[name][0], 2, head, seed)
+        trained = train_head(
+            _learned_from(train, place, name), _contenders()[name][0], 2, head, seed
+        )
         return {"areas": head_areas(trained, val, 2)}
