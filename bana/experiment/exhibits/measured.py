@@ -9,6 +9,7 @@ from bana.data.voc_files import DataError
 from bana.experiment import (
     activations,
     agnostic,
+    crossing,
     grids,
     prompting,
     recording,
@@ -44,12 +45,13 @@ PARTS: dict[str, Part] = {
         "regime-{}-train.json", "regime", lambda p, root: regime.regime_card(p, "train", root)
     ),
     "activations": Part("activations-{}.json", "activations", activations.activation_card),
+    "crossing": Part("crossing-{}.json", "crossing", crossing.crossing_card),
     "grids": Part("grids-{}.json", "grids", grids.grid_card),
     "weighings": Part("weighings-{}.json", "weighings", weighings.weighing_card),
     "agnostic": Part("class-agnostic-{}.json", "class_agnostic", agnostic.agnostic_card),
     "sam": Part("sam-{}.json", "sam", prompting.kept_card),  # of a checkpoint of the user's own
 }
-OF_TABLES = ("activations", "grids", "weighings", "agnostic")
+OF_TABLES = ("activations", "crossing", "grids", "weighings", "agnostic")
 """Parts that no other command records: `bana table --record` does."""
 
 

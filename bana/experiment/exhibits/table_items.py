@@ -9,6 +9,7 @@ from bana.experiment.exhibits.sam_tables import sam_table
 from bana.experiment.exhibits.supplement_tables import (
     cam_table,
     class_agnostic_table,
+    crossing_table,
     gamma_lambda_table,
     grid_table,
     time_table,
@@ -22,6 +23,7 @@ TABLES: dict[str, Callable[[Sequence[Measured]], Table]] = {
     "networks": networks_table,
     "per_class": per_class_table,
     "cam": cam_table,
+    "crossing": crossing_table,
     "grid": grid_table,
     "gamma_lambda": gamma_lambda_table,
     "class_agnostic": class_agnostic_table,
@@ -33,6 +35,7 @@ TABLES: dict[str, Callable[[Sequence[Measured]], Table]] = {
 NEEDS: dict[str, tuple[str, ...]] = {
     "labels": ("record", "card", "card_train", "sam"),
     "cam": ("activations",),
+    "crossing": ("crossing",),
     "grid": ("grids",),
     "gamma_lambda": ("weighings",),
     "class_agnostic": ("agnostic",),

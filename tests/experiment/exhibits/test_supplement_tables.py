@@ -7,6 +7,7 @@ from bana.experiment.exhibits.measured import Measured
 from bana.experiment.exhibits.supplement_tables import (
     cam_table,
     class_agnostic_table,
+    crossing_table,
     gamma_lambda_table,
     grid_table,
     time_table,
@@ -44,6 +45,7 @@ def cell(table, row: str, column: str):
 
 EMPTY = {
     "cam": (cam_table, "activations"),
+    "crossing": (crossing_table, "crossing"),
     "grid": (grid_table, "grids"),
     "gamma_lambda": (gamma_lambda_table, "weighings"),
     "class_agnostic": (class_agnostic_table, "agnostic"),
@@ -105,6 +107,21 @@ def test_gamma_by_lambda_is_less_cross_entropy():
     assert cell(table, "gamma 1", "lambda 0.1, points").text() == "0.1 [-0.9, 1.1]"
     assert cell(table, "gamma 7 (the paper's, with lambda 0.1)", "lambda 1, points").value == 7.0
     assert "tiny: 70.5 % over 2 seeds." in table.caption
+
+
+def test_crossed_unaries_stand_by_whose_map_and_whose_attention():
+    scores = {("gap", "none"): 60.0, ("gap", "bap"): 62.0, ("bap", "bap"): 64.0}
+    cells = [{"cam": c, "attention": a, "miou": estimate(v)} for (c, a), v in scores.items()]
+    apart = {"first": ["bap", "bap"], "second": ["gap", "gap"], "points": difference(0.5)}
+    table = crossing_table([made(crossing={"cells": cells, "differences": [apart]})])
+    assert cell(table, "CAM of GAP", "A of BAP").text() == "62.0 [60.0, 64.0]"
+    assert cell(table, "CAM of BAP", "A of BAP").value == 64.0
+    assert cell(table, "CAM of BAP", "no u_0").value is None
+    assert cell(table, "CAM of GAP", "paper, val, no u_0").value == published.LABELS["gap"].val
+    assert cell(table, "CAM of BAP", "paper, val, A of BAP").value == published.LABELS["bap"].val
+    assert cell(table, "CAM of GAP", "paper, val, A of BAP").value is None
+    told = "BAP with A of BAP over GAP with A of GAP +0.5 [-0.5, +1.5], not told apart."
+    assert f"Differences, points: tiny: {told}" in table.caption
 
 
 def test_unknown_classes_are_measured_against_the_boxes():
