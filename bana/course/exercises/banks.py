@@ -13,7 +13,7 @@ from functools import cache
 from random import Random
 from typing import Any, NamedTuple
 
-TOLERANCE = 0.006  # of an answer rounded to two digits after the point
+TOLERANCE = 0.006  # relative: three digits are off by .005 at most
 
 
 class Question(NamedTuple):
@@ -70,8 +70,8 @@ def question(name: str, bank: int = 0) -> Question | None:
 
 
 def close(found: float, wanted: float, times: float = 1.0) -> bool:
-    """Whether a number is another one, rounded to two digits after the point or better."""
-    return abs(found - wanted) <= times * TOLERANCE * max(1.0, abs(wanted) / 2)
+    """Whether a number is another one, rounded to three significant digits or better."""
+    return abs(found - wanted) <= times * TOLERANCE * abs(wanted)
 
 
 def rewritten(text: str, name: str, bank: int) -> str:

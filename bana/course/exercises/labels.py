@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bana.course.exercises.banks import Question, asks, short
-from bana.course.exercises.judging import compare, exercise, recognise, tried_on
+from bana.course.exercises.judging import compare, exercise, helped, recognise, tried_on
 
 
 @exercise("05-1")
@@ -222,4 +222,8 @@ def mean_field(answer) -> str:
         }
         recognise(found, expected, mistakes)
         compare(found, expected, given)
+    # Of a label the last case leaves the clip alone, which only its logarithm tells.
+    with helped("Is your clip 1e-5?"):
+        logs = (torch.as_tensor(q).clamp_min(1e-12).log() for q in (found, expected))
+        compare(*logs, f"{given}, in logarithms of Q", 1e-3)
     return "no round, one and three, and a pixel whose neighbours contradict it loudly or hardly"

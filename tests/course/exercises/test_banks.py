@@ -51,6 +51,15 @@ def test_a_number_is_taken_rounded_and_a_mistake_gets_its_hint(name: str, bank: 
 
 
 @each_question
+def test_a_number_that_is_off_by_a_hundredth_of_it_is_refused(name: str) -> None:
+    for bank in range(11):
+        asked = question(name, bank)
+        for wrong in (0.99 * asked.answer, 1.01 * asked.answer):
+            with pytest.raises(Hint):
+                judge_number(wrong, asked, asked)
+
+
+@each_question
 def test_another_groups_number_is_refused(name: str) -> None:
     for bank in BANKS[1:]:
         with pytest.raises(Hint, match="the question of another group"):

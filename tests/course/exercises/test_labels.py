@@ -156,6 +156,14 @@ def clipped_high(probabilities, kernel, rounds):
     return mean_field(probabilities, kernel, rounds, least=1e-3)
 
 
+def clipped_low(probabilities, kernel, rounds):
+    return mean_field(probabilities, kernel, rounds, least=1e-6)
+
+
+def clipped_a_little_high(probabilities, kernel, rounds):
+    return mean_field(probabilities, kernel, rounds, least=3e-5)
+
+
 def without_its_own(probabilities, kernel, rounds):
     return mean_field(probabilities, kernel - kernel.diag().diag(), rounds)
 
@@ -192,6 +200,8 @@ WRONG = [
     ("05-4", not_clipped, "minus infinity"),
     ("05-4", clipped_too_high, "Your clip is not 1e-5"),
     ("05-4", clipped_high, "hardly any neighbour, 2 of 12 values differ"),
+    ("05-4", clipped_low, "Is your clip 1e-5?"),
+    ("05-4", clipped_a_little_high, "Is your clip 1e-5?"),
     ("05-4", without_its_own, "a filter has its own centre"),
 ]
 
