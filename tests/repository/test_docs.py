@@ -156,3 +156,12 @@ def test_what_training_on_ones_own_boxes_brought_is_what_the_record_says() -> No
     assert told.format(**found) in " ".join(text.split())
     counts = [agreement[key] for key in ("same_order", "other_order", "not_told_apart")]
     assert "*agreement* {}, {} and {}".format(*counts) in text
+
+
+def test_other_trainings_that_notebook_00_quotes_are_in_the_record() -> None:
+    seeds = read_json(REPO / "results" / "voc-mini.json")["by_seed"].values()
+    scores = [seed["labels_val"]["bap"] for seed in seeds]
+    notebook = read_json(REPO / "notebooks" / "00_idea_and_setup.ipynb")
+    text = " ".join(" ".join("".join(cell["source"]) for cell in notebook["cells"]).split())
+    assert len(scores) == 3
+    assert f"three others of the same profile scored {min(scores):.1f} to {max(scores):.1f}" in text
