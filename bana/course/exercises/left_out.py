@@ -10,17 +10,18 @@ from bana.course.exercises.judging import compare, exercise, recognise
 @exercise("09-1")
 def loosened_boxes(answer) -> str:
     """Boxes whose edges all move outwards by a share of their sides, cut off at the image."""
-    height, width, share = 80, 120, 0.2
+    middle, border = [40.0, 30.0, 80.0, 50.0], [0.0, 10.0, 60.0, 80.0]
     cases = {
-        "a box in the middle": torch.tensor([[40.0, 30.0, 80.0, 50.0]]),
-        "a box at the border": torch.tensor([[0.0, 10.0, 60.0, 80.0]]),
-        "three boxes": torch.tensor(
-            [[40.0, 30.0, 80.0, 50.0], [0.0, 10.0, 60.0, 80.0], [100.0, 2.0, 118.0, 70.0]]
-        ),
+        "a box in the middle": ([middle], 0.2, 80, 120),
+        "a box at the border": ([border], 0.2, 80, 120),
+        "three boxes": ([middle, border, [100.0, 2.0, 118.0, 70.0]], 0.2, 80, 120),
+        "a share of .1": ([middle, border], 0.1, 80, 120),
+        "an image of another size": ([middle, border], 0.2, 90, 85),
     }
-    limits = torch.tensor([width, height, width, height]).float()
     outwards = torch.tensor([-1.0, -1.0, 1.0, 1.0])
-    for given, boxes in cases.items():
+    for given, (corners, share, height, width) in cases.items():
+        boxes = torch.tensor(corners)
+        limits = torch.tensor([width, height, width, height]).float()
         found = answer(boxes.clone(), share, height, width)
         sides = (boxes[:, 2:] - boxes[:, :2]).repeat(1, 2)
         uncut = boxes + share * outwards * sides
@@ -39,10 +40,16 @@ def loosened_boxes(answer) -> str:
             "Two of your edges move inwards: which corner do x and y grow away from?": _cut(
                 boxes + share * sides, limits
             ),
+            "The share is an argument. Yours is always the same.": _cut(
+                boxes + 0.2 * outwards * sides, limits
+            ),
+            "Height and width are arguments. Your image always ends at the same place.": _cut(
+                uncut, torch.tensor([120.0, 80.0, 120.0, 80.0])
+            ),
         }
         recognise(found, expected, mistakes)
         compare(found, expected, given)
-    return "boxes in the middle and at the border of an image, and several at once"
+    return "boxes in the middle and at the border, several at once, two shares and two images"
 
 
 def _cut(boxes: Tensor, limits: Tensor) -> Tensor:
@@ -119,22 +126,26 @@ def calibration_error(answer) -> str:
         "a sigma that is .75 where half of the labels are right": (
             torch.full((8,), 0.75, dtype=torch.float64),
             torch.arange(8) < 4,
+            10,
         ),
         "two bins of different size": (
             torch.tensor([0.25, 0.75, 0.75, 0.75], dtype=torch.float64),
             torch.tensor([True, True, True, False]),
+            10,
         ),
         "too low in one bin, too high in another": (
             torch.tensor([0.25, 0.25, 0.75, 0.75], dtype=torch.float64),
             torch.tensor([True, False, False, True]),
+            10,
         ),
-        "400 pixels": (sigma, honest),
-        "a sigma of 1": (torch.ones(4, dtype=torch.float64), torch.arange(4) < 3),
+        "400 pixels": (sigma, honest, 10),
+        "a sigma of 1": (torch.ones(4, dtype=torch.float64), torch.arange(4) < 3, 10),
+        "four bins": (sigma, honest, 4),
     }
-    for given, (values, right) in cases.items():
-        found = answer(values.clone(), right.clone(), 10)
-        pixels, trusted, correct = _bins(values, right, 10)
-        expected = 100 * (trusted - correct).abs().sum() / pixels.sum()
+    for given, (values, right, bins) in cases.items():
+        found = answer(values.clone(), right.clone(), bins)
+        expected = _error_in(bins, values, right)
+        pixels, trusted, correct = _bins(values, right, bins)
         there = pixels > 0
         gaps = ((trusted - correct) / pixels)[there]
         mistakes = {
@@ -149,10 +160,17 @@ def calibration_error(answer) -> str:
             "That is the worst bin. The error is the mean over the pixels.": 100 * gaps.abs().max(),
             "Compare sigma with each single label and honest doubt looks like an error. Take "
             "means in the bin first.": 100 * (values - right.double()).abs().mean(),
+            "The number of bins is an argument. Yours is always ten.": _error_in(10, values, right),
         }
         recognise(found, expected, mistakes)
         compare(found, expected, given)
-    return "bins of one and of different sizes, errors of both signs, 400 pixels, and a sigma of 1"
+    return "errors of both signs, 400 pixels, a sigma of 1, and two numbers of bins"
+
+
+def _error_in(bins: int, values: Tensor, right: Tensor) -> Tensor:
+    """Calibration error in points."""
+    pixels, trusted, correct = _bins(values, right, bins)
+    return 100 * (trusted - correct).abs().sum() / pixels.sum()
 
 
 def _bins(values: Tensor, right: Tensor, bins: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -52,6 +52,14 @@ def moved(boxes, share, height, width):
     return cut(boxes + share * sides_of(boxes), height, width)
 
 
+def always_a_fifth(boxes, share, height, width):
+    return loosened(boxes, 0.2, height, width)
+
+
+def always_one_image(boxes, share, height, width):
+    return loosened(boxes, share, 80, 120)
+
+
 def found_by_chance(changes, level):
     return 1 - level**changes
 
@@ -116,6 +124,10 @@ def by_pixel(sigma, right, bins):
     return 100 * (sigma - right.double()).abs().mean()
 
 
+def always_ten(sigma, right, bins):
+    return calibration_error(sigma, right, 10)
+
+
 def one_falls_out(sigma, right, bins):
     number, total = (sigma * bins).long(), 0.0
     for k in range(bins):
@@ -133,6 +145,8 @@ WRONG = [
     ("09-1", of_the_image, "not of the image's"),
     ("09-1", by_the_width, "a share of the height"),
     ("09-1", moved, "move inwards"),
+    ("09-1", always_a_fifth, "share is an argument"),
+    ("09-1", always_one_image, "Height and width are arguments"),
     ("09-2", nothing_found, "no interval leaves out zero"),
     ("09-2", added_up, "do not add up"),
     ("09-2", added_up_to_one, "their sum is above 1 for 24 changes"),
@@ -145,6 +159,7 @@ WRONG = [
     ("09-3", with_a_sign, "has no sign"),
     ("09-3", the_worst, "the worst bin"),
     ("09-3", by_pixel, "means in the bin first"),
+    ("09-3", always_ten, "number of bins is an argument"),
     ("09-3", one_falls_out, "is too small"),
 ]
 
