@@ -22,6 +22,12 @@ OKABE_ITO: dict[str, str] = {
 A grey of the brightness of the others, such as #999999, is the purple without the middle cones.
 """
 
+CLASS_COLOURS: tuple[str, ...] = (
+    *(colour for name, colour in OKABE_ITO.items() if name != "grey"),
+    "#B4F0B4",
+)
+"""Colours of classes; pale green for the grey, which cannot be seen over a grey ground."""
+
 LINES: tuple[str, ...] = tuple(
     OKABE_ITO[name]
     for name in ("blue", "vermillion", "green", "orange", "purple", "sky blue", "grey")
@@ -57,7 +63,7 @@ def _rgb(colour: str) -> list[int]:
 
 
 def label_palette(classes: int) -> NDArray[np.uint8]:
-    """Colours of a label image: Okabe-Ito's for up to eight object classes, else VOC's own.
+    """Colours of a label image: `CLASS_COLOURS` for up to eight object classes, else VOC's own.
 
     Args:
         classes: number of object classes L, without background.
@@ -70,8 +76,8 @@ def label_palette(classes: int) -> NDArray[np.uint8]:
     """
     if not 1 <= classes <= 254:
         raise ValueError(f"classes must be in 1..254, got {classes}")
-    if classes <= len(OKABE_ITO):
-        colours = [BACKGROUND_COLOUR, *(_rgb(colour) for colour in OKABE_ITO.values())]
+    if classes <= len(CLASS_COLOURS):
+        colours = [BACKGROUND_COLOUR, *map(_rgb, CLASS_COLOURS)]
         palette = np.full((256, 3), 128, dtype=np.uint8)
         palette[: len(colours)] = colours
     else:

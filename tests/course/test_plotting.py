@@ -42,8 +42,8 @@ def test_palette_of_few_classes_stands_out_and_leaves_vocs_alone():
     assert many[255].tolist() == [255, 255, 255]
 
 
-# Okabe and Ito's colours as they give them, 0-255, black replaced by grey.
-OKABE_ITO = [
+# Okabe and Ito's colours as they give them, 0-255, black replaced by pale green.
+CLASS_COLOURS = [
     (230, 159, 0),
     (86, 180, 233),
     (0, 158, 115),
@@ -51,14 +51,14 @@ OKABE_ITO = [
     (0, 114, 178),
     (213, 94, 0),
     (204, 121, 167),
-    (108, 108, 108),
+    (180, 240, 180),
 ]
 
 
 @pytest.mark.parametrize("classes", [1, 8])
 def test_palette_of_few_classes_is_okabe_and_itos(classes):
     palette = plotting.label_palette(classes)
-    assert [tuple(colour) for colour in palette[1:9].tolist()] == OKABE_ITO
+    assert [tuple(colour) for colour in palette[1:9].tolist()] == CLASS_COLOURS
     assert palette[0].tolist() == [28, 32, 38]
     assert (palette[9:255] == 128).all(), "a class that the data set does not have is grey"
 
@@ -414,8 +414,9 @@ def test_the_projects_look_is_on_what_is_drawn_after_it():
     _, ax = plt.subplots()
     lines = [ax.plot([0, 1], [0, number])[0] for number in range(7)]
     colours = [tuple(round(255 * part) for part in to_rgb(line.get_color())) for line in lines]
-    yellow = (240, 228, 66)
-    assert set(colours) == set(OKABE_ITO) - {yellow}, "a yellow line is not seen on white"
+    yellow, pale_green, grey = (240, 228, 66), (180, 240, 180), (108, 108, 108)
+    seen = set(CLASS_COLOURS) - {yellow, pale_green} | {grey}
+    assert set(colours) == seen, "a yellow line is not seen on white, nor a pale green one"
     plotting.heatmap(ax, torch.rand(3, 4), "attention (1)")
     (drawn,) = ax.images
     assert (drawn.get_cmap().name, drawn.get_interpolation()) == ("cividis", "nearest")

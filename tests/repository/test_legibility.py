@@ -69,7 +69,7 @@ def named(used: list[str]) -> dict[str, NDArray[np.float64]]:
 
 PALETTE = colours.label_palette(8) / 255
 PALETTES = {
-    "labels": named(list(colours.OKABE_ITO.values()))
+    "labels": named(list(colours.CLASS_COLOURS))
     | {"background": PALETTE[0], "ignore": PALETTE[255]},
     "lines": named(list(colours.LINES)),
     "losses": named(list(colours.LOSS_COLOURS.values())),

@@ -6,7 +6,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from bana.course.colours import OKABE_ITO, cut_out, label_palette
+from bana.course.colours import CLASS_COLOURS, OKABE_ITO, cut_out, label_palette
 from bana.course.gallery import layout
 from bana.course.gallery.files import Size
 from bana.course.gallery.scenes import Told, add_scale, add_titles
@@ -26,7 +26,7 @@ def draw_photographs(data: Mapping[str, Any], size: Size) -> Figure:
         numbers = range(BOXES, BOXES + len(shot["classes"]))
         names = [*[""] * BOXES, *shot["classes"]]
         layout.photo(row[0], image)
-        draw_boxes(row[0], shot["boxes"], numbers, names, label_palette(len(OKABE_ITO)))
+        draw_boxes(row[0], shot["boxes"], numbers, names, label_palette(len(CLASS_COLOURS)))
         layout.photo(row[1], cut_out(image, shot["control"]))
         layout.unit_map(row[2], shot["attention"])
         layout.photo(row[3], cut_out(image, y_crf))
