@@ -41,6 +41,8 @@ def draw_background(data: Mapping[str, Any], size: Size) -> Figure:
             ax.set_axis_off()
             ax.set_anchor("N")
             ax.set_rasterization_zorder(layout.PIXELS_BELOW)
+    scale = plt.cm.ScalarMappable(plt.Normalize(0, 1))
+    fig.colorbar(scale, ax=fig.axes[:], label="A", aspect=12, pad=0.02)
     _draw_means(fig.add_subplot(grid[1, :]), data)
     return fig
 
@@ -64,11 +66,12 @@ def _draw_means(ax: Axes, data: Mapping[str, Any]) -> None:
         above = [max(0.0, m["high"] - m["value"]) for _, m in means]
         look = {"color": colour, "marker": marker, "label": words, "mec": "black", "mew": 0.6}
         ax.errorbar([p for p, _ in means], values, [below, above], elinewidth=1.2, **look)
-    for edge in data["edges"][1:-1]:
-        ax.axvline(edge, color="0.85", lw=0.8, zorder=0)
+    for number, edge in enumerate(data["edges"][1:-1]):
+        label = "_" if number else "end of a group"
+        ax.axvline(edge, color="0.7", lw=0.8, ls=":", zorder=0, label=label)
     ax.set(xlabel="cells outside of all boxes (%)", ylabel="100 x mean A", ylim=(0, 100))
     ax.set_xlim(0, 100)
-    ax.legend(loc="lower right", ncols=2)
+    ax.legend(loc="lower right", ncols=3)
 
 
 def _middles(data: Mapping[str, Any]) -> list[float]:
@@ -90,8 +93,9 @@ def tell_background(data: Mapping[str, Any]) -> Told:
         f"Attention A (Eq. 1 to 3, N = {data['grid']}) by how much background there is to ask: the "
         "share of an image's cells outside of all boxes. Below, a small mark is one image's mean A "
         "on objects or on the ground within its boxes; a large one is the mean of a group of "
-        "images, with a 95 % interval over them. The method needs the two apart. "
-        + rule(data, "that share"),
+        "images, with a 95 % interval over them, between dotted lines. The method needs the two "
+        "apart; how far apart they are grows with the scale of A, so that it does not rank the "
+        "groups. " + rule(data, "that share"),
         f"Above, scenes {ids(data, '{:.0f} %')}, each with its boxes and its attention. Below, "
         "mean attention by the share of cells outside of boxes. Ground within boxes less objects, "
         f"in hundredths of A: {'; '.join(told)}.",

@@ -19,6 +19,9 @@ LABEL_COLOURS: dict[str, str] = {
 }
 """One colour a kind of label."""
 
+FEW = 5
+"""Fewer boxes than this make a group of which a figure draws no line."""
+
 MARKERS = dict(zip(LABEL_COLOURS, "sD^o", strict=True))
 
 
@@ -26,7 +29,8 @@ def draw_per_class(data: Mapping[str, Any], size: Size) -> Figure:
     """IoU of every class: this run's noise-aware network above, the published one below."""
     sources = (
         (
-            f"{data['profile']}, {data['images']} validation images, {MODES[data['mode']]}",
+            f"{data['profile']}, seed {data['seed']}, {data['images']} validation images, "
+            f"{MODES[data['mode']]}",
             data["here"],
             "blue",
         ),
@@ -52,8 +56,9 @@ def tell_per_class(data: Mapping[str, Any]) -> Told:
     worst = sorted(here, key=here.get)[:3]
     lowest = ", ".join(f"{name} {here[name]:.0f} %" for name in worst)
     return Told(
-        "IoU of every class of the noise-aware network: above this run's, below the published "
-        "one. The data sets differ, so that bars are compared within a panel, not across. "
+        "IoU of every class of the noise-aware network: above that of this run's one training, "
+        f"seed {data['seed']} (the table class by class has the mean over several), below the "
+        "published one. The data sets differ, so bars are compared within a panel, not across. "
         "Classes that occur neither in masks nor in predictions have no bar.",
         "Bars of the IoU of each class with their mean as a dashed line; above this run's "
         f"network on {data['images']} validation images (lowest: {lowest}), below the published "
@@ -74,13 +79,15 @@ def draw_filling(data: Mapping[str, Any], size: Size) -> Figure:
     axes[0].legend()
     filled = [place for place, count in enumerate(data["boxes"]) if count]
     for number, (kind, estimates) in enumerate(data["iou"].items()):
-        there = [(filled.index(p), made) for p, made in enumerate(estimates) if made]
-        x = [place + 0.09 * (number - 1.5) for place, _ in there]
-        y = [made["value"] for _, made in there]
-        below = [max(0.0, made["value"] - made["low"]) for _, made in there]
-        above = [max(0.0, made["high"] - made["value"]) for _, made in there]
-        look = {"color": LABEL_COLOURS[kind], "marker": MARKERS[kind], "label": TITLES[kind]}
-        axes[1].errorbar(x, y, [below, above], elinewidth=1, **look)
+        look = {"color": LABEL_COLOURS[kind], "marker": MARKERS[kind], "elinewidth": 1}
+        looks = {False: {"label": TITLES[kind]}, True: {"ls": "none", "mfc": "white"}}
+        for few, more in looks.items():
+            there = [(p, m) for p, m in enumerate(estimates) if m and _few(data, p) == few]
+            x = [filled.index(place) + 0.09 * (number - 1.5) for place, _ in there]
+            y = [made["value"] for _, made in there]
+            below = [max(0.0, made["value"] - made["low"]) for _, made in there]
+            above = [max(0.0, made["high"] - made["value"]) for _, made in there]
+            axes[1].errorbar(x, y, [below, above], **look, **more)
     names = [
         f"{edges[place]:.0f}-{edges[place + 1]:.0f}\n({data['boxes'][place]})" for place in filled
     ]
@@ -88,6 +95,10 @@ def draw_filling(data: Mapping[str, Any], size: Size) -> Figure:
     axes[1].set(xlabel="filling rate (%) (boxes)", ylabel="mean IoU of boxes (%)", ylim=(0, 100))
     axes[1].legend(loc="lower right", ncols=2)
     return fig
+
+
+def _few(data: Mapping[str, Any], place: int) -> bool:
+    return data["boxes"][place] < FEW
 
 
 def tell_filling(data: Mapping[str, Any]) -> Told:
@@ -105,8 +116,9 @@ def tell_filling(data: Mapping[str, Any]) -> Told:
     return Told(
         "How full boxes are, and what labels made from them are worth. Left: filling rates of "
         f"the boxes of {data['images']} validation images. Right: mean over boxes of the IoU "
-        "within the box of its class, by filling rate, with 95 % intervals over images; groups of "
-        "one or two boxes say nothing. Filled boxes gain with the rate by construction.",
+        "within the box of its class, by filling rate, with 95 % intervals over images; hollow "
+        f"marks, which no line joins, are of fewer than {FEW} boxes and say nothing. Filled boxes "
+        "gain with the rate by construction.",
         f"Left, a histogram of the filling rates of {len(data['rates'])} boxes, mean "
         f"{float(data['rates'].mean()):.0f} %. Right, mean IoU of boxes by filling rate, one "
         f"line a kind of label. Groups (of so many boxes): {groups}. IoU in them, in %: "

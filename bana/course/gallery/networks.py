@@ -44,7 +44,7 @@ def draw_confidence(data: Mapping[str, Any], size: Size) -> Figure:
         layout.photo(first[0], each["image"], "image")
         layout.label(first[1], each["image"], each["y_crf"], palette, "$Y_{crf}$", each.get("mask"))
         for ax, iteration in zip(block[0, -len(iterations) :], iterations, strict=True):
-            layout.unit_map(ax, each["sigma"][iteration], f"$\\sigma$ at {iteration}")
+            layout.unit_map(ax, each["sigma"][iteration], f"$\\sigma$, iteration {iteration}")
             layout.contour(ax, each["unreliable"].to(torch.uint8), 0.4)
         for ax, iteration in zip(block[1, 1:] if judged else (), iterations, strict=judged):
             _judged_tile(ax, each, iteration)
@@ -58,8 +58,8 @@ def _judged_tile(ax: Axes, each: Mapping[str, Any], iteration: int) -> None:
     """What became of the labels in ~S: regions, above them the shares saved and spoiled."""
     judged = each["judged"][iteration]
     layout.regions(ax, each["image"], judged, {key: c for key, (_, c) in JUDGED.items()})
-    numbers = ("-" if share is None else f"{share:.0f}" for share in shares(judged))
-    ax.set_title(f"~S: {' / '.join(numbers)} %")
+    saved, spoiled = map(_percent, shares(judged))
+    ax.set_title(f"saved {saved}, spoiled {spoiled}")
 
 
 def _patches(names: Mapping[str, tuple[str, str]]) -> list[Patch]:

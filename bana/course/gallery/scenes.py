@@ -223,7 +223,7 @@ def tell_attention(data: Mapping[str, Any]) -> Told:
 
 
 def draw_failures(data: Mapping[str, Any], size: Size) -> Figure:
-    """For each cause of bad labels the image that has most of it: boxes, label, errors, mask."""
+    """For each property the image that has most of it: boxes, label, errors, mask."""
     causes, names = data["causes"], data["classes"]
     palette = label_palette(len(names) - 1)
     heights = [layout.ratio_of(each["image"]) for each in causes]
@@ -262,10 +262,11 @@ def tell_failures(data: Mapping[str, Any]) -> Told:
     )
     return Told(
         "Where the method struggles. Each row is the validation image that has most of one "
-        "cause and is not shown above, which boxes, masks and attention (of N = 1) tell; ties go "
-        "by name, and no image was picked by its score. Beside "
-        f"it: mIoU of the fifth of the {data['images']} images that have most of the cause, less "
-        "that of the others, in points with a 95 % interval over images.",
+        "property and is not shown above, which boxes, masks and attention (of N = 1) tell; ties "
+        "go by name, and no image was picked by its score. Beside "
+        f"it: mIoU of the fifth of the {data['images']} images that have most of the property, "
+        "less that of the others, in points with a 95 % interval over images. What goes with a low "
+        "score need not be its cause.",
         f"Five images in rows with boxes, Y_crf, its errors and the mask. {told}.",
     )
 
@@ -284,7 +285,7 @@ def draw_grid_size(data: Mapping[str, Any], size: Size) -> Figure:
             queries = each["queries"][grid]
             layout.inside(ax, "1 query" if queries == 1 else f"{queries} queries")
         layout.beside(row[0], QUARTILES[each["quantile"]])
-    titles = [f"N = {grid}\n{_apart(data['means'][grid])}" for grid in grids]
+    titles = [f"N = {grid}\napart: {_apart(data['means'][grid])}" for grid in grids]
     add_titles(axes[0], ("image", *titles))
     add_scale(fig, axes, "attention A")
     return fig
@@ -301,9 +302,9 @@ def tell_grid_size(data: Mapping[str, Any]) -> Told:
     return Told(
         "Attention A by the number of rows N of the background grid (Eq. 1), of one classifier, "
         f"trained with N = {data['trained']}, as the pooling sees it: at the cells of the feature "
-        f"map, then enlarged. The number above a column is 100 times the mean A "
-        f"on the ground within boxes less that on objects, over all {data['images']} validation "
-        "images, with a 95 % interval over images. " + rule(data),
+        f'map, then enlarged. "Apart" is 100 times the mean A on the ground within boxes less '
+        f"that on objects, over all {data['images']} validation images, with a 95 % interval over "
+        "images. It grows with the scale of A, so that it does not rank the grids. " + rule(data),
         f"Scenes {ids(data)} in rows: image, and the attention with grids of "
         f"{', '.join(str(grid) for grid in data['means'])} rows. Ground less objects, hundredths "
         f"of A: {told}.",

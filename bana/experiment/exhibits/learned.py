@@ -128,7 +128,7 @@ def per_class(materials: Materials) -> dict[str, Any]:
 
     Returns:
         "here" and "published": {class: IoU}, classes that occur nowhere left out; "mode": how
-        the network was tested; "images": how many; "profile": its name.
+        the network was tested; "images": how many; "profile" and "seed": of the run.
     """
     data = materials.data["val"]
     scores = stages.segmentation_scores(materials.profile, "nal", materials.root)
@@ -140,4 +140,5 @@ def per_class(materials: Materials) -> dict[str, Any]:
         "mode": mode,
         "images": len(data),
         "profile": materials.profile.name,
+        "seed": materials.profile.seed,
     }

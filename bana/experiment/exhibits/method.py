@@ -114,6 +114,7 @@ def _labelled(materials: Materials, shown: dict[str, Any], made: dict[str, Any])
         "largest": largest,
         "colours": colours,
         "cam": cam / cam.max().clamp_min(1e-12),
+        "label_attention": labels.attention,
         "unary": labels.unary[labels.classes.tolist().index(largest)],
         "similarity": similarity,
         "y_crf": labels.y_crf,

@@ -72,6 +72,16 @@ def _trainings(measured: Sequence[Measured]) -> str:
     return f", mean and standard deviation over trainings of all stages ({told})"
 
 
+def _mean_of(measured: Sequence[Measured]) -> str:
+    """Of how many trainings scores without a spread are the mean."""
+    seeds = {made.name: made.record.get("seeds", [0]) for made in measured}
+    told = "; ".join(
+        f"{name}: {'seeds' if len(each) > 1 else 'seed'} {', '.join(map(str, each))}"
+        for name, each in seeds.items()
+    )
+    return f", mean over the trainings of the record ({told})" if told else ""
+
+
 def _head_seeds(measured: Sequence[Measured]) -> str:
     """How many seeds heads have, and where those of all classes are of another classifier."""
     counts = {len(made.bench["seeds"]) for made in measured if made.bench}
@@ -222,12 +232,12 @@ def per_class_table(measured: Sequence[Measured]) -> Table:
         cells.append(quoted(published.PER_CLASS_V1.get(name), VOC, "supplement"))
         rows.append(Row(name, tuple(cells)))
     caption = (
-        "IoU of every class of the network trained with the noise-aware loss. Columns are of "
-        "different data sets and networks."
+        "IoU of every class of the network trained with the noise-aware loss"
+        f"{_mean_of(measured)}. Columns are of different data sets and networks."
     )
     return Table(
         "supplement: class by class",
-        "Class by class",
+        "Class by class, mean of the trainings of a record",
         caption,
         "class",
         tuple(columns),

@@ -12,7 +12,7 @@ from IPython.core.formatters import DisplayFormatter
 from tiny import be_quick, make_profile
 
 from bana.course import plotting
-from bana.course.gallery import files, making, networks
+from bana.course.gallery import charts, files, making, networks
 from bana.course.gallery.files import REQUIRED, SIZES, Size
 from bana.course.gallery.items import FIGURES
 from bana.course.gallery.making import Gallery, figure_item
@@ -201,6 +201,7 @@ def test_the_diagram_shows_the_tensors_of_the_run(run):
         assert torch.equal(shown[key], kept), key
     inside = ~shown["outside"]
     assert torch.equal(shown["unreliable"], (shown["y_crf"] != shown["y_ret"]))
+    assert (shown["label_attention"][shown["outside"]] == 1).all()
     assert (shown["cam"][shown["outside"]] == 0).all() and 0 <= shown["cam"].max() <= 1
     assert shown["attention"].shape == inside.shape and shown["probabilities"].sum() <= 1 + 1e-5
     assert shown["prediction"].dtype == torch.uint8 and shown["colours"].shape[0] == 3
@@ -225,6 +226,23 @@ def test_attention_by_grid_size_is_that_of_the_equations(run):
     inside = box_masks(scene["boxes"], *scene["mask"].shape).any(0)
     torch.testing.assert_close(scene["grids"][1][inside], enlarged[inside])
     assert all((a[~inside] == 1).all() for a in scene["grids"].values())
+
+
+def test_groups_of_few_boxes_are_hollow_and_no_line_joins_them(run):
+    data = Gallery(make_profile()).data("filling")
+    (some,) = [place for place, count in enumerate(data["boxes"]) if count][:1]
+    data = data | {"boxes": [charts.FEW - (place != some) for place in range(len(data["boxes"]))]}
+    estimate = next(each[some] for each in data["iou"].values() if each[some])
+    data |= {"iou": {kind: [estimate] * len(each) for kind, each in data["iou"].items()}}
+    fig = charts.draw_filling(data, SIZES["paper"])
+    lines = [line for line in fig.axes[1].lines if line.get_marker() in charts.MARKERS.values()]
+    hollow = [line for line in lines if line.get_markerfacecolor() == "white"]
+    assert len(lines) == 2 * len(hollow) == 2 * len(charts.MARKERS)
+    for line in lines:
+        joined = line not in hollow
+        assert len(line.get_xdata()) == (1 if joined else len(data["boxes"]) - 1)
+        assert joined or line.get_linestyle() == "None"
+    plt.close(fig)
 
 
 def test_confidence_tells_what_is_saved_and_spoiled(run):
