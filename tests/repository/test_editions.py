@@ -137,6 +137,23 @@ def test_minutes_are_those_of_the_exercises(path: Path) -> None:
 
 
 @each_notebook
+def test_minutes_to_read_are_those_of_words_and_code(path: Path) -> None:
+    cells = read_notebook(path).cells
+    words, lines = 0, 0
+    for cell in cells:
+        if cell.cell_type == "markdown":
+            asked = any(
+                has_tag(cell, tag) for tag in ("exercises", "exercise", "solution", "answers")
+            )
+            words += 0 if asked else len(cell.source.split())
+        elif not has_tag(cell, "remove-input") and not has_tag(cell, "stub"):
+            lines += sum(bool(line.strip()) for line in cell.source.splitlines())
+    (told,) = re.findall(r"read (\d+), exercises", cells[0].source)
+    assert int(told) % 5 == 0
+    assert abs(int(told) - (words / 200 + lines / 10)) <= 5
+
+
+@each_notebook
 def test_slides_are_a_thread(path: Path) -> None:
     assert 15 <= len(thread(path)) <= 25
     for slide in thread(path):
