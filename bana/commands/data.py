@@ -47,11 +47,11 @@ is and is read first. Reading SBD's needs scipy: pip install -e .[data]
 """
 VERIFY = """\
 An error stops a run or falsifies it: files that are missing, damaged or of another size; boxes
-outside their image or in fractions of it; unknown classes; a mask whose palette has been put in
-another order; an XML file about another photograph; an id in two splits. A warning deserves a
-look: a class that lies outside of its boxes by more than a quarter, as in a mirrored mask; a class
-without a box or a box without its class; boxes narrower than a pixel or counted from 0; EXIF that
-turns the photograph; classes that differ in case alone. The exit code is 1 where there is an error.
+outside their image, in fractions of it or counted from 0; unknown classes; a mask whose palette has
+been put in another order; an XML file about another photograph; an id in two splits. A warning
+deserves a look: a class that lies outside of its boxes by more than a quarter, as in a mirrored
+mask; a class without a box or a box without its class; boxes narrower than a pixel; EXIF that turns
+the photograph; classes that differ in case alone. The exit code is 1 where there is an error.
 """
 COCO = """\
 Boxes keep COCO's fractions of a pixel. Masks have 80 classes; where instances overlap the smaller

@@ -41,23 +41,30 @@ def read_annotation(path: Path) -> Annotation:
         DataError: when the file is missing, damaged, or no VOC annotation; the number of the
             object at fault is named.
     """
-    root = _parsed(path)
-    for tag in ("filename", "size", "size/width", "size/height"):
-        if len(root.findall(tag)) > 1:
-            raise DataError(f"{path}: not a VOC annotation: several <{tag.rpartition('/')[2]}>")
-    return Annotation(
-        _things(path, root, "object"), _things(path, root, "crowd"), _stated_size(path, root)
-    )
+    return read_named(path)[0]
 
 
-def stated_name(path: Path) -> str | None:
-    """The file name of the photograph that a VOC XML file says it is about, without folders.
+def read_named(path: Path) -> tuple[Annotation, str | None]:
+    """An annotation, and the file name of the photograph that it says it is about.
+
+    Args:
+        path: the file.
+
+    Returns:
+        As `read_annotation`, and what <filename> says, without folders; None for nothing.
 
     Raises:
         DataError: as `read_annotation`.
     """
-    said = (_parsed(path).findtext("filename") or "").strip().replace("\\", "/")
-    return said.rpartition("/")[2] or None
+    root = _parsed(path)
+    for tag in ("filename", "size", "size/width", "size/height"):
+        if len(root.findall(tag)) > 1:
+            raise DataError(f"{path}: not a VOC annotation: several <{tag.rpartition('/')[2]}>")
+    annotation = Annotation(
+        _things(path, root, "object"), _things(path, root, "crowd"), _stated_size(path, root)
+    )
+    said = (root.findtext("filename") or "").strip().replace("\\", "/")
+    return annotation, said.rpartition("/")[2] or None
 
 
 def is_plain(path: Path) -> bool:

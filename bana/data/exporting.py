@@ -5,11 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
 import yaml
 
-from bana.data.annotations import read_annotation
-from bana.data.boxes import check_boxes, voc_to_half_open
 from bana.data.layout import Box, check_own_source
 from bana.data.voc import VocDataset
 from bana.data.voc_files import DataError, whole_file
@@ -72,20 +69,12 @@ def export_boxes(kind: str, root: Path, split: str, out: Path) -> Exported:
 def _read(data: VocDataset, name: str) -> _Boxed:
     height, width = data.image_size(name)
     path = data.annotation_path(name)
-    annotation = read_annotation(path)
     parts = []
-    for things in (annotation.objects, annotation.crowds):
-        boxes = []
-        for kind, corners in things:
-            if kind not in data.classes[1:]:
-                raise DataError(f"{path}: unknown class {kind!r}; see the data set's classes")
-            half_open = voc_to_half_open(torch.tensor([corners], dtype=torch.float64))
-            try:
-                ((x1, y1, x2, y2),) = check_boxes(half_open, height, width, str(path)).tolist()
-            except ValueError as error:
-                raise DataError(str(error)) from error
-            boxes.append(Box(kind, (x1, y1, x2, y2), str(path)))
-        parts.append(boxes)
+    for kinds, boxes in data.things(name, height, width):
+        if unknown := sorted(set(kinds) - set(data.classes[1:])):
+            raise DataError(f"{path}: unknown class {unknown[0]!r}; see the data set's classes")
+        corners = [(x1, y1, x2, y2) for x1, y1, x2, y2 in boxes.tolist()]
+        parts.append([Box(kind, box, str(path)) for kind, box in zip(kinds, corners, strict=True)])
     return _Boxed(name, data.image_path(name).name, (width, height), *parts)
 
 

@@ -7,11 +7,12 @@ import csv
 import glob
 import io
 from collections.abc import Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import torch
 
-from bana.data.annotations import read_annotation, stated_name
+from bana.data.annotation_checks import BEFORE_FIRST, names_other, other_photograph
+from bana.data.annotations import read_named
 from bana.data.boxes import voc_to_half_open
 from bana.data.checks import (
     DataError,
@@ -176,27 +177,17 @@ def read_voc(path: Path, images: Path, one_based: bool = True) -> list[Photograp
 
 
 def _voc_photograph(file: Path, below: Path, images: Path, one_based: bool) -> Photograph:
-    annotation = read_annotation(file)
+    annotation, said = read_named(file)
     boxes = list(_xml_boxes(annotation.objects, f"{file}: object", one_based))
     crowds = list(_xml_boxes(annotation.crowds, f"{file}: crowd", one_based))
     image = _image_of(file.stem, images, below)
     name = image_id(image.relative_to(images).as_posix(), str(file))
-    note = _name_note(file, below, images, image)
+    note = None
+    if problem := other_photograph(image, file.stem, said, (images / below, images)):
+        raise DataError(f"{file}: {problem}")
+    if names_other(file.stem, said):
+        note = "says in <filename> that it is about another photograph, which is not there"
     return Photograph(name, image, str(file), boxes, crowds, annotation.size, note)
-
-
-def _name_note(file: Path, below: Path, images: Path, image: Path) -> str | None:
-    """What is to be told where a file names another photograph than its own name does."""
-    said = stated_name(file)
-    if said is None or file.stem in (said, PurePosixPath(said).stem):
-        return None
-    called = _image_of(PurePosixPath(said).stem, images, below)
-    if any(path.is_file() for path in (images / below / said, images / said, called)):
-        raise DataError(
-            f"{file}: is called as {image.name} is and says in <filename> that it is about {said}: "
-            f"rename one of them"
-        )
-    return "says in <filename> that it is about another photograph, which is not there"
 
 
 def ask_for_convention(photographs: Sequence[Photograph], path: Path) -> None:
@@ -206,7 +197,7 @@ def ask_for_convention(photographs: Sequence[Photograph], path: Path) -> None:
         for photograph in photographs
         for box in photograph.boxes
         # What lies in the first pixel are fractions, and is told as such.
-        if min(box.corners) <= -0.5 and max(box.corners[2:]) > 1
+        if min(box.corners) <= BEFORE_FIRST - 1 and max(box.corners[2:]) > 1
     ]
     if before:
         raise DataError(

@@ -243,14 +243,15 @@ def write_photographs(
     for box in every:
         if box.kind not in names[1:]:
             problems.append(_unknown(box, names))
-    problems += _overwritten(root, split, kept)
-    refuse(problems, root)
     sizes = [one.size for one in looked]
+    cut = [_cut_off(one, size) for one, size in zip(kept, sizes, strict=True)]
+    problems += _overwritten(root, split, cut)
+    refuse(problems, root)
     with alone_in(root):
         # Once more, if another command had to be waited for that brought something here.
         settle_classes(root, names, ())
-        refuse(list(_overwritten(root, split, kept)), root)
-        _write_all(root, split, names, list(zip(kept, sizes, strict=True)), with_list)
+        refuse(list(_overwritten(root, split, cut)), root)
+        _write_all(root, split, names, list(zip(cut, sizes, strict=True)), with_list)
     crowds = sum(len(photograph.crowds) for photograph in kept)
     left_out = len(photographs) - len(kept)
     told = [
@@ -281,6 +282,17 @@ def _kept(photographs: Sequence[Photograph], keep_empty: bool, source: object) -
         )
     _check_names(kept, [] if keep_empty else [one for one in photographs if not one.boxes])
     return kept
+
+
+def _cut_off(photograph: Photograph, size: tuple[int, int]) -> Photograph:
+    """A photograph whose boxes end at its border: what begins before it reads as counted from 0."""
+
+    def inside(box: Box) -> Box:
+        (x1, y1, x2, y2), (width, height) = box.corners, size
+        return box._replace(corners=(max(x1, 0.0), max(y1, 0.0), min(x2, width), min(y2, height)))
+
+    boxes, crowds = (list(map(inside, things)) for things in (photograph.boxes, photograph.crowds))
+    return photograph._replace(boxes=boxes, crowds=crowds)
 
 
 def _check_kinds(boxes: Sequence[Box]) -> None:

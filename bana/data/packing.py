@@ -9,6 +9,7 @@ from typing import TextIO
 
 from tqdm import tqdm
 
+from bana.data.annotations import read_named
 from bana.data.layout import FOLDERS, check_own_source, settle_classes
 from bana.data.lists import LISTS, photographs_of
 from bana.data.shard_index import INDEX, Index, is_word, read_index, shard_name, write_index
@@ -46,8 +47,8 @@ def pack(root: Path, split: str, out: Path, images: int = 5000, size: int | None
             sets no limit.
 
     Raises:
-        DataError: when a photograph or its boxes are missing, an id is listed twice, or ``out``
-            holds something else.
+        DataError: when a photograph or its boxes are missing, or boxes are of another photograph;
+            when an id is listed twice, or ``out`` holds something else.
         ValueError: when the library is not installed.
         bana.files.unfinished.NotWritten: if the disk is full or cannot be written.
     """
@@ -96,12 +97,27 @@ def _samples(data: VocDataset) -> Iterator[Sample]:
     """The files of each image, as they are."""
     for name in data.ids:
         photograph = data.image_path(name)
+        _check_stated_name(data, name)
         files = {photograph.suffix[1:]: _read(photograph), BOXES: _read(data.annotation_path(name))}
         for kind, folder in MASKS.items():
             mask = data.root / folder / f"{name}.png"
             if mask.exists():
                 files[kind] = _read(mask)
         yield Sample(name, files)
+
+
+def _check_stated_name(data: VocDataset, name: str) -> None:
+    """Refuse boxes of another photograph, which nobody could tell who reads this one's shard.
+
+    All else that is wrong in an XML file is packed with it, and told by who reads it there.
+    """
+    path = data.annotation_path(name)
+    try:
+        _, said = read_named(path)
+    except DataError:
+        return
+    if problem := data.other_photograph(name, said):
+        raise DataError(f"{path}: {problem}")
 
 
 def _read(path: Path) -> bytes:

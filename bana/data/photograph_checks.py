@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
+from bana.data.annotation_checks import other_size
 from bana.data.boxes import check_boxes
 from bana.data.checks import DataError, noted
 from bana.data.voc_files import IMAGE_ENDINGS, orientation, read_image
@@ -60,8 +61,8 @@ def _size_note(photograph: "Photograph", size: tuple[int, int], turned: int) -> 
     """
     said, where, path = photograph.size, photograph.where, photograph.path
     remedy = "turn the pixels themselves, and leave no orientation in EXIF"
-    if said not in (None, size):
-        reason = f"{where}: says {said[0]} x {said[1]}, but {path} has {size[0]} x {size[1]}"
+    if problem := other_size(said, size, path):
+        reason = f"{where}: {problem}"
         if turned > 4 and said == size[::-1]:
             reason += f" as stored, and EXIF turns it (orientation {turned}): {remedy}"
         raise DataError(reason)

@@ -5,15 +5,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import combinations
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
-from bana.data.annotations import Annotation, read_annotation, stated_name
+from bana.data.annotation_checks import before_first, names_other, other_size
+from bana.data.annotations import Annotation, read_named
 from bana.data.boxes import check_boxes, rows_and_columns, voc_to_half_open
 from bana.data.checks import DataError, counted, written_alike
-from bana.data.lists import LISTS, first_photograph, photographs_of, split_names
+from bana.data.lists import LISTS, first_photograph, split_names
 from bana.data.mask_checks import Boxed, reordered, strays
 from bana.data.voc import VocDataset, find_voc_root
 from bana.data.voc_files import IGNORE, orientation, read_image, read_mask
@@ -88,16 +89,16 @@ def verify(
 
     Photographs and masks are decoded to the last pixel. An error is: a missing or damaged file; two
     photographs of one id; a list that cannot be read, unless it was asked for, which stops; an
-    unknown class; a box outside its image, in its first pixel, empty, or inverted; a mask of
-    classes or objects that is no palette or grey PNG, or of another size than its photograph; a
-    mask of classes with one that does not exist, or whose palette has been put in another order; a
-    size in the XML file that is not the photograph's, or the name of another photograph that is
-    there; an id twice in a split; an id in two of the splits train*, val* and test* (trainval holds
-    train and val). A warning is: a class in the mask without a box and the other way round, or
-    mostly outside of its boxes; a box that is narrower than a pixel, or begins before the first
-    one; an orientation in EXIF, which is not applied; a name in the XML file that is nobody's; a
-    mask that is missing where others of its split have one; a list that ends in something else than
-    .txt; classes that differ in case or spacing alone.
+    unknown class; a box outside its image, in its first pixel, empty, inverted, or counted from 0
+    where VOC counts from 1; a mask of classes or objects that is no palette or grey PNG, or of
+    another size than its photograph; a mask of classes with one that does not exist, or whose
+    palette has been put in another order; a size in the XML file that is not the photograph's, or
+    the name of another photograph that is there; an id twice in a split; an id in two of the splits
+    train*, val* and test* (trainval holds train and val). A warning is: a class in the mask without
+    a box and the other way round, or mostly outside of its boxes; a box that is narrower than a
+    pixel, or begins a fraction before the first one; an orientation in EXIF, which is not applied;
+    a name in the XML file that is nobody's; a mask that is missing where others of its split have
+    one; a list that ends in something else than .txt; classes that differ in case or spacing alone.
 
     Args:
         root: folder in VOC layout; None takes BANA_VOC_ROOT.
@@ -164,11 +165,13 @@ def _check(dataset: VocDataset, name: str) -> _Checked:
             say("warning", path, f"orientation {turned} in EXIF is not applied to the photograph")
     path = dataset.annotation_path(name)
     with told(path):
-        annotation = read_annotation(path)
+        annotation, said = read_named(path)
         for level, reason in _annotation_problems(annotation, dataset.classes, size):
             say(level, path, reason)
-        for level, reason in _name_problems(path, dataset.root / "JPEGImages"):
-            say(level, path, reason)
+        if reason := dataset.other_photograph(name, said):
+            say("error", path, reason)
+        elif names_other(path.stem, said):
+            say("warning", path, f"says in <filename> that it is about {said}")
     path = dataset.mask_path(name)
     has_mask = path.exists()
     if has_mask:
@@ -184,20 +187,11 @@ def _check(dataset: VocDataset, name: str) -> _Checked:
     return _Checked(findings, has_mask, len(annotation.objects) if annotation else 0)
 
 
-def _name_problems(path: Path, images: Path) -> Iterable[tuple[str, str]]:
-    """The photograph that the XML file is about must be the one that has its name."""
-    said = stated_name(path)
-    if said and path.stem not in (said, PurePosixPath(said).stem):
-        level = "error" if photographs_of(images, PurePosixPath(said).stem) else "warning"
-        yield level, f"says in <filename> that it is about {said}"
-
-
 def _annotation_problems(
     annotation: Annotation, classes: Sequence[str], size: tuple[int, ...] | None
 ) -> Iterable[tuple[str, str]]:
-    if size and annotation.size not in (None, size[::-1]):
-        said = " x ".join(str(side) for side in annotation.size)
-        yield "error", f"says {said}, but the photograph has {size[1]} x {size[0]}"
+    if size and (reason := other_size(annotation.size, (size[1], size[0]))):
+        yield "error", reason
     for kind in sorted({kind for kind, _ in annotation.objects} - set(classes[1:])):
         yield "error", f"unknown class {kind!r}"
     if not size:
@@ -220,7 +214,9 @@ def _box_problems(
         yield "warning", f"{which}: the box holds no pixel's centre"
     elif min(box[0, 2] - box[0, 0], box[0, 3] - box[0, 1]) < 1:
         yield "warning", f"{which}: the box is narrower than a pixel"
-    if min(corners) < 1 - ROUNDING:
+    if reason := before_first(which, corners):
+        yield "error", reason
+    elif min(corners) < 1 - ROUNDING:
         yield "warning", f"{which}: {min(corners):g}, but VOC counts pixels from 1: 0-based boxes?"
 
 

@@ -18,15 +18,16 @@ pixels are neither a box nor background.
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision import tv_tensors
 
-from bana.data.annotations import read_annotation
+from bana.data.annotation_checks import before_first, names_other, other_photograph, other_size
+from bana.data.annotations import read_named
 from bana.data.boxes import check_boxes, voc_to_half_open
 from bana.data.lists import first_photograph, photographs_of, read_split
 from bana.data.mask_checks import reordered
@@ -64,6 +65,13 @@ VOC_CLASSES: tuple[str, ...] = (
 ROOT_VARIABLE = "BANA_VOC_ROOT"
 
 
+class Things(NamedTuple):
+    """Objects or crowds of a photograph: names of classes, and boxes [K, 4], XYXY, half-open."""
+
+    kinds: list[str]
+    boxes: Tensor
+
+
 class VocDataset(Dataset[dict[str, Any]]):
     """One split of a folder in VOC layout, as dictionaries of image, boxes, classes and mask.
 
@@ -74,8 +82,8 @@ class VocDataset(Dataset[dict[str, Any]]):
 
     Every annotated object counts, "difficult" ones too: whatever is in no box is taken for
     background, so that leaving an object out would teach that it is background. The size in the XML
-    file is not used, the image's own is. Orientation in EXIF is not applied, since VOC's boxes and
-    masks refer to the pixels as stored.
+    file, where there is one, must be the image's own. Orientation in EXIF is not applied, since
+    VOC's boxes and masks refer to the pixels as stored.
 
     Args:
         root: folder in VOC layout, or a parent of `VOCdevkit/VOC2012` or `VOC2012`.
@@ -180,7 +188,7 @@ class VocDataset(Dataset[dict[str, Any]]):
             boxes float32 [K, 4], XYXY, half-open, pixels, and their classes int64 [K].
 
         Raises:
-            DataError: when the file is missing or damaged, a class unknown, or a box wrong.
+            DataError: as `things`.
         """
         return self._boxes(name, *self.image_size(name))[:2]
 
@@ -192,26 +200,64 @@ class VocDataset(Dataset[dict[str, Any]]):
         """Return the path of a photograph's mask of single objects, if it has one."""
         return self.root / "SegmentationObject" / f"{name}.png"
 
-    def _boxes(self, name: str, height: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
-        path = self.annotation_path(name)
-        objects, crowds, _ = read_annotation(path)
-        unknown = sorted({kind for kind, _ in objects} - set(self._class_of_name))
-        if unknown:
-            raise DataError(
-                f"{path}: unknown class {unknown[0]!r}; the data set has "
-                f"{', '.join(self._class_of_name)}"
-            )
-        labels = torch.tensor([self._class_of_name[kind] for kind, _ in objects]).long()
+    def things(
+        self, name: str, height: int, width: int, dtype: torch.dtype = torch.float64
+    ) -> tuple[Things, Things]:
+        """Load a photograph's objects and crowds as its XML file has them.
 
-        def checked(things: list[tuple[str, list[float]]]) -> Tensor:
+        Args:
+            name: an id.
+            height, width: of the photograph, in pixels.
+            dtype: of the boxes.
+
+        Returns:
+            Objects and crowds, whose boxes lie in the photograph.
+
+        Raises:
+            DataError: when the file is missing or damaged, of another photograph or of one of
+                another size, an object's class unknown, or a box wrong or counted from 0.
+        """
+        path = self.annotation_path(name)
+        annotation, said = read_named(path)
+        problem = other_size(annotation.size, (width, height)) or self.other_photograph(name, said)
+        unknown = sorted({kind for kind, _ in annotation.objects} - set(self._class_of_name))
+        if not problem and unknown:
+            there = ", ".join(self._class_of_name)
+            problem = f"unknown class {unknown[0]!r}; the data set has {there}"
+        if problem:
+            raise DataError(f"{path}: {problem}")
+
+        def checked(tag: str, things: list[tuple[str, list[float]]]) -> Things:
             # In float32, 1.43 - 1 would not be the .43 of the annotation that was brought here.
             corners = torch.tensor([box for _, box in things], dtype=torch.float64).reshape(-1, 4)
-            return check_boxes(voc_to_half_open(corners).float(), height, width, str(path))
+            boxes = check_boxes(voc_to_half_open(corners).to(dtype), height, width, str(path))
+            for number, (_, box) in enumerate(things, start=1):
+                if problem := before_first(f"{path}: {tag} {number}", box):
+                    raise DataError(problem)
+            return Things([kind for kind, _ in things], boxes)
 
         try:
-            return checked(objects), labels, checked(crowds)
+            return checked("object", annotation.objects), checked("crowd", annotation.crowds)
         except ValueError as error:
             raise DataError(str(error)) from error
+
+    def other_photograph(self, name: str, said: str | None) -> str | None:
+        """What is wrong where an XML file names another photograph of the data set, or None.
+
+        Args:
+            name: the id of its own photograph.
+            said: the file name that it says it is about.
+        """
+        images, place = self.root / "JPEGImages", PurePosixPath(name)
+        if not names_other(place.name, said):
+            return None
+        folders = (images / place.parent, images)
+        return other_photograph(first_photograph(images, name), place.name, said, folders)
+
+    def _boxes(self, name: str, height: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
+        objects, crowds = self.things(name, height, width, torch.float32)
+        labels = torch.tensor([self._class_of_name[kind] for kind in objects.kinds]).long()
+        return objects.boxes, labels, crowds.boxes
 
     def _checked_mask(self, name: str, height: int, width: int) -> Tensor:
         path = self.mask_path(name)

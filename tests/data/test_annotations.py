@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bana.data.annotations import Annotation, read_annotation, stated_name, write_annotation
+from bana.data.annotations import Annotation, read_annotation, read_named, write_annotation
 from bana.data.checks import DataError
 
 BOX = "<bndbox><xmin>1</xmin><ymin>2.5</ymin><xmax>3.0</xmax><ymax>4</ymax></bndbox>"
@@ -83,13 +83,13 @@ def test_no_xml(tmp_path, content):
     ids=range(4),
 )
 def test_the_photograph_that_a_file_names(tmp_path, said, expected):
-    assert stated_name(written(tmp_path, f"<filename>{said}</filename>")) == expected
-    assert stated_name(written(tmp_path, "")) is None
+    assert read_named(written(tmp_path, f"<filename>{said}</filename>"))[1] == expected
+    assert read_named(written(tmp_path, ""))[1] is None
 
 
 def test_what_is_written_names_its_photograph(tmp_path):
     path = tmp_path / "a.b.xml"
     write_annotation(path, Annotation([], [], None))
-    assert stated_name(path) == "a.b.jpg"
+    assert read_named(path)[1] == "a.b.jpg"
     write_annotation(path, Annotation([], [], None), image="a.b.png")
-    assert stated_name(path) == "a.b.png"
+    assert read_named(path)[1] == "a.b.png"

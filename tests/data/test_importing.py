@@ -369,6 +369,8 @@ def test_boxes_that_begin_at_0_are_asked_about(images, box):
     import_boxes("voc", folder, images, out, convention="voc")
     expected = [max(box[0] - 1, 0), max(box[1] - 1, 0), *box[2:]]
     assert boxes_of(VocDataset(out, "train"), "meadow")[0].tolist() == expected
+    # What was cut off is not written: it would read as counted from 0.
+    assert verify(out, workers=1).findings == []
 
 
 def test_fractions_of_the_image_are_refused_in_every_format(images):

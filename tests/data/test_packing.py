@@ -290,6 +290,17 @@ def test_what_is_not_a_data_set_is_not_packed(root: Path, tmp_path: Path) -> Non
         pack(root, "train", out)
 
 
+def test_boxes_of_another_photograph_are_not_packed(root: Path, tmp_path: Path) -> None:
+    """In a shard nobody could tell that the other one is there."""
+    path = root / "Annotations/a.xml"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("a.jpg", "g.jpg"), encoding="utf-8")
+    with pytest.raises(DataError, match=r"a\.xml: is called as a\.jpg is and says .* about g\.jpg"):
+        pack(root, "train", tmp_path / "shards")
+    path.write_text(text.replace("a.jpg", "IMG_7.jpg"), encoding="utf-8")
+    pack(root, "train", tmp_path / "other")
+
+
 def test_folders_of_others_are_left_alone(root: Path, tmp_path: Path) -> None:
     for place in (root, root / "JPEGImages"):
         with pytest.raises(DataError, match="lies in the data set"):

@@ -121,7 +121,11 @@ FAULTS: list[tuple[Callable[[Path], object], list[tuple[str, str, str]]]] = [
     ),
     (
         lambda root: write_xml(root, CAT, ("cat", (0, 3, 6, 6))),
-        [("warning", XML, "object 2: 0, but VOC counts pixels from 1")],
+        [("error", XML, "object 2: begins at 0, but VOC counts pixels from 1")],
+    ),
+    (
+        lambda root: write_xml(root, CAT, ("cat", (0.75, 3, 6, 6))),
+        [("warning", XML, "object 2: 0.75, but VOC counts pixels from 1")],
     ),
     (
         lambda root: write_xml(root, CAT, ("cat", (0.25, 0.25, 0.75, 0.5))),
@@ -129,7 +133,7 @@ FAULTS: list[tuple[Callable[[Path], object], list[tuple[str, str, str]]]] = [
     ),
     (
         lambda root: write_xml(root, CAT, image="b.jpg"),
-        [("error", XML, "says in <filename> that it is about b.jpg")],
+        [("error", XML, "is called as a.jpg is and says in <filename> that it is about b.jpg: ")],
     ),
     (
         lambda root: write_xml(root, CAT, image="IMG_0001.jpg"),

@@ -11,6 +11,8 @@ import torch
 from PIL import Image
 
 from bana.data import annotations, voc, voc_files
+from bana.data.exporting import export_boxes
+from bana.data.verify import verify
 
 SIZE = (12, 10)  # width, height
 
@@ -145,6 +147,73 @@ def test_bad_annotation(root, objects, reason):
     message = failure(root)
     assert "a.xml" in message
     assert reason in message
+
+
+def write_other(root: Path, name: str = "b") -> None:
+    path = root / "JPEGImages" / f"{name}.jpg"
+    path.parent.mkdir(exist_ok=True)
+    Image.new("RGB", SIZE).save(path)
+
+
+def write_said(root: Path, box: tuple = (2, 2, 6, 6), name: str = "a", **said) -> None:
+    path = root / "Annotations" / f"{name}.xml"
+    size, crowds = said.get("size", SIZE), [("cat", box)] if said.get("crowd") else []
+    objects = [] if crowds else [("cat", box)]
+    annotations.write_annotation(
+        path, annotations.Annotation(objects, crowds, size), "", said.get("image")
+    )
+
+
+CONTRADICTIONS = {
+    "size": ({"size": SIZE[::-1]}, "says 10 x 12, but the photograph has 12 x 10"),
+    "photograph": (
+        {"image": "b.jpg"},
+        "is called as a.jpg is and says in <filename> that it is about b.jpg: rename one of them",
+    ),
+    "from 0": ({"box": (3, 0, 6, 6)}, "object 1: begins at 0, but VOC counts pixels from 1: if"),
+    "crowd": ({"box": (0, 2, 6, 6), "crowd": True}, "crowd 1: begins at 0, but VOC counts"),
+}
+
+
+@pytest.mark.parametrize("kind", CONTRADICTIONS)
+def test_what_contradicts_the_photograph_is_refused_as_a_check_does(root, kind):
+    """Reading, verifying and exporting say the same."""
+    said, reason = CONTRADICTIONS[kind]
+    write_other(root)
+    write_said(root, **said)
+    path = root / "Annotations" / "a.xml"
+    message = failure(root)
+    assert message.startswith(f"{path}: {reason}")
+    with pytest.raises(voc.DataError) as caught:
+        voc.VocDataset(root, "train").annotation("a")
+    assert str(caught.value) == message
+    with pytest.raises(voc.DataError) as caught:
+        export_boxes("coco", root, "train", root / "boxes.json")
+    assert str(caught.value) == message
+    errors = [finding for finding in verify(root, workers=1).findings if finding.level == "error"]
+    assert [f"{root / found.file}: {found.reason}" for found in errors] == [message]
+
+
+def test_what_contradicts_nothing_is_read(root):
+    for said in ({"size": None}, {"size": SIZE}, {"image": "a.png"}, {"image": "IMG_7.jpg"}):
+        write_said(root, **said)
+        assert len(voc.VocDataset(root, "train")[0]["boxes"]) == 1
+    # Sums of fractions begin a little before 1.
+    write_said(root, (0.99, 1, 6, 6))
+    assert voc.VocDataset(root, "train")[0]["boxes"].tolist() == [[0, 0, 6, 6]]
+
+
+def test_a_photograph_of_a_subfolder_is_looked_for_there_too(root):
+    for name in ("cam/a", "cam/c", "b"):
+        write_other(root, name)
+    (root / "ImageSets" / "Segmentation" / "train.txt").write_text("cam/a\n")
+    for other in ("b.jpg", "c.jpg"):
+        write_said(root, name="cam/a", image=other)
+        assert f"is called as a.jpg is and says in <filename> that it is about {other}" in failure(
+            root
+        )
+    write_said(root, name="cam/a")
+    assert len(voc.VocDataset(root, "train")[0]["boxes"]) == 1
 
 
 @pytest.mark.parametrize(
