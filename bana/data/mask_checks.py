@@ -4,7 +4,7 @@ Both look right to whoever opens the file: a program that saved it anew kept the
 other indices to them, or the mask is mirrored, shifted, or another photograph's.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -62,6 +62,23 @@ def strays(mask: Tensor, boxed: Boxed, classes: Sequence[str]) -> Iterator[str]:
             yield f"{100 * outside / pixels:.0f} % of {classes[kind]} lies outside of its boxes"
 
 
+def nothing_shown(shown: set[int]) -> str | None:
+    """What is wrong with masks that show no class of any object, but pixels that do not count.
+
+    In a single mask 255 may be an object that nobody could outline. In all of them it is the
+    object, as in black and white masks of one class.
+
+    Args:
+        shown: every number in the masks of a split.
+    """
+    if shown - {0, IGNORE} or IGNORE not in shown:
+        return None
+    return (
+        f"no mask shows a class but {IGNORE}, which is not counted: is it the objects'? "
+        f"Write the numbers of their classes there"
+    )
+
+
 def other_order(path: Path) -> Tensor | None:
     """The mask as its palette's colours say, where they are VOC's in another order.
 
@@ -88,7 +105,9 @@ def other_order(path: Path) -> Tensor | None:
     return torch.from_numpy(said[mask]) if (said[mask] != mask).any() else None
 
 
-def reordered(path: Path, mask: Tensor, boxed: Boxed | None, known: int) -> str | None:
+def reordered(
+    path: Path, mask: Tensor, boxes: Callable[[], Boxed | None], known: int
+) -> str | None:
     """Say whether a mask's palette has been put in another order, or None.
 
     A data set of its own may colour its classes as it likes, and by chance in VOC's colours. So the
@@ -98,7 +117,8 @@ def reordered(path: Path, mask: Tensor, boxed: Boxed | None, known: int) -> str 
     Args:
         path: the file.
         mask: its indices, uint8 [H, W].
-        boxed: the photograph's boxes, where they can be read.
+        boxes: gives the photograph's boxes, None where it has no file of them; called only where
+            colours and indices differ, which is seldom.
         known: number of classes with background.
     """
     other = other_order(path)
@@ -107,6 +127,7 @@ def reordered(path: Path, mask: Tensor, boxed: Boxed | None, known: int) -> str 
     there = set(other.unique().tolist()) - {IGNORE}
     if max(there, default=0) >= known:
         return None
+    boxed = boxes()
     if boxed is not None and len(boxed.boxes):
         wrong = _misfit(other, boxed) < _misfit(mask, boxed)
     else:

@@ -15,7 +15,7 @@ from bana.data.annotations import Annotation, read_named
 from bana.data.boxes import check_boxes, rows_and_columns, voc_to_half_open
 from bana.data.checks import DataError, counted, written_alike
 from bana.data.lists import LISTS, first_photograph, split_names
-from bana.data.mask_checks import Boxed, reordered, strays
+from bana.data.mask_checks import Boxed, nothing_shown, reordered, strays
 from bana.data.voc import VocDataset, find_voc_root
 from bana.data.voc_files import IGNORE, orientation, read_image, read_mask
 from bana.files.parallel import mapped
@@ -79,6 +79,7 @@ class Report(NamedTuple):
 class _Checked(NamedTuple):
     findings: list[Finding]
     has_mask: bool
+    shown: set[int]
     boxes: int
 
 
@@ -92,13 +93,14 @@ def verify(
     unknown class; a box outside its image, in its first pixel, empty, inverted, or counted from 0
     where VOC counts from 1; a mask of classes or objects that is no palette or grey PNG, or of
     another size than its photograph; a mask of classes with one that does not exist, or whose
-    palette has been put in another order; a size in the XML file that is not the photograph's, or
-    the name of another photograph that is there; an id twice in a split; an id in two of the splits
-    train*, val* and test* (trainval holds train and val). A warning is: a class in the mask without
-    a box and the other way round, or mostly outside of its boxes; a box that is narrower than a
-    pixel, or begins a fraction before the first one; an orientation in EXIF, which is not applied;
-    a name in the XML file that is nobody's; a mask that is missing where others of its split have
-    one; a list that ends in something else than .txt; classes that differ in case or spacing alone.
+    palette has been put in another order; masks that all show 255 and no class; a size in the XML
+    file that is not the photograph's, or the name of another photograph that is there; an id twice
+    in a split; an id in two of the splits train*, val* and test* (trainval holds train and val). A
+    warning is: a class in the mask without a box and the other way round, or mostly outside of its
+    boxes; a box that is narrower than a pixel, or begins a fraction before the first one; an
+    orientation in EXIF, which is not applied; a name in the XML file that is nobody's; a mask that
+    is missing where others of its split have one; a list that ends in something else than .txt;
+    classes that differ in case or spacing alone.
 
     Args:
         root: folder in VOC layout; None takes BANA_VOC_ROOT.
@@ -136,6 +138,8 @@ def verify(
     findings += _split_findings(ids)
     has_mask = {name for name, one in checked.items() if one.has_mask}
     findings += _mask_findings(ids, has_mask)
+    if reason := nothing_shown(set().union(*(one.shown for one in checked.values()))):
+        findings.append(Finding("error", "SegmentationClass", reason))
     boxes = sum(one.boxes for one in checked.values())
     counts = {split: len(dataset) for split, dataset in sets.items()}
     return Report(folder, counts, len(names), len(has_mask), boxes, findings)
@@ -173,10 +177,11 @@ def _check(dataset: VocDataset, name: str) -> _Checked:
         elif names_other(path.stem, said):
             say("warning", path, f"says in <filename> that it is about {said}")
     path = dataset.mask_path(name)
-    has_mask = path.exists()
+    has_mask, shown = path.exists(), set()
     if has_mask:
         with told(path):
             mask = read_mask(path)
+            shown = set(mask.unique().tolist())
             for level, reason in _mask_problems(path, mask, annotation, dataset.classes, size):
                 say(level, path, reason)
     path = dataset.object_path(name)
@@ -184,7 +189,7 @@ def _check(dataset: VocDataset, name: str) -> _Checked:
         with told(path):
             for level, reason in _size_problems(read_mask(path), size):
                 say(level, path, reason)
-    return _Checked(findings, has_mask, len(annotation.objects) if annotation else 0)
+    return _Checked(findings, has_mask, shown, len(annotation.objects) if annotation else 0)
 
 
 def _annotation_problems(
@@ -233,7 +238,7 @@ def _mask_problems(
         if index >= len(classes):
             yield "error", f"holds class {index}; there is 0 to {len(classes) - 1} and {IGNORE}"
     boxed = _boxed(annotation, classes) if annotation and tuple(mask.shape) == size else None
-    if reason := reordered(path, mask, boxed, len(classes)):
+    if reason := reordered(path, mask, lambda: boxed, len(classes)):
         yield "error", reason
     if annotation is None:
         return

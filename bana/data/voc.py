@@ -30,7 +30,7 @@ from bana.data.annotation_checks import before_first, names_other, other_photogr
 from bana.data.annotations import read_named
 from bana.data.boxes import check_boxes, voc_to_half_open
 from bana.data.lists import first_photograph, photographs_of, read_split
-from bana.data.mask_checks import reordered
+from bana.data.mask_checks import Boxed, reordered
 from bana.data.voc_files import (
     IGNORE,
     PALETTE,
@@ -170,7 +170,11 @@ class VocDataset(Dataset[dict[str, Any]]):
         return next((path for path in paths if path.exists()), paths[0])
 
     def mask(self, name: str) -> Tensor:
-        """Load a photograph's class mask as uint8 [H, W]; DataError where it has none."""
+        """Load a photograph's class mask as uint8 [H, W].
+
+        Raises:
+            DataError: when there is none, it is damaged, or contradicts photograph or boxes.
+        """
         height, width = self.image_size(name)
         return self._checked_mask(name, height, width)
 
@@ -267,7 +271,15 @@ class VocDataset(Dataset[dict[str, Any]]):
                 f"{path}: mask of {mask.shape[1]} x {mask.shape[0]} for an image of "
                 f"{width} x {height}"
             )
-        if reason := reordered(path, mask, None, len(self.classes)):
+
+        def boxes() -> Boxed | None:
+            if not self.annotation_path(name).exists():
+                return None
+            objects, crowds = self.things(name, height, width)
+            known = [self._class_of_name.get(kind, -1) for kind in (*objects.kinds, *crowds.kinds)]
+            return Boxed(torch.cat([objects.boxes, crowds.boxes]), torch.tensor(known).long())
+
+        if reason := reordered(path, mask, boxes, len(self.classes)):
             raise DataError(f"{path}: {reason}")
         # Adding 1 to a uint8 takes 255 (ignore) to 0, so that the maximum is over classes only.
         highest = int((mask + 1).max()) - 1

@@ -18,7 +18,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from bana.crf.dense import CrfParameters
-from bana.data.voc import VocDataset, read_image, read_mask
+from bana.data.mask_checks import nothing_shown
+from bana.data.voc import DataError, VocDataset, read_image, read_mask
 from bana.evaluation.average_precision import Ids, Truth, average_precision, ids_of
 from bana.evaluation.boundary import BoundaryScorer
 from bana.evaluation.instances import box_parts, part_results
@@ -89,11 +90,16 @@ def score_label_files(data: VocDataset, folders: Mapping[str, Path]) -> dict[str
     Returns:
         {row: scores}. "agreement-dropped" and "agreement-wrong" differ in how they count the
         pixels left unlabelled; every other kind of label labels all pixels.
+
+    Raises:
+        DataError: when a mask is missing or wrong, or all of them show no class but 255.
     """
     n_classes = len(data.classes)
     scorers: dict[str, RowScorer] = {}
+    shown: set[int] = set()
     for name in tqdm(data.ids, desc="score labels", unit="image", leave=False):
         mask, rows = data.mask(name), read_label_files(folders, name)
+        shown.update(mask.unique().tolist())
         for row, labels in rows.items():
             scorers.setdefault(row, RowScorer(n_classes)).update(labels, mask)
         if "bap" in rows:
@@ -101,7 +107,13 @@ def score_label_files(data: VocDataset, folders: Mapping[str, Path]) -> dict[str
             for ignored in ("dropped", "wrong"):
                 row = f"agreement-{ignored}"
                 scorers.setdefault(row, RowScorer(n_classes, ignored)).update(agreed, mask)
+    _check_shown(data, shown)
     return {row: scorer.row() for row, scorer in scorers.items()}
+
+
+def _check_shown(data: VocDataset, shown: set[int]) -> None:
+    if reason := nothing_shown(shown):
+        raise DataError(f"{data.root / 'SegmentationClass'}: {reason}")
 
 
 def score_segmenter(
@@ -118,15 +130,21 @@ def score_segmenter(
         model, views, crf, image_scale: see `bana.evaluation.prediction.label_maps`.
         data: images with class masks.
         workers: processes for the CRF, at most; a few images are refined in this one.
+
+    Raises:
+        DataError: as `score_label_files`.
     """
     images = ((name, read_image(data.image_path(name))) for name in data.ids)
     maps = label_maps(model, images, views, crf, image_scale, crf_workers(workers, len(data)))
     modes = [mode for view in views for mode in (view, f"{view}-crf")]
     scorers = {mode: RowScorer(len(data.classes)) for mode in modes}
+    shown: set[int] = set()
     for name, made in tqdm(maps, desc="score network", total=len(data), unit="image"):
         mask = data.mask(name)
+        shown.update(mask.unique().tolist())
         for mode, scorer in scorers.items():
             scorer.update(made[mode], mask)
+    _check_shown(data, shown)
     return {mode: scorer.row() for mode, scorer in scorers.items()}
 
 

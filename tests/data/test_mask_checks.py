@@ -38,7 +38,7 @@ def saved_anew(folder: Path, mask: np.ndarray, order: list[int]) -> Path:
 
 
 def told(path: Path, boxed: Boxed | None = BOXED) -> str | None:
-    return reordered(path, read_mask(path), boxed, len(CLASSES))
+    return reordered(path, read_mask(path), lambda: boxed, len(CLASSES))
 
 
 @pytest.mark.parametrize("boxed", [BOXED, None], ids=["boxes", "no boxes"])

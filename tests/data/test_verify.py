@@ -272,6 +272,19 @@ def test_a_class_outside_its_boxes_and_a_palette_in_another_order(tmp_path):
     assert found[0].level == "error" and "another order" in found[0].reason
 
 
+def test_black_and_white_masks_are_found(root):
+    for name in "abc":
+        mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+        mask[1:6, 1:6] = 255
+        Image.fromarray(mask).save(root / "SegmentationClass" / f"{name}.png")
+    errors = [finding for finding in verify(root).findings if finding.level == "error"]
+    assert [finding.file for finding in errors] == ["SegmentationClass"]
+    assert errors[0].reason.startswith("no mask shows a class but 255, which is not counted")
+    # One photograph of an object that nobody could outline is as it should be.
+    write_mask(root / "SegmentationClass" / "b.png", np.full((HEIGHT, WIDTH), 8, np.uint8))
+    assert verify(root).count("error") == 0
+
+
 @pytest.mark.photographs
 def test_real_photographs(voc_root):
     report = verify(voc_root, ["val"], workers=1)

@@ -332,6 +332,25 @@ def test_a_mask_whose_palette_is_in_another_order_is_refused(root):
     assert "a.png: index " in failure(root)
 
 
+def test_a_mask_whose_palette_was_compacted_is_refused_by_its_boxes(root):
+    """Black is the colour of 0 there too, and only the boxes tell that 1 is not aeroplane."""
+    path = root / "SegmentationClass" / "a.png"
+    mask = np.zeros(SIZE[::-1], np.uint8)
+    mask[2:5, 2:5] = 1
+    picture = Image.fromarray(mask).convert("P")
+    picture.putpalette(voc.PALETTE[[0, 8]].ravel().tolist())
+    picture.save(path)
+    write_xml(root, [("cat", (3, 3, 5, 5))])
+    assert "a.png: index 1 has the colour that VOC gives to 8" in failure(root)
+    with pytest.raises(voc.DataError, match="index 1 has the colour that VOC gives to 8"):
+        voc.VocDataset(root, "train").mask("a")
+    # Colours of somebody's own, partly VOC's by chance: the boxes say that the indices are meant.
+    write_xml(root, [("aeroplane", (3, 3, 5, 5))])
+    assert voc.VocDataset(root, "train")[0]["mask"].max() == 1
+    (root / "Annotations" / "a.xml").unlink()
+    assert voc.VocDataset(root, "train").mask("a").max() == 1
+
+
 def test_photographs_beyond_the_limit(root, monkeypatch):
     monkeypatch.setenv("BANA_MAX_PIXELS", "119")
     assert "a.jpg: more than 119 pixels: set BANA_MAX_PIXELS higher" in failure(root)

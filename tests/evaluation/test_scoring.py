@@ -10,7 +10,7 @@ from made_data import write_voc
 from torch import Tensor, nn
 
 from bana.crf.dense import CrfParameters
-from bana.data.voc import VocDataset, write_mask
+from bana.data.voc import DataError, VocDataset, write_mask
 from bana.evaluation import scoring
 from bana.evaluation.average_precision import voc_truth
 from bana.evaluation.miou import score_labels
@@ -113,6 +113,17 @@ def test_without_bap_there_is_neither_retrieval_nor_agreement(data, folders) -> 
     del folders["bap"]
     assert set(scoring.score_label_files(data, folders)) == {"boxes", "gap"}
     assert set(scoring.score_instances(data, folders, voc_truth(data))) == {"boxes", "gap"}
+
+
+def test_black_and_white_masks_are_not_scored(data, folders, model) -> None:
+    """255 is not counted, so that only the background would be."""
+    for name in data.ids:
+        mask = data.mask(name)
+        write_mask(data.mask_path(name), torch.where(mask == 0, mask, 255))
+    with pytest.raises(DataError, match="SegmentationClass: no mask shows a class but 255"):
+        scoring.score_label_files(data, {"boxes": folders["boxes"]})
+    with pytest.raises(DataError, match="SegmentationClass: no mask shows a class but 255"):
+        scoring.score_segmenter(model, data, {"single": SINGLE}, CrfParameters(iterations=1))
 
 
 def test_instances_of_every_kind_are_scored_from_their_own_files(data, folders) -> None:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from bana.data.boxes import covered
 from bana.data.class_names import common_name
+from bana.data.mask_checks import Boxed, reordered
 from bana.data.voc import VOC_CLASSES
 from bana.data.voc_files import IGNORE, DataError, read_class_names, read_mask, whole_file
 from bana.experiment.mask_folder import labels_of, record_of
@@ -90,6 +91,8 @@ def errors_of(
     known = _truth_classes(truth)
     for number, name in enumerate(known):
         renumbered[number] = own.get(common_name(name), OTHER)
+    # The boxes' classes as the true masks number them.
+    there = {int(renumbered[number]): number for number in range(1, len(known))}
     errors: dict[str, float] = {}
     recognised = False
     for entry in entries:
@@ -106,6 +109,9 @@ def errors_of(
             raise DataError(f"{path}: has the number {beyond[0]}. {_numbering(truth, known)}")
         numbers, *corners = zip(*record_of(out, entry.name)["boxes"], strict=True)
         boxes = torch.tensor(corners).T
+        boxed = Boxed(boxes, torch.tensor([there.get(number, -1) for number in numbers]))
+        if reason := reordered(path, mask, lambda boxed=boxed: boxed, len(known)):
+            raise DataError(f"{path}: {reason}")
         true = renumbered[mask.long()]
         recognised |= bool(torch.isin(true, torch.tensor(numbers)).any())
         counted = covered(boxes, *mask.shape) & (mask != IGNORE) & (y_crf != IGNORE)

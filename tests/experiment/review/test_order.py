@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
-from bana.data.voc_files import DataError, write_mask
+from bana.data.voc_files import PALETTE, DataError, write_mask
 from bana.experiment.mask_folder import keep_labels, keep_record
 from bana.experiment.review.order import (
     Entry,
@@ -102,6 +103,21 @@ def test_truth_of_other_numbers_is_refused(out: Path) -> None:
     write_mask(truth / "a.png", square(77, 5))
     with pytest.raises(DataError, match=rf"a\.png: has the number 77\. .*{numbering}"):
         errors_of(out, entries, CLASSES, truth)
+
+
+def test_truth_whose_palette_was_compacted_is_refused(out: Path) -> None:
+    """Its indices are not the classes that its colours show, and the boxes tell which are meant."""
+    truth, entries = out / "truth", review_order(out, ["x/a"])
+    truth.mkdir()
+    (truth / "classes.txt").write_text("background\nzebra\ncar\ntv\n")
+    (truth / "x").mkdir()
+    picture = Image.fromarray(square(1, 9).numpy()).convert("P")
+    picture.putpalette(PALETTE[[0, 3]].ravel().tolist())
+    picture.save(truth / "x/a.png")
+    with pytest.raises(DataError, match=r"a\.png: index 1 has the colour that VOC gives to 3"):
+        errors_of(out, entries, CLASSES, truth)
+    write_mask(truth / "x/a.png", square(3, 9))
+    assert errors_of(out, entries, CLASSES, truth) == {"x/a": 0.19}
 
 
 def test_truth_that_is_none(out: Path) -> None:
