@@ -184,7 +184,15 @@ def ids_of(data: VocDataset, truth: Truth | None = None) -> Ids:
     classes: dict[str, list[dict[str, Any]]] = {}
     for category in truth.dataset["categories"]:
         classes.setdefault(common_name(category["name"]), []).append(category)
-    return Ids(images, [0, *(_category_number(name, classes) for name in data.classes[1:])])
+    numbers: dict[int, str] = {}
+    for name in data.classes[1:]:
+        other = numbers.setdefault(_category_number(name, classes), name)
+        if other != name:
+            raise DataError(
+                f"the ground truth has one class for {other!r} and {name!r}, which differ in "
+                f"spelling alone: rename one of them"
+            )
+    return Ids(images, [0, *numbers])
 
 
 def _images_by_name(truth: Truth) -> tuple[dict[str, list[dict]], dict[str, list[dict]]]:

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from bana.data.boxes import check_boxes, pixels_of, unknown_in_crowds
-from bana.data.class_names import common_name
+from bana.data.class_names import matched
 from bana.data.fingerprint import photograph_hash
 from bana.data.formats.common import CocoSource, Folder, Read
 from bana.data.layout import Box, Photograph
@@ -127,8 +127,8 @@ def classes_of(read: Read) -> tuple[str, ...]:
 
 def unknown_classes(classes: Sequence[str], model: Pretrained) -> list[str]:
     """Those of the classes that the classifier never saw, whose masks take u_c = 1 - u_0."""
-    known = {common_name(name) for name in model.classes}
-    return [name for name in classes if common_name(name) not in known]
+    found = matched(classes, model.classes)
+    return [name for name, row in zip(classes, found, strict=True) if row is None]
 
 
 def mask_jobs(read: Read, images: Folder, classes: Sequence[str]) -> list[MaskJob]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from bana.data.class_names import common_name
+from bana.data.class_names import matched
 from bana.data.voc import DataError, VocDataset
 from bana.experiment import stages
 from bana.experiment.keeping import key_of
@@ -41,11 +41,8 @@ def transfer_weight(weight: Tensor, known: Sequence[str], wanted: Sequence[str])
         raise ValueError(f"{len(known)} class names for a classifier of {len(weight)} rows")
     if not known[0] == wanted[0] == "background":
         raise ValueError(f"the first class must be background, got {known[0]!r}, {wanted[0]!r}")
-    rows = {common_name(name): row for row, name in enumerate(known)}
-    exact = {name: row for row, name in enumerate(known)}  # "Ant" beside "ant" has its own row
     moved = weight.new_full((len(wanted), weight.shape[1]), float("nan"))
-    for number, name in enumerate(wanted):
-        row = exact.get(name, rows.get(common_name(name)))
+    for number, row in enumerate(matched(wanted, known)):
         if row is not None:
             moved[number] = weight.detach()[row]
     return moved

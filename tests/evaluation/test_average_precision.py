@@ -369,6 +369,13 @@ def test_images_of_one_name(one):
         ap_of(data, path, file)
 
 
+def test_two_classes_are_not_scored_as_one(one):
+    data, path, file = one
+    (data.root / "classes.txt").write_text("background\ndog\nDog\n")
+    with pytest.raises(DataError, match="one class for 'dog' and 'Dog', which differ in spelling"):
+        ap_of(VocDataset(data.root, data.split), path, file)
+
+
 def test_classes_of_one_name(one):
     data, path, file = one
     file["categories"].append({"id": 2, "name": "Dog"})

@@ -233,6 +233,8 @@ def test_new_classes_are_numbered_as_they_come(shipped: Pretrained, image: Tenso
     boxes = torch.tensor([[5.0, 5, 40, 40], [60, 5, 110, 40], [5, 50, 40, 85]])
     made = masks(image, boxes, ["zebra", "cup", "Zebra"], shipped, side=64)
     assert made.classes.tolist() == [0, 21, 22]
+    made = masks(image, boxes, ["C++", "C#", "c++"], shipped, side=64)
+    assert made.classes.tolist() == [0, 21, 22]
 
 
 @pytest.mark.parametrize("side", [60, 120, 250])

@@ -77,6 +77,8 @@ def test_rows_follow_names_and_unseen_classes_are_nan() -> None:
     moved = transfer_weight(weight, ("background", "aeroplane", "diningtable"), wanted)
     assert moved[[0, 2, 3]].tolist() == weight[[0, 2, 1]].tolist()
     assert moved[1].isnan().all()
+    moved = transfer_weight(weight, ("background", "c", "c#"), ("background", "C++", "C", "C#"))
+    assert moved[1].isnan().all() and moved[[2, 3]].tolist() == weight[[1, 2]].tolist()
     with pytest.raises(ValueError, match="2 class names for a classifier of 3 rows"):
         transfer_weight(weight, ("background", "cat"), wanted)
     with pytest.raises(ValueError, match="first class must be background, got 'background', 'a'"):

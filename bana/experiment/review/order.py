@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from bana.data.boxes import covered
-from bana.data.class_names import common_name
+from bana.data.class_names import matched
 from bana.data.mask_checks import Boxed, reordered
 from bana.data.voc import VOC_CLASSES
 from bana.data.voc_files import IGNORE, DataError, read_class_names, read_mask, whole_file
@@ -85,12 +85,11 @@ def errors_of(
         DataError: if no photograph has one, or one is damaged, of another size or has a number that
             is no class, or if none has a pixel of the boxes' classes.
     """
-    own = {common_name(name): number for number, name in enumerate(classes)}
     renumbered = torch.full((256,), OTHER, dtype=torch.uint8)
     renumbered[IGNORE] = IGNORE
     known = _truth_classes(truth)
-    for number, name in enumerate(known):
-        renumbered[number] = own.get(common_name(name), OTHER)
+    for number, own in enumerate(matched(known, classes)):
+        renumbered[number] = OTHER if own is None else own
     # The boxes' classes as the true masks number them.
     there = {int(renumbered[number]): number for number in range(1, len(known))}
     errors: dict[str, float] = {}

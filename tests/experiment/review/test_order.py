@@ -89,6 +89,13 @@ def test_truth_with_classes_of_its_own(out: Path) -> None:
     assert errors_of(out, entries, CLASSES, truth) == {"a": 0, "b": 1}
 
 
+def test_classes_that_differ_in_signs_are_not_taken_for_one(out: Path) -> None:
+    truth, classes = out / "truth", ("background", "C++", "C#")
+    write_mask(truth / "a.png", square(1, 5))
+    (truth / "classes.txt").write_text("background\nC++\nC#\n")
+    assert errors_of(out, review_order(out, ["a"]), classes, truth) == {"a": 0}
+
+
 def test_truth_of_other_numbers_is_refused(out: Path) -> None:
     truth, entries = out / "truth", review_order(out, ["a", "b", "x/a"])
     write_mask(truth / "a.png", square(1, 5))
