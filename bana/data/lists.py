@@ -65,11 +65,12 @@ def read_split(root: Path, split: str) -> list[str]:
         split: name of the list, without .txt.
 
     Returns:
-        The ids; an id that occurs twice is there twice.
+        The ids, each once.
 
     Raises:
-        DataError: when there is no such list, it is empty, or a line is no id; file and line are
-            named. When two ids would be one file on this disk.
+        DataError: when there is no such list, it is empty, a line is no id, or an id is listed
+            twice, which would count twice; file and line are named. When two ids would be one file
+            on this disk.
     """
     if not split or set("/\\") & set(split):
         raise DataError(f"split {split!r}: not the name of a list in {root / LISTS}")
@@ -77,12 +78,20 @@ def read_split(root: Path, split: str) -> list[str]:
     if not path.is_file():
         known = ", ".join(split_names(root)) or "none"
         raise DataError(f"{path}: no such split; there is {known}")
-    ids = []
+    first: dict[str, int] = {}
+    twice = []
     for number, line in enumerate(re.split(r"\r\n|\r|\n", read_text(path)), start=1):
         if line.strip():
-            ids.append(_id_of(line.strip(), root / "JPEGImages", f"{path}:{number}"))
-    if not ids:
+            name = _id_of(line.strip(), root / "JPEGImages", f"{path}:{number}")
+            if first.setdefault(name, number) != number:
+                said = f"{shown(name)} a second time, after line {first[name]}"
+                twice.append(f"{path}:{number}: {said}")
+    if not first:
         raise DataError(f"{path}: the split is empty")
+    if twice:
+        more = f" ({len(twice)} such lines)" if len(twice) > 1 else ""
+        raise DataError(f"{twice[0]}: list it once{more}")
+    ids = list(first)
     check_apart(ids, root / "JPEGImages")
     return ids
 

@@ -1,6 +1,5 @@
 """A data set in VOC layout as tar shards, and back: no file is decoded, none is changed."""
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import groupby
@@ -57,7 +56,6 @@ def pack(root: Path, split: str, out: Path, images: int = 5000, size: int | None
         raise DataError(f"split {split!r} is not one plain word, by which shards can be named")
     data = VocDataset(root, split)
     check_own_source(data.root, out)
-    _check_ids(data)
     with alone_in(out):
         _check_folder(out, split)
         remove_unfinished(out)
@@ -72,14 +70,6 @@ def pack(root: Path, split: str, out: Path, images: int = 5000, size: int | None
             (out / left).unlink()
         write_index(out, index)
     return index
-
-
-def _check_ids(data: VocDataset) -> None:
-    name, times = Counter(data.ids).most_common(1)[0]
-    if times > 1:
-        raise DataError(
-            f"{data.root / LISTS / data.split}.txt: {name} is there {times} times: list it once"
-        )
 
 
 def _check_folder(out: Path, split: str) -> None:

@@ -1,6 +1,5 @@
 """Checking of a data set file by file: what is missing, damaged, or contradicts itself."""
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -89,18 +88,18 @@ def verify(
     """Read every file of a data set and report what is wrong.
 
     Photographs and masks are decoded to the last pixel. An error is: a missing or damaged file; two
-    photographs of one id; a list that cannot be read, unless it was asked for, which stops; an
-    unknown class; a box outside its image, in its first pixel, empty, inverted, or counted from 0
-    where VOC counts from 1; a mask of classes or objects that is no palette or grey PNG, or of
-    another size than its photograph; a mask of classes with one that does not exist, or whose
-    palette has been put in another order; masks that all show 255 and no class; a size in the XML
-    file that is not the photograph's, or the name of another photograph that is there; an id twice
-    in a split; an id in two of the splits train*, val* and test* (trainval holds train and val). A
-    warning is: a class in the mask without a box and the other way round, or mostly outside of its
-    boxes; a box that is narrower than a pixel, or begins a fraction before the first one; an
-    orientation in EXIF, which is not applied; a name in the XML file that is nobody's; a mask that
-    is missing where others of its split have one; a list that ends in something else than .txt;
-    classes that differ in case or spacing alone.
+    photographs of one id; a list that cannot be read or has an id twice, unless it was asked for,
+    which stops; an unknown class; a box outside its image, in its first pixel, empty, inverted, or
+    counted from 0 where VOC counts from 1; a mask of classes or objects that is no palette or grey
+    PNG, or of another size than its photograph; a mask of classes with one that does not exist, or
+    whose palette has been put in another order; masks that all show 255 and no class; a size in the
+    XML file that is not the photograph's, or the name of another photograph that is there; an id in
+    two of the splits train*, val* and test* (trainval holds train and val). A warning is: a class
+    in the mask without a box and the other way round, or mostly outside of its boxes; a box that is
+    narrower than a pixel, or begins a fraction before the first one; an orientation in EXIF, which
+    is not applied; a name in the XML file that is nobody's; a mask that is missing where others of
+    its split have one; a list that ends in something else than .txt; classes that differ in case or
+    spacing alone.
 
     Args:
         root: folder in VOC layout; None takes BANA_VOC_ROOT.
@@ -111,7 +110,7 @@ def verify(
         The report.
 
     Raises:
-        DataError: when there is no data set, or no such split.
+        DataError: when there is no data set, or a split that was asked for cannot be read.
     """
     folder = find_voc_root(root)
     wanted = list(splits) or split_names(folder)
@@ -278,10 +277,6 @@ def _size_problems(mask: torch.Tensor, size: tuple[int, ...] | None) -> Iterable
 
 
 def _split_findings(ids: dict[str, list[str]]) -> Iterable[Finding]:
-    for split, names in ids.items():
-        for name, times in Counter(names).items():
-            if times > 1:
-                yield Finding("error", _list(split), f"{name} occurs {times} times")
     for one, other in combinations(ids, 2):
         roles = {_role(one), _role(other)}
         if len(roles) == 1 or "" in roles or ("trainval" in (one, other) and "test" not in roles):

@@ -37,7 +37,8 @@ def ids(root: Path, text: str | bytes) -> list[str]:
     [
         ("dog 2\n", ["dog 2"]),
         ("dog\r\n\r\n  dog 2  \rcow", ["dog", "dog 2", "cow"]),
-        ("dog.jpg\ncow.JPG\ncow.jpg\n", ["dog", "cow", "cow"]),
+        ("dog.jpg\ncow.JPG\n", ["dog", "cow"]),
+        ("dog\ncow.jpg\n", ["dog", "cow"]),
         ("JPEGImages/dog 2.jpg\n", ["dog 2"]),
         ("/JPEGImages/dog.jpg /SegmentationClassAug/dog.png\n", ["dog"]),
         ("JPEGImages/dog 2.jpg\tSegmentationClass/dog 2.png\n", ["dog 2"]),
@@ -46,10 +47,21 @@ def ids(root: Path, text: str | bytes) -> list[str]:
         ("\ufeffdog\ncow\n", ["dog", "cow"]),
         ("dog\ncow\n".encode("utf-16"), ["dog", "cow"]),
     ],
-    ids=range(10),
+    ids=range(11),
 )
 def test_what_a_line_means(root, text, expected):
     assert ids(root, text) == expected
+
+
+def test_an_id_that_is_listed_twice_is_refused(root):
+    """It would count twice in every score; a file's name is the same id."""
+    with pytest.raises(DataError, match=r'train\.txt:4: "dog" a second time, after line 1: list'):
+        ids(root, "dog\ncow\n\ndog\n")
+    with pytest.raises(DataError, match=r'train\.txt:2: "cow" a second time.*\(2 such lines\)'):
+        ids(root, "cow.JPG\ncow\ncow.jpg\n")
+    assert main(["data", "verify", "--data", str(root), "--split", "train"]) == 2
+    with pytest.raises(DataError, match="a second time"):
+        VocDataset(root, "train", limit=1)
 
 
 @pytest.mark.parametrize(

@@ -171,7 +171,10 @@ FAULTS: list[tuple[Callable[[Path], object], list[tuple[str, str, str]]]] = [
         lambda root: write_mask(root / OBJECTS, np.full((HEIGHT, WIDTH), 200, np.uint8)),
         [],
     ),
-    (lambda root: write_list(root, "train", "a", "b", "a"), [("error", TRAIN, "a occurs 2 times")]),
+    (
+        lambda root: write_list(root, "train", "a", "b", "a"),
+        [("error", TRAIN, '3: "a" a second time, after line 1: list it once')],
+    ),
     (
         lambda root: write_list(root, "train_aug", "b", "c"),
         [("error", "ImageSets/Segmentation/train_aug.txt", "shares 1 ids with ImageSets/")],
