@@ -13,7 +13,7 @@ from bana.data.formats.cvat import read_cvat
 from bana.data.formats.known import FORMATS, check_format
 from bana.data.formats.labelme import read_labelme
 from bana.data.formats.labelstudio import read_labelstudio
-from bana.data.formats.yolo import LISTS, is_yolo, read_yolo
+from bana.data.formats.yolo import is_yolo, read_yolo
 from bana.data.importing import HEADER, ask_for_convention, read_csv, read_voc
 from bana.data.layout import Photograph
 from bana.data.voc_files import DataError, read_class_names
@@ -195,7 +195,7 @@ def _kind_of(file: Path) -> str | None:
             return "csv" if [field.strip() for field in header] == HEADER else None
         if ending in (".yaml", ".yml"):
             return "yolo" if any(line.startswith("names:") for line in text.splitlines()) else None
-        return "yolo" if file.name.lower() not in LISTS and is_yolo(text) else None
+        return "yolo" if is_yolo(text) else None
     except (OSError, ValueError, RecursionError):
         return None
 

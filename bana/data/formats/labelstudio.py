@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +40,8 @@ def read_labelstudio(path: Path, images: Folder) -> Read:
 
     Args:
         path: the exported file.
-        images: the photographs, named by the task's data; the eight digits that an upload puts
-            before a name may be missing.
+        images: the photographs, named by the task's data; the eight digits that an upload, in
+            /data/upload or named by file_upload, has before its name may be missing.
 
     Returns:
         What was read; a task with several annotations has failed, since they may contradict.
@@ -116,10 +117,16 @@ def _image(task: dict[str, Any], images: Folder, where: str) -> Path:
     if path.is_file() or not UPLOADED.match(last):
         return path
     # The folder of an upload is Label Studio's own and says nothing of where the photograph was.
-    name = UPLOADED.sub("", last)
-    if not folders or "upload" in folders:
-        return images.named(name, where, anywhere=True)
-    return images.named("/".join((*folders, name)), where)
+    named = images.named(UPLOADED.sub("", last), where, anywhere=True)
+    if last == task.get("file_upload") or ("data", "upload") in pairwise(folders):
+        return named
+    if named.is_file():
+        # 20240131-a.jpg is a name that people give, and a.jpg would be another photograph.
+        raise DataError(
+            f"{where}: {last!r} is not in {images.root}, and nothing says that it is an upload of "
+            f"{named.name}: give the photograph the name that the export has"
+        )
+    return path
 
 
 def _photograph(

@@ -30,7 +30,7 @@ from bana.data.layout import Box
 from bana.data.voc_files import DataError, check_class_names, image_size
 
 NAMES = ("classes.txt", "obj.names", "coco.names", "voc.names")
-# What lies beside labels and is none, but where a photograph is called so: lists and notes.
+# What lies beside labels and is none, but where it holds boxes: lists and notes.
 LISTS = {*NAMES, "train.txt", "val.txt", "valid.txt", "test.txt", "readme.txt", "notes.txt"}
 LISTS |= {"readme.dataset.txt", "readme.roboflow.txt"}
 # How far a corner may be outside of 0..1: writers round to six digits or fewer.
@@ -53,7 +53,7 @@ def read_yolo(path: Path, images: Folder, classes: Path | None = None) -> Read:
         path: a folder of .txt files, as the photographs' folder is laid out; one .txt file; or the
             data.yaml beside a folder of labels.
         images: the photographs; a/b.txt has the boxes of a/b.jpg. Lists, such as train.txt, are
-            passed over, unless there is a train.jpg and they hold boxes.
+            passed over, unless they hold boxes, or nothing and there is a train.jpg.
         classes: file of class names, one a line in the order of their numbers, or a data.yaml; None
             looks for one in the folder of the labels and in the two above it.
 
@@ -96,7 +96,7 @@ def _label_files(path: Path, images: Folder) -> tuple[list[Path], list[str]]:
     top = path / "labels" if (path / "labels").is_dir() else path
     files, lists, outside = [], [], []
     for file in files_below(path, (".txt",)):
-        if file.name.lower() in LISTS and not _has_photograph(file, path, images):
+        if file.name.lower() in LISTS and not _is_of_photograph(file, path, images):
             if file.name.lower() not in NAMES:
                 lists.append(file.relative_to(path).as_posix())
         elif top in file.parents:
@@ -107,13 +107,16 @@ def _label_files(path: Path, images: Folder) -> tuple[list[Path], list[str]]:
     return files, [f"{path}: {what} ({len(of)}): {listed(of)}" for what, of in kinds if of]
 
 
-def _has_photograph(file: Path, path: Path, images: Folder) -> bool:
+def _is_of_photograph(file: Path, path: Path, images: Folder) -> bool:
     """Whether a file that is called as a list holds the boxes of a photograph called so too."""
     try:
         text = read_text(file)
     except DataError:
         return False
-    return (is_yolo(text) or not text.strip()) and _photograph_of(file, path, images).is_file()
+    if text.strip():
+        # Where such a photograph is missing, that is told as of any other.
+        return is_yolo(text)
+    return _photograph_of(file, path, images).is_file()
 
 
 def is_yolo(text: str) -> bool:

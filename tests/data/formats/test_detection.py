@@ -304,3 +304,11 @@ def test_import_tells_of_all_that_failed(images: Folder, tmp_path: Path) -> None
     with pytest.raises(DataError, match="2 things are wrong") as error:
         import_boxes("yolo", tmp_path / "in", images.root, tmp_path / "out")
     assert "x.jpg: no such file" in str(error.value) and "y.jpg: no such" in str(error.value)
+
+
+def test_boxes_of_a_photograph_called_as_a_list_are_yolos(tmp_path: Path) -> None:
+    write_text(tmp_path / "test.txt", "0 0.5 0.5 0.25 0.5\n")
+    assert detect(tmp_path) == "yolo"
+    write_text(tmp_path / "test.txt", "im/a.jpg\nim/b.jpg\n")
+    with pytest.raises(DataError, match="no boxes that are known"):
+        detect(tmp_path)

@@ -52,11 +52,41 @@ def test_percent_become_pixels(image: str, images: Folder) -> None:
     assert made.photographs[0].size == (80, 60) and not made.notes and not made.failed
 
 
-@pytest.mark.parametrize("image", ["/data/upload/1/1a2b3c4d-a.jpg", "1a2b3c4d-a.jpg"])
-def test_an_upload_says_nothing_of_its_folder(image: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("image", "more"),
+    [
+        ("/data/upload/1/1a2b3c4d-a.jpg", {}),
+        ("1a2b3c4d-a.jpg", {"file_upload": "1a2b3c4d-a.jpg"}),
+    ],
+    ids=["path", "name"],
+)
+def test_an_upload_says_nothing_of_its_folder(image: str, more: dict, tmp_path: Path) -> None:
     images = folder_of(tmp_path / "im", "a.jpg", "x/a.jpg")
     with pytest.raises(DataError, match=r"task 7: 'a.jpg' may be a.jpg or x/a.jpg in .*: rename"):
+        read(images, task(region(), image=image) | more)
+    (images.root / "x/a.jpg").unlink()
+    made = read(Folder(images.root), task(region(), image=image) | more)
+    assert list(boxes_of(made)) == ["a.jpg"]
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        "20240131-a.jpg",
+        "/data/local-files/?d=im/20240131-a.jpg",
+        "/data/local-files/?d=upload/20240131-a.jpg",
+        "https://host/im/20240131-a.jpg",
+    ],
+    ids=["name", "local", "folder", "url"],
+)
+def test_a_name_of_somebodys_own_is_not_taken_for_an_upload(image: str, tmp_path: Path) -> None:
+    """A date looks as the eight digits of an upload do, and a.jpg is another photograph."""
+    images = folder_of(tmp_path / "im", "a.jpg")
+    told = "'20240131-a.jpg' is not in .* nothing says that it is an upload of a.jpg: give"
+    with pytest.raises(DataError, match=told):
         read(images, task(region(), image=image))
+    images = folder_of(tmp_path / "im", "a.jpg", "20240131-a.jpg")
+    assert list(boxes_of(read(images, task(region(), image=image)))) == ["20240131-a.jpg"]
 
 
 def test_the_minimal_export(images: Folder) -> None:

@@ -80,9 +80,10 @@ def test_a_photograph_may_be_called_as_a_list_is(tmp_path: Path) -> None:
     read = read_yolo(folder, images)
     box = [("cat", (30, 15, 50, 45))]
     assert boxes_of(read) == {f"{name}.jpg": box for name in names[:3]} | {"valid.jpg": []}
-    assert read.notes[1:] == [
-        f"{folder}: lists and notes passed over (3): deep/train.txt, notes.txt, readme.txt"
-    ]
+    assert read.notes[1:] == [f"{folder}: lists and notes passed over (2): notes.txt, readme.txt"]
+    # Boxes of a photograph that is not there are told as those of any other.
+    assert list(read.failed) == ["deep/train"]
+    assert read.failed["deep/train"].endswith("train.jpg: no such file")
 
 
 def test_files_beside_labels_are_told(images: Folder, tmp_path: Path) -> None:
