@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree
 
-from bana.data.checks import DataError, as_class, as_number, as_whole
+from bana.data.checks import DataError, as_class, as_number, as_whole, check_upright
 from bana.data.voc_files import whole_file
 from bana.data.xml_files import read_xml
 
@@ -143,6 +143,9 @@ def _things(path: Path, root: ElementTree.Element, tag: str) -> list[tuple[str, 
         where = f"{path}: not a VOC annotation: {tag} {number}"
         box = _only(node, "bndbox", where)
         corners = [as_number(_text(box, side, where), f"{where}: <{side}>") for side in SIDES]
+        for attribute in node.findall("attributes/attribute"):
+            if attribute.findtext("name") == "rotation":
+                check_upright(attribute.findtext("value"), where)
         kind = as_class(_text(node, "name", where), f"{where}: <name>")
         found.append((kind, corners))
     return found

@@ -129,6 +129,27 @@ def as_id(value: object, where: str) -> int:
     return number
 
 
+def check_upright(rotation: object, where: str) -> None:
+    """Refuse a box that CVAT has turned: in VOC's and COCO's files it gives the box before that.
+
+    Args:
+        rotation: CVAT's attribute of that name, in degrees; what is no number is somebody's own.
+        where: the box, for the message.
+
+    Raises:
+        DataError: when it is turned.
+    """
+    try:
+        degrees = as_number(rotation, where) % 360
+    except DataError:
+        return
+    if degrees:
+        raise DataError(
+            f"{where}: its attribute rotation says that the box was turned by {degrees:g} degrees, "
+            f"and the corners are those before: export as 'CVAT for images', or turn it back"
+        )
+
+
 def as_flag(value: object, where: str) -> bool:
     """0 or 1, as a number, a truth value or a text.
 

@@ -16,6 +16,7 @@ from bana.data.checks import (
     as_number,
     as_text,
     as_whole,
+    check_upright,
     noted,
     read_json,
     refuse,
@@ -99,6 +100,9 @@ def _annotation(entry: object, place: str, path: str, need: str) -> Entry:
     made |= {"id": number, "iscrowd": int(as_flag(entry.get("iscrowd", 0), f"{where}: iscrowd"))}
     if "bbox" in entry:
         made["bbox"] = _box(entry["bbox"], f"{where}: bbox")
+    attributes = entry.get("attributes")
+    if need == "bbox" and isinstance(attributes, dict):
+        check_upright(attributes.get("rotation"), where)
     if "area" in entry:
         made["area"] = as_number(entry["area"], f"{where}: area")
     return {**entry, **made}

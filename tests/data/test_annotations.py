@@ -93,3 +93,19 @@ def test_what_is_written_names_its_photograph(tmp_path):
     assert read_named(path)[1] == "a.b.jpg"
     write_annotation(path, Annotation([], [], None), image="a.b.png")
     assert read_named(path)[1] == "a.b.png"
+
+
+def test_a_box_that_cvat_turned_is_refused(tmp_path):
+    """Its file for VOC has the corners before the turn, and an attribute that says so."""
+
+    def turned(value: str) -> Path:
+        more = f"<attribute><name>rotation</name><value>{value}</value></attribute>"
+        end = f"<attributes>{more}</attributes></object>"
+        return written(tmp_path, OBJECT.replace("</object>", end))
+
+    for value in ("0.0", "360", "to the left"):
+        assert len(read_annotation(turned(value)).objects) == 1
+    with pytest.raises(
+        DataError, match=r"object 1: its attribute rotation .* turned by 33 degrees"
+    ):
+        read_annotation(turned("33.0"))

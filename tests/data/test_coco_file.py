@@ -54,6 +54,17 @@ def test_certain_values(tmp_path, part, key, value, expected):
     assert entry[key] == expected and type(entry[key]) is type(expected)
 
 
+def test_a_box_that_cvat_turned_is_refused(tmp_path):
+    """Its file for COCO has the box before the turn; a truth of masks has what was outlined."""
+    for angle in (0.0, 360, "left", None):
+        path = written(tmp_path, "annotations", 0, attributes={"rotation": angle})
+        assert len(read_instances(path)["annotations"]) == 3
+    path = written(tmp_path, "annotations", 0, attributes={"occluded": False, "rotation": 33.0})
+    with pytest.raises(DataError, match=r"annotation 0: its attribute rotation .* by 33 degrees"):
+        read_instances(path)
+    assert len(read_instances(path, need="segmentation")["annotations"]) == 3
+
+
 REFUSED = [
     ("images", "width", None, "image 1: width is null, not a number"),
     ("images", "width", 80.5, "image 1: width is 80.5, not a whole number"),

@@ -57,6 +57,11 @@ def read_labelstudio(path: Path, images: Folder) -> Read:
     for index, task in enumerate(held, start=1):
         where = f"{path}: task {task.get('id', index)}"
         with noted(problems):
+            if "completions" in task and "annotations" not in task:
+                raise DataError(
+                    f"{where}: has completions, as Label Studio wrote before version 1: export it "
+                    f"by a newer one"
+                )
             every = _objects(task.get("annotations"), where, "annotations")
             if isinstance(guesses := task.get("predictions"), list) and guesses:
                 counts["predictions not used"] += len(guesses)
@@ -66,7 +71,7 @@ def read_labelstudio(path: Path, images: Folder) -> Read:
                 name = image.relative_to(images.root).with_suffix("").as_posix()
                 failed[name] = f"{where}: {len(done)} annotations: keep one of them"
                 continue
-            of_done = (region for each in done for region in _results(each, where))
+            of_done = (region for each in done for region in _results(each, where, counts))
             regions = list(of_done) if "data" in task else _minimal(task)
             photographs.append(_photograph(image, regions, images, where, counts, problems))
     refuse(problems, path)
@@ -80,13 +85,16 @@ def _objects(held: object, where: str, what: str) -> list[dict[str, Any]]:
     return held or []
 
 
-def _results(annotation: dict[str, Any], where: str) -> list[Any]:
+def _results(annotation: dict[str, Any], where: str, counts: Counter[str]) -> list[Any]:
     """The regions of an annotation, each with its values flat.
 
     Where labels are given apart from shapes, both have the region's id and belong together.
     """
     found: dict[Any, dict[str, Any]] = {}
     for index, each in enumerate(_objects(annotation.get("result"), where, "result"), start=1):
+        if each.get("type") == "relation":
+            counts["relations of regions passed over"] += 1
+            continue
         value = each.get("value")
         if not isinstance(value, dict):
             raise DataError(f"{where}: value of result {index} is {shown(value)}, no object")
@@ -143,7 +151,8 @@ def _photograph(
         if not ({"x", "y"} <= region.keys() or "points" in region):
             counts["results without a shape passed over"] += 1
             continue
-        if "width" not in region and "points" not in region and "radiusX" not in region:
+        shaped = region.keys() & {"width", "points", "radiusX"}
+        if not shaped or "keypointlabels" in region:  # whose width is that of the dot
             counts["key points passed over"] += 1
             continue
         with noted(problems):

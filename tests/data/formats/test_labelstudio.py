@@ -197,3 +197,19 @@ def test_regions_of_two_sizes(images: Folder) -> None:
 def test_other_json_is_refused(images: Folder, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="it is no list of tasks"):
         read_labelstudio(write_json(tmp_path / "a.json", {"a": 1}), images)
+
+
+def test_relations_and_key_points_are_passed_over(images: Folder) -> None:
+    relation = {"from_id": "r1", "to_id": "r2", "type": "relation", "direction": "right"}
+    dot = region("keypointlabels", ["nose"], x=5, y=5, width=0.4)
+    made = read(images, task(region(), relation, dot | {"id": "r2"}))
+    assert [kind for kind, _ in boxes_of(made)["a b.jpg"]] == ["cat"]
+    told = sorted(note.split(": ")[-1] for note in made.notes)
+    assert told == ["key points passed over (1)", "relations of regions passed over (1)"]
+
+
+def test_an_export_of_long_ago_is_not_read_as_empty(images: Folder) -> None:
+    old = task(region())
+    old["completions"] = old.pop("annotations")
+    with pytest.raises(DataError, match="task 7: has completions, as Label Studio wrote before"):
+        read(images, old)
