@@ -43,7 +43,7 @@ from bana.experiment.mask_folder import (
     remove_strangers,
     write_failures,
 )
-from bana.experiment.pretrained import SIDE, Pretrained, label_maps
+from bana.experiment.pretrained import LEAST_SIDE, SIDE, Pretrained, label_maps
 from bana.experiment.processes import computing_with, spread
 from bana.files.artefacts import content_hash
 from bana.files.unfinished import NotWritten
@@ -69,8 +69,10 @@ class MaskSettings:
         unknown = sorted(set(self.writes) - WRITERS.keys())
         if unknown:
             raise ValueError(f"no masks of format {unknown[0]!r}: there are {', '.join(WRITERS)}")
-        if self.side < 32:
-            raise ValueError(f"a longer side of {self.side} pixels is too small: at least 32")
+        if self.side < LEAST_SIDE:
+            raise ValueError(
+                f"a longer side of {self.side} pixels is too small: at least {LEAST_SIDE}"
+            )
 
 
 class MaskJob(NamedTuple):

@@ -7,7 +7,7 @@ model card. `tools/pretrained.py` makes the three.
 
 import json
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,8 @@ FORMAT = 1
 UPRIGHT = ("XYXY", "XYWH", "CXCYWH")
 INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 SIDE = 500
+# Of a smaller image the backbone leaves nothing.
+LEAST_SIDE = 32
 """Longer side, in pixels, of the photographs that the classifiers were trained on: VOC's."""
 
 
@@ -194,9 +196,12 @@ def masks(
         PseudoLabels of the size of the image, on the classifier's device.
 
     Raises:
-        ValueError: if shapes or types do not fit, a class has no name or no row, or a box is not
-            finite, has no whole pixel in the image or lies within its first pixel.
+        ValueError: if shapes or types do not fit, ``side`` is too small, a class has no name or no
+            row, or a box is not finite, has no whole pixel in the image or lies within its first
+            pixel.
     """
+    if isinstance(side, bool) or not isinstance(side, int) or side < LEAST_SIDE:
+        raise ValueError(f"side must be a whole number of at least {LEAST_SIDE} pixels, got {side}")
     model = model or load_pretrained()
     height, width = _size_of(image)
     boxes = _boxes_inside(_corners(boxes, height, width), height, width)
@@ -281,6 +286,8 @@ def _size_of(image: Tensor) -> tuple[int, int]:
         )
     if image.dtype != torch.uint8 or image.ndim != 3 or image.shape[0] != 3:
         raise ValueError(f"image must be uint8 [3, H, W], got {image.dtype} {tuple(image.shape)}")
+    if 0 in image.shape:
+        raise ValueError(f"image must have pixels, got {tuple(image.shape)}")
     return image.shape[1], image.shape[2]
 
 
@@ -294,7 +301,10 @@ def _corners(boxes: Tensor | Sequence[Sequence[float]], height: int, width: int)
             raise ValueError(f"boxes of format {boxes.format.name}: use {' or '.join(UPRIGHT)}")
         plain = boxes.as_subclass(Tensor).float()
         boxes = F.convert_bounding_box_format(plain, boxes.format, "XYXY")
-    return torch.as_tensor(boxes, dtype=torch.float32)
+    try:
+        return torch.as_tensor(boxes, dtype=torch.float32)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"boxes must be numbers [K, 4], one box a row ({error})") from error
 
 
 def _boxes_inside(boxes: Tensor, height: int, width: int) -> Tensor:
@@ -325,6 +335,12 @@ def _numbered(
     """Numbers int64 [K] of the boxes' classes, and names by number, background first."""
     if isinstance(classes, str):
         raise ValueError(f"classes must be a list, one for each box, got {classes!r}")
+    # A set has no order, so that nobody knows which box has which class.
+    if not isinstance(classes, Iterable) or isinstance(classes, Iterator | Set | Mapping):
+        kind = type(classes).__name__
+        raise ValueError(f"classes must be a list, one for each box, got something of type {kind}")
+    if isinstance(classes, Tensor) and classes.ndim != 1:
+        raise ValueError(f"classes must be [K], one for each box, got {tuple(classes.shape)}")
     if isinstance(classes, Tensor) and len(classes) and classes.dtype not in INTEGERS:
         raise ValueError(f"classes must be whole numbers, got {classes.dtype}")
     if not isinstance(classes, Tensor) and not all(isinstance(each, str) for each in classes):

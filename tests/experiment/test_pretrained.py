@@ -229,6 +229,47 @@ def test_numbers_may_be_in_a_list_or_an_array(numbers, shipped: Pretrained) -> N
     assert rows.tolist() == [15] and names == shipped.classes
 
 
+@pytest.mark.parametrize(
+    "classes",
+    [{"dog", "cat"}, {"dog": 1, "cat": 2}, (name for name in ("dog", "cat")), 12],
+    ids=["set", "dict", "generator", "number"],
+)
+def test_classes_without_an_order_are_refused(
+    classes: object, shipped: Pretrained, image: Tensor
+) -> None:
+    """Of a set nobody knows which box has which class."""
+    with pytest.raises(ValueError, match="classes must be a list, one for each box, got something"):
+        masks(image, BOX.repeat(2, 1), classes, shipped, side=64)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (
+            {"classes": torch.tensor([[15]])},
+            r"classes must be \[K\], one for each box, got \(1, 1\)",
+        ),
+        ({"classes": torch.tensor(15)}, r"classes must be \[K\], one for each box, got \(\)"),
+        ({"boxes": None}, r"boxes must be numbers \[K, 4\], one box a row"),
+        ({"boxes": {"a": [1, 2, 3, 4]}}, r"boxes must be numbers \[K, 4\]"),
+        ({"boxes": [["1", "2", "30", "40"]]}, r"boxes must be numbers \[K, 4\]"),
+        (
+            {"image": torch.zeros(3, 0, 80, dtype=torch.uint8)},
+            r"must have pixels, got \(3, 0, 80\)",
+        ),
+        ({"side": 0}, "side must be a whole number of at least 32 pixels, got 0"),
+        ({"side": 64.5}, "side must be a whole number of at least 32 pixels, got 64.5"),
+    ],
+    ids=range(8),
+)
+def test_arguments_of_other_types_are_told(
+    change: dict, reason: str, shipped: Pretrained, image: Tensor
+) -> None:
+    given = {"image": image, "boxes": BOX, "classes": ["person"], "side": 64} | change
+    with pytest.raises(ValueError, match=reason):
+        masks(**given, model=shipped)
+
+
 def test_new_classes_are_numbered_as_they_come(shipped: Pretrained, image: Tensor) -> None:
     boxes = torch.tensor([[5.0, 5, 40, 40], [60, 5, 110, 40], [5, 50, 40, 85]])
     made = masks(image, boxes, ["zebra", "cup", "Zebra"], shipped, side=64)
