@@ -48,7 +48,6 @@ TESTED_ELSEWHERE = {
     "course/gallery/table_files": ("course/gallery/test_page.py", "publishing writes tables"),
     "course/notebook_io": ("course/test_runner.py", "a run reads and writes notebooks"),
     "crf/permutohedral": ("crf/test_dense.py", "the lattice beside the exact filter"),
-    "data/class_names": ("experiment/test_transfer.py", "names meet where classes are moved"),
     "data/layout": ("data/test_importing.py", "every import ends there"),
     "data/sample/objects": ("data/sample/test_make.py", "the scenes are what is promised"),
     "data/sample/paint": ("data/sample/test_make.py", "the scenes are what is promised"),

@@ -52,8 +52,12 @@ def other_photograph(
     """
     if said is None or not names_other(stem, said):
         return None
-    other = PurePosixPath(said).stem
-    if not any((folder / said).is_file() or photographs_of(folder, other) for folder in folders):
+    # "b.v2" is b.v2.jpg without its ending, or b with another one.
+    others = (said, PurePosixPath(said).stem)
+    if not any(
+        (folder / said).is_file() or any(photographs_of(folder, other) for other in others)
+        for folder in folders
+    ):
         return None
     return (
         f"is called as {image.name} is and says in <filename> that it is about {said}: rename one "
