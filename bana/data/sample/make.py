@@ -50,7 +50,7 @@ def make_sample(
 
     The scenes depend on the seed and their number only, so that a longer split begins with the
     scenes of a shorter one. The folder appears whole or not at all. A sample with other settings
-    in its place is replaced.
+    in its place is replaced, if nothing else lies in it.
 
     Args:
         root: folder to make.
@@ -63,16 +63,19 @@ def make_sample(
         `root`, which `bana.data.voc.VocDataset` reads.
 
     Raises:
-        DataError: when something that is no sample is in the way.
+        DataError: when something that is no sample, or lies in one, is in the way.
         ValueError: when a number is too small.
     """
     if train < 1 or val < 1 or min(size) < 64 or seed < 0:
         raise ValueError(f"cannot draw {train} + {val} scenes of {size} from seed {seed}")
     root = Path(root)
     settings = {"version": VERSION, "seed": seed, "train": train, "val": val, "size": list(size)}
-    if _settings(root) == settings:
+    there = _settings(root)
+    if there == settings:
         return root
-    if root.exists() and _settings(root) is None and any(root.iterdir()):
+    if there is not None:
+        _check_replaceable(root, there)
+    elif root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise DataError(f"{root}: exists and is no sample; name another folder or remove it")
     remove_abandoned(root)
     begun = unfinished(root)
@@ -137,6 +140,32 @@ def _write_annotation(path: Path, scene: Scene) -> None:
 def _settings(root: Path) -> dict | None:
     """Return the settings of the finished sample in a folder, None where there is none."""
     try:
-        return json.loads((root / MANIFEST).read_text(encoding="utf-8"))
+        found = json.loads((root / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
+    # Many programs have a file of that name, and what is a sample may be replaced.
+    numbers = ("version", "seed", "train", "val")
+    if not isinstance(found, dict) or found.keys() != {*numbers, "size"}:
+        return None
+    size = found["size"] if isinstance(found["size"], list) else []
+    whole = all(type(value) is int for value in (*(found[name] for name in numbers), *size))
+    return found if whole and len(size) == 2 else None
+
+
+def _check_replaceable(root: Path, settings: dict) -> None:
+    """Refuse a sample that holds files that were not written with it.
+
+    Raises:
+        DataError: naming one of them.
+    """
+    lists = [f"ImageSets/Segmentation/{split}.txt" for split in ("train", "val", "trainval")]
+    written = {MANIFEST, "classes.txt", *lists}
+    for split in ("train", "val"):
+        for number in range(settings[split]):
+            name = f"{split}_{number:04d}"
+            written |= {f"JPEGImages/{name}.jpg", f"Annotations/{name}.xml"}
+            written |= {f"Segmentation{kind}/{name}.png" for kind in ("Class", "Object")}
+    for path in root.rglob("*"):
+        name = path.relative_to(root).as_posix()
+        if name not in written and (path.is_symlink() or not path.is_dir()):
+            raise DataError(f"{root}: holds {name}, which is of no sample; name another folder")

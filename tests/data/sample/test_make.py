@@ -1,5 +1,6 @@
 """The drawn sample: what it promises about its scenes, and how it is written."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -184,6 +185,48 @@ def test_other_files_are_not_overwritten(tmp_path):
     assert (tmp_path / "precious.txt").read_text() == "mine"
     with pytest.raises(ValueError, match="cannot draw"):
         make.make_sample(tmp_path / "s", train=0)
+
+
+SETTINGS = {"version": 2, "seed": 0, "train": 1, "val": 1, "size": [96, 64]}
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        {"name": "web app"},
+        [],
+        {**SETTINGS, "name": "web app"},
+        {**SETTINGS, "seed": "0"},
+        {**SETTINGS, "train": True},
+        {**SETTINGS, "size": "96"},
+        {**SETTINGS, "size": [96]},
+        SETTINGS,
+    ],
+)
+def test_a_manifest_alone_makes_no_sample(tmp_path, manifest):
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    (tmp_path / "thesis.tex").write_text("mine")
+    with pytest.raises(DataError, match="no sample"):
+        make.make_sample(tmp_path, 0, 1, 1, (96, 64))
+    assert (tmp_path / "thesis.tex").read_text() == "mine"
+
+
+def test_a_sample_is_replaced_only_where_nothing_else_lies_in_it(tmp_path):
+    root = make.make_sample(tmp_path / "s", 0, 2, 1, (96, 64))
+    own = root / "JPEGImages" / "holiday.jpg"
+    own.write_text("mine")
+    with pytest.raises(DataError, match=r"holds JPEGImages/holiday.jpg, which is of no sample"):
+        make.make_sample(root, 1, 1, 1, (96, 64))
+    assert own.read_text() == "mine" and len(VocDataset(root, "train")) == 2
+    own.unlink()
+    make.make_sample(root, 1, 1, 1, (96, 64))
+    assert len(VocDataset(root, "train")) == 1
+
+
+def test_a_file_in_the_way_is_no_sample(tmp_path):
+    (tmp_path / "s").write_text("mine")
+    with pytest.raises(DataError, match="is no sample"):
+        make.make_sample(tmp_path / "s", 0, 1, 1, (96, 64))
 
 
 def test_classes_of_a_pair_share_their_body():
