@@ -15,6 +15,8 @@ from bana.bap import smallest_length
 
 IGNORE = 255
 EPSILON = 1e-12
+# Largest sigma in ~S below which the slope of Eq. 13 would overflow.
+FAINT = 1e-20
 
 
 class NoiseAwareLoss(NamedTuple):
@@ -91,13 +93,8 @@ def confidence_map(
     Raises:
         ValueError: if gamma is below 1.
     """
-    if not gamma >= 1:
-        raise ValueError(f"gamma must be at least 1, got {gamma}")
-    distances = 1 + cosines  # D_c, [N, C, H, W]
-    known = y_crf != IGNORE
-    chosen = distances.gather(1, y_crf.long().masked_fill(~known, 0)[:, None])[:, 0]
-    ratio = chosen / distances.amax(1).clamp_min(EPSILON)
-    return ratio.clamp(0, 1).pow(gamma) * known
+    _check_gamma(gamma)
+    return _ratio(cosines, y_crf).pow(gamma) * (y_crf != IGNORE)
 
 
 def noise_aware_loss(
@@ -124,20 +121,23 @@ def noise_aware_loss(
     Returns:
         total (Eq. 14), cross_entropy (Eq. 10), weighted (Eq. 13), in float32 or better, as half
         precision cannot hold sums over an image; and the confidence (Eq. 12). An empty region
-        contributes exactly 0 (the authors' code: 0 / 0).
+        contributes exactly 0 (the authors' code: 0 / 0), and so does a pixel of ~S where sigma is
+        0: if it is alone there, it counts as absent.
 
     Raises:
-        ValueError: if the label maps and features do not fit together.
+        ValueError: if features, weights and label maps do not fit together, or gamma is below 1.
     """
     _check_labels(features, y_crf, y_ret)
+    _check_gamma(gamma)
     cosines = cosine_scores(features, weight, y_crf.shape[1:])  # [N, C, H, W]
     negative_log = _negative_log_likelihood(cosines, y_crf, temperature)  # [N, H, W]
     reliable, unreliable = reliable_pixels(y_crf, y_ret)
-    confidence = confidence_map(cosines, y_crf, gamma)  # [N, H, W]
+    ratio = _ratio(cosines, y_crf)  # [N, H, W]
     if detach_confidence:
-        confidence = confidence.detach()
+        ratio = ratio.detach()
+    confidence = ratio.pow(gamma) * (y_crf != IGNORE)  # as of `confidence_map`
     cross_entropy = _masked_mean(negative_log, reliable)
-    weighted = _weighted_mean(negative_log, confidence * unreliable)
+    weighted = _weighted_mean(negative_log, _weights(ratio, unreliable, gamma))
     return NoiseAwareLoss(cross_entropy + lam * weighted, cross_entropy, weighted, confidence)
 
 
@@ -226,16 +226,20 @@ def per_class_noise_aware_loss(
     classes but its own, and every unreliable one into that of all classes, so that Eq. 13 pulls
     pixels towards classes that neither label names. Sigma is that of Eq. 12, with its gradient.
     Kept to be measured beside `noise_aware_loss`; not how the paper is meant.
+
+    Raises:
+        ValueError: as `noise_aware_loss`.
     """
     _check_labels(features, y_crf, y_ret)
+    _check_gamma(gamma)
     cosines = cosine_scores(features, weight, y_crf.shape[1:])  # [N, C, H, W]
     reliable, unreliable = reliable_pixels(y_crf, y_ret)
     cross_entropy = _masked_mean(_negative_log_likelihood(cosines, y_crf, temperature), reliable)
     own = F.one_hot(y_crf.long().masked_fill(~reliable, 0), len(weight)).movedim(3, 1)
     others = (reliable | unreliable)[:, None] & ~(own.bool() & reliable[:, None])  # ~S_c
-    weights = confidence_map(cosines, y_crf, gamma)[:, None] * others
+    sigma = _weights(_ratio(cosines, y_crf), reliable | unreliable, gamma)
     negative_log = -(temperature * cosines).log_softmax(1)
-    return cross_entropy + lam * _weighted_mean(negative_log, weights)
+    return cross_entropy + lam * _weighted_mean(negative_log, sigma[:, None] * others)
 
 
 def generalised_cross_entropy_loss(
@@ -292,6 +296,29 @@ def _negative_log_likelihood(
     )
 
 
+def _ratio(
+    cosines: Float[Tensor, "N C H W"], y_crf: Integer[Tensor, "N H W"]
+) -> Float[Tensor, "N H W"]:
+    """D of the label over the largest D, in [0, 1]: sigma before its power; anything at 255."""
+    distances = 1 + cosines  # D_c, [N, C, H, W]
+    chosen = distances.gather(1, y_crf.long().masked_fill(y_crf == IGNORE, 0)[:, None])[:, 0]
+    return (chosen / distances.amax(1).clamp_min(EPSILON)).clamp(0, 1)
+
+
+def _weights(
+    ratio: Float[Tensor, "N H W"], region: Bool[Tensor, "N H W"], gamma: float
+) -> Float[Tensor, "N H W"]:
+    """Sigma in a region, 0 elsewhere; where all of it is faint, of ratios over the largest.
+
+    A mean that is weighted by sigma does not feel the factor, which would be 1 / sigma in its
+    slope.
+    """
+    ratio = ratio * region
+    largest = ratio.detach().amax() if len(ratio) else ratio.new_zeros(())
+    faint = (largest > 0) & (largest**gamma < FAINT)
+    return (ratio * torch.where(faint, 1 / largest, 1)).pow(gamma)
+
+
 def _masked_mean(values: Float[Tensor, "N H W"], mask: Bool[Tensor, "N H W"]) -> Float[Tensor, ""]:
     return (values * mask).sum() / mask.sum().clamp_min(1)
 
@@ -301,6 +328,11 @@ def _weighted_mean(
 ) -> Float[Tensor, ""]:
     total = weights.sum()
     return (values * weights).sum() / torch.where(total > 0, total, 1)  # sigma^gamma may be tiny
+
+
+def _check_gamma(gamma: float) -> None:
+    if not gamma >= 1:
+        raise ValueError(f"gamma must be at least 1, got {gamma}")
 
 
 def _check_labels(features: Tensor, *maps: Tensor) -> None:

@@ -112,6 +112,35 @@ def test_a_mean_does_not_shrink_with_its_weights(gamma: float) -> None:
     torch.testing.assert_close(made[2], expected)
 
 
+@pytest.mark.parametrize(("ratio", "gamma"), [(0.3, 7.0), (0.05, 30.0), (3e-6, 7.0)])
+def test_slopes_of_a_mean_do_not_depend_on_how_small_its_weights_are(ratio, gamma) -> None:
+    """Pixels of ~S whose sigma is 1e-39, of which float32 has but a few digits."""
+    pixels, doubtful = 2 * ratio * torch.tensor([1, 0.9, 0.5]) - 1, torch.zeros(1, 1, 3).long()
+
+    def slopes(dtype: torch.dtype, function) -> list[Tensor]:
+        cosines = pixels.to(dtype)
+        phi = torch.stack([cosines, (1 - cosines**2).sqrt()])[None, :, None].requires_grad_()
+        weight = torch.tensor([[1.0, 0.0], [-1.0, 0.0]], dtype=dtype, requires_grad=True)
+        return gradients(function(phi, weight, doubtful, 1 - doubtful, 2.0, gamma), phi, weight)
+
+    for function in (lambda *given: noise_aware_loss(*given)[2], per_class_noise_aware_loss):
+        for single, double in zip(
+            slopes(torch.float32, function), slopes(torch.float64, function), strict=True
+        ):
+            assert single.isfinite().all()
+            if ratio > 1e-4:  # as small as 1 + cos can be told from 0 in float32
+                torch.testing.assert_close(single.double(), double, rtol=1e-2, atol=1e-4)
+
+
+def test_a_pixel_without_any_confidence_counts_as_absent() -> None:
+    phi = torch.tensor([1.0, 0.0]).view(1, 2, 1, 1).requires_grad_()
+    weight = torch.tensor([[1.0, 0.0], [-1.0, 0.0]], requires_grad=True)
+    labels = torch.ones(1, 1, 1).long(), torch.zeros(1, 1, 1).long()
+    made = noise_aware_loss(phi, weight, *labels)
+    assert made.total.item() == 0
+    assert all(torch.equal(each, 0 * each) for each in gradients(made.total, phi, weight))
+
+
 def test_regions_by_hand() -> None:
     y_crf = torch.tensor([[[0, 1, 1, 255, 2, 255]]], dtype=torch.uint8)
     y_ret = torch.tensor([[[0, 1, 2, 2, 255, 255]]], dtype=torch.uint8)
