@@ -182,13 +182,16 @@ def lite(
     Args:
         size: 0 or 2; of 2 the package is an extra, [lite2].
         output_stride: 8, 16 or 32.
-        frozen_stages: the stem and this many of the seven stages are not trained.
+        frozen_stages: 0 to 7; the stem and this many of the seven stages are not trained; with 0
+            all are.
         weights: state dict to read instead of the package's, in the package's layout.
 
     Raises:
         FileNotFoundError: if ``weights`` does not exist.
-        ValueError: if the weights do not fit, or their package is not installed.
+        ValueError: if the output stride or the number of frozen stages is another, the weights do
+            not fit, or their package is not installed.
     """
+    _check_settings(f"lite{size}", output_stride, (8, 16, 32), frozen_stages, 7)
     network = timm.create_model(
         f"tf_efficientnet_lite{size}", pretrained=False, num_classes=0, output_stride=output_stride
     )
@@ -207,6 +210,17 @@ def lite(
     mean, std = (127 / 255,) * 3, (128 / 255,) * 3
     body = _TimmBody(network).to(memory_format=torch.channels_last)
     return Backbone(body, network.num_features, output_stride, mean, std)
+
+
+def _check_settings(
+    name: str, output_stride: int, strides: tuple[int, ...], frozen_stages: int, stages: int
+) -> None:
+    """Refuse what a backbone would take and have another geometry, or other stages, with."""
+    if output_stride not in strides:
+        known = " or ".join(map(str, strides))
+        raise ValueError(f"{name} has output_stride {known}, got {output_stride}")
+    if not 0 <= frozen_stages <= stages:
+        raise ValueError(f"{name} has frozen_stages 0 to {stages}, got {frozen_stages}")
 
 
 def _lite_weights(size: int) -> Path:
@@ -235,13 +249,14 @@ def timm_backbone(
         weights: state dict in timm's layout; None downloads timm's own.
 
     Raises:
-        ValueError: if timm does not know the name, the model cannot be dilated to
-            ``output_stride``, the weights do not fit, or ``frozen_stages`` is not 0.
+        ValueError: if timm does not know the name, ``output_stride`` is another or the model
+            cannot be dilated to it, the weights do not fit, or ``frozen_stages`` is not 0.
     """
     if name not in timm.list_models():
         raise ValueError(f"unknown backbone {name!r}: timm has no model of that name")
     if frozen_stages:
         raise ValueError(f"frozen_stages is not supported for timm backbone {name!r}")
+    _check_settings(f"timm backbone {name!r}", output_stride, (8, 16, 32), 0, 0)
     try:
         network = timm.create_model(
             name, pretrained=weights is None, num_classes=0, output_stride=output_stride
@@ -351,11 +366,10 @@ def resnet101(
         weights: a torchvision `resnet101` state dict; None asks torchvision's weights API.
 
     Raises:
-        ValueError: if the output stride is neither 8 nor 16, or the weights do not fit or cannot
-            be downloaded.
+        ValueError: if the output stride or the number of frozen stages is another, or the weights
+            do not fit or cannot be downloaded.
     """
-    if output_stride not in (8, 16):
-        raise ValueError(f"resnet101 has output_stride 8 or 16, got {output_stride}")
+    _check_settings("resnet101", output_stride, (8, 16), frozen_stages, 4)
     network = torchvision.models.resnet101(
         replace_stride_with_dilation=[False, output_stride == 8, True]
     )

@@ -447,3 +447,17 @@ def test_timm_model_without_output_stride_is_named(tmp_path: Path) -> None:
     torch.save({}, tmp_path / "empty.pth")
     with pytest.raises(ValueError, match="vit_tiny_patch16_224"):
         build_backbone("timm:vit_tiny_patch16_224", 16, weights=tmp_path / "empty.pth")
+
+
+@pytest.mark.parametrize("name", ["lite0", "lite2", "resnet101", "timm:resnet18"])
+@pytest.mark.parametrize("stride", [1, 12, 24, -8, 64])
+def test_strides_that_would_change_the_geometry_are_refused(name: str, stride: int) -> None:
+    with pytest.raises(ValueError, match=f"{name[-5:]}.* has output_stride 8 or 16.*got {stride}"):
+        build_backbone(name, stride)
+
+
+@pytest.mark.parametrize(("name", "most"), [("lite0", 7), ("resnet101", 4)])
+def test_no_backbone_has_more_or_fewer_frozen_stages(name: str, most: int) -> None:
+    for frozen in (-1, most + 1, 99):
+        with pytest.raises(ValueError, match=f"{name} has frozen_stages 0 to {most}, got {frozen}"):
+            build_backbone(name, 16, frozen)
