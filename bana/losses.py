@@ -71,7 +71,12 @@ def reliable_pixels(
         S and ~S. A pixel that either map ignores is in neither. ~S is one region for all classes:
         negating the agreement class by class, as one replication did, would put every reliable
         pixel into the ~S of all the classes it does not have.
+
+    Raises:
+        ValueError: if the maps are of two sizes.
     """
+    if y_crf.shape != y_ret.shape:
+        raise ValueError(f"labels {tuple(y_crf.shape)} and {tuple(y_ret.shape)} differ in size")
     known = (y_crf != IGNORE) & (y_ret != IGNORE)
     agree = y_crf == y_ret
     return known & agree, known & ~agree
@@ -91,9 +96,14 @@ def confidence_map(
         sigma in [0, 1]: 1 where the label is the highest scoring class; 0 at ignored pixels.
 
     Raises:
-        ValueError: if gamma is below 1.
+        ValueError: if gamma is below 1, or cosines and labels do not fit together.
     """
     _check_gamma(gamma)
+    _check_labels(cosines, y_crf)
+    if y_crf.shape[1:] != cosines.shape[2:]:
+        raise ValueError(
+            f"labels {tuple(y_crf.shape)} must be of the size of cosines {tuple(cosines.shape)}"
+        )
     return _ratio(cosines, y_crf).pow(gamma) * (y_crf != IGNORE)
 
 
@@ -160,7 +170,11 @@ def cross_entropy_loss(
 def agreement(
     y_crf: Integer[Tensor, "*N H W"], y_ret: Integer[Tensor, "*N H W"]
 ) -> Integer[Tensor, "*N H W"]:
-    """Y_crf where both label maps agree, 255 elsewhere; in the dtype of ``y_crf``."""
+    """Y_crf where both label maps agree, 255 elsewhere; in the dtype of ``y_crf``.
+
+    Raises:
+        ValueError: if the maps are of two sizes.
+    """
     reliable, _ = reliable_pixels(y_crf, y_ret)
     return torch.where(reliable, y_crf, torch.full_like(y_crf, IGNORE))
 

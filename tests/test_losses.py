@@ -513,3 +513,15 @@ def test_labels_of_another_size_are_refused() -> None:
         noise_aware_loss(phi[:, 1:], weight, y_crf, y_ret)
     with pytest.raises(ValueError, match=r"gamma must be at least 1, got 0\.5"):
         noise_aware_loss(phi, weight, y_crf, y_ret, gamma=0.5)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_maps_that_would_be_broadcast_are_refused() -> None:
+    phi, weight, y_crf, y_ret = scene(17)
+    cosines = cosine_scores(phi, weight, LARGE)
+    for other in (y_ret[:1], y_ret[0], y_ret[:, :1]):
+        for function in (reliable_pixels, agreement):
+            with pytest.raises(ValueError, match="differ in size"):
+                function(y_crf, other)
+        with pytest.raises(ValueError, match="labels"):
+            confidence_map(cosines, other, 7.0)
