@@ -70,8 +70,9 @@ def boundary_areas(
         int64 [L + 1, 2], in pixels: what `bana.evaluation.verdicts.class_areas` is to mIoU.
 
     Raises:
-        ValueError: if sizes differ, or a value is no class.
+        ValueError: if sizes differ, a value is no class, or ``ignored`` is unknown.
     """
+    check_convention(ignored)
     check_pair(labels, mask, n_classes)
     said, true = labels.cpu().numpy(), mask.cpu().numpy()
     unknown = true == IGNORE

@@ -109,10 +109,12 @@ def check_convention(ignored: str) -> None:
 
 
 def check_pair(labels: Tensor, mask: Tensor, n_classes: int) -> None:
-    """Refuse labels and a mask of different sizes, and values that are neither a class nor 255."""
+    """Refuse labels and a mask of two sizes, fractions, and values that are no class or 255."""
     if labels.shape != mask.shape:
         raise ValueError(f"labels {tuple(labels.shape)} and mask {tuple(mask.shape)} differ")
     for name, values in (("labels", labels), ("mask", mask)):
+        if values.is_floating_point():
+            raise ValueError(f"{name} must be whole numbers, got {values.dtype}")
         known = (values >= 0) & (values < n_classes) | (values == IGNORE)
         if not known.all():
             found = values[~known][0].item()

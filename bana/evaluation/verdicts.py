@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from bana.evaluation.miou import check_pair
+from bana.evaluation.miou import check_convention, check_pair
 from bana.losses import IGNORE
 
 NOT_TOLD_APART = "not told apart"
@@ -80,8 +80,9 @@ def class_areas(labels: Tensor, mask: Tensor, n_classes: int, ignored: str = "dr
         int64 [L + 1, 2], in pixels. Summed over images and divided they are the classes' IoU.
 
     Raises:
-        ValueError: if sizes differ, or a value is no class.
+        ValueError: if sizes differ, a value is no class, or ``ignored`` is unknown.
     """
+    check_convention(ignored)
     check_pair(labels, mask, n_classes)
     counted = mask != IGNORE
     if ignored == "dropped":

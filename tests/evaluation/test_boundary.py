@@ -89,6 +89,8 @@ def test_areas_of_images_add_up_to_the_score(ignored: str) -> None:
     assert (100 * inside / union).tolist() == pytest.approx(naive(pairs, ignored))
     with pytest.raises(ValueError, match="differ"):
         boundary_areas(pairs[0][0], pairs[0][1][1:], N_CLASSES)
+    with pytest.raises(ValueError, match="dropped or wrong, got 'dropp'"):
+        boundary_areas(*pairs[0], N_CLASSES, "dropp")
 
 
 def test_wider_regions_against_sets_of_pixels() -> None:

@@ -167,3 +167,5 @@ def test_a_value_that_is_no_class_is_refused(score: Callable, found: int) -> Non
         score([(good, bad)], 3)
     with pytest.raises(ValueError, match="class -1 in labels"):
         score([(good.long() - 1, good)], 3)
+    with pytest.raises(ValueError, match=r"mask must be whole numbers, got torch\.float32"):
+        score([(good, good.float())], 3)

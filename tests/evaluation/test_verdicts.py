@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -91,6 +92,12 @@ def test_pairs_are_drawn_together() -> None:
     assert apart.high - apart.low > 5 * (found.high - found.low)
 
 
+def test_an_unknown_convention_is_refused() -> None:
+    (pair,) = maps(0, 1)
+    with pytest.raises(ValueError, match="dropped or wrong, got 'dropp'"):
+        class_areas(*pair, N_CLASSES, "dropp")
+
+
 def test_seeds_widen_the_interval() -> None:
     same = random_areas(0, seeds=1).expand(4, -1, -1, -1)
     other = same.clone()
@@ -99,6 +106,20 @@ def test_seeds_widen_the_interval() -> None:
     found = paired_difference(same, other)
     one_seed = paired_difference(same[:1], other[:1])
     assert verdict(one_seed) != "not told apart" and verdict(found) == "not told apart"
+
+
+def test_each_resample_draws_as_many_seeds_as_there_are() -> None:
+    first, second = random_areas(0), random_areas(1)
+    assert first.shape[:2] == (3, 40)
+    generator = torch.Generator().manual_seed(7)
+    images = torch.randint(40, (50, 40), generator=generator).tolist()
+    seeds = torch.randint(3, (50, 3), generator=generator).tolist()
+    differences = []
+    for drawn, chosen in zip(images, seeds, strict=True):
+        scores = [mean_iou(side[c][drawn].sum(0)) for side in (first, second) for c in chosen]
+        differences.append(float(sum(scores[:3]) - sum(scores[3:])) / 3)
+    found = paired_difference(first, second, resamples=50, seed=7)
+    assert found[1:] == pytest.approx(np.quantile(differences, [0.025, 0.975]).tolist())
 
 
 def test_interval_holds_the_truth_as_often_as_it_says() -> None:
