@@ -10,6 +10,15 @@ def smallest_length(dtype: torch.dtype) -> float:
     return torch.finfo(dtype).eps ** 2
 
 
+def divisors(vectors: Float[Tensor, "..."], dim: int) -> Float[Tensor, "..."]:
+    """Lengths to divide vectors by, dimension kept; infinite where a vector counts as zero.
+
+    A zero has no direction: divided by infinity it is 0, with a gradient of 0.
+    """
+    lengths = torch.linalg.vector_norm(vectors, dim=dim, keepdim=True)
+    return lengths.masked_fill(lengths <= smallest_length(vectors.dtype), torch.inf)
+
+
 def grid_cells(
     height: int, width: int, grid_size: int, device: torch.device | None = None
 ) -> Int64[Tensor, "{height} {width}"]:
@@ -103,10 +112,8 @@ def background_attention(
             f"{tuple(queries.shape)} and {tuple(valid.shape)}"
         )
     flat = features.flatten(2)  # [N, D, hw]
-    zero = smallest_length(features.dtype)
-    directions = torch.nn.functional.normalize(queries, dim=2, eps=zero)  # [N, J, D]
-    lengths = torch.linalg.vector_norm(flat, dim=1, keepdim=True).clamp_min(zero)  # [N, 1, hw]
-    cosines = directions @ flat / lengths  # [N, J, hw]
+    directions = queries / divisors(queries, 2)  # [N, J, D]
+    cosines = directions @ flat / divisors(flat, 1)  # [N, J, hw]
     shares = valid.to(features.dtype) / valid.sum(1, keepdim=True).clamp_min(1)  # [N, J]
     attention = (shares[:, :, None] * cosines.relu()).sum(1, keepdim=True)  # [N, 1, hw]
     return attention.clamp(max=1).view(n, 1, h, w)

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Integer
 from torch import Tensor
 
-from bana.bap import smallest_length
+from bana.bap import divisors
 
 IGNORE = 255
 EPSILON = 1e-12
@@ -50,9 +50,7 @@ def cosine_scores(
             f"{tuple(features.shape)} and {tuple(weight.shape)}"
         )
     flat = features.flatten(2)  # [N, D, hw]
-    zero = smallest_length(features.dtype)
-    lengths = torch.linalg.vector_norm(flat, dim=1, keepdim=True).clamp_min(zero)  # [N, 1, hw]
-    cosines = F.normalize(weight, dim=1, eps=zero) @ flat / lengths  # [N, C, hw]
+    cosines = weight / divisors(weight, 1) @ flat / divisors(flat, 1)  # [N, C, hw]
     # Losses are summed over hundreds of thousands of pixels, which half precision cannot hold.
     cosines = cosines.to(torch.promote_types(cosines.dtype, torch.float32))
     cosines = cosines.unflatten(2, features.shape[2:])

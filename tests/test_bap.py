@@ -261,6 +261,21 @@ def test_gradient_of_zero_features_is_finite() -> None:
     assert features.grad is not None and torch.isfinite(features.grad).all()
 
 
+def test_zero_features_and_queries_have_no_slope() -> None:
+    features = torch.rand(1, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    features[..., 1, 1] = 0
+    features[..., 2:, 2:] = 0
+    background = torch.zeros(1, 1, 4, 4)
+    background[..., 0, :] = background[..., 3, 3] = 1  # of one cell of the grid all is zero
+    queries, valid = background_queries(features.requires_grad_(), background, 2)
+    assert valid.sum() == 3 and (queries[0, 3] == 0).all()
+    queries.retain_grad()
+    background_attention(features, queries, valid).sum().backward()
+    assert features.grad is not None and queries.grad is not None
+    assert torch.equal(features.grad[..., 1, 1], torch.zeros(1, 3))
+    assert features.grad.abs().max() < 10 and queries.grad.abs().max() < 10
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_any_float_type(dtype: torch.dtype) -> None:
     features, background = scene(15)

@@ -275,6 +275,16 @@ def test_any_float_type(dtype: torch.dtype) -> None:
     torch.testing.assert_close(close, exact, atol=0, rtol=0.03)
 
 
+def test_zero_features_and_weights_have_no_slope() -> None:
+    phi, weight, y_crf, y_ret = scene(10)
+    phi[0, :, 1, 1] = 0
+    weight[2] = 0
+    phi, weight = phi.float().requires_grad_(), weight.float().requires_grad_()
+    by_phi, by_weight = gradients(noise_aware_loss(phi, weight, y_crf, y_ret).total, phi, weight)
+    assert (by_phi[0, :, 1, 1] == 0).all() and (by_weight[2] == 0).all()
+    assert 0 < by_phi.abs().max() < 10 and 0 < by_weight.abs().max() < 10
+
+
 @pytest.mark.parametrize("label_type", [torch.uint8, torch.int64])
 def test_labels_of_either_type(label_type: torch.dtype) -> None:
     phi, weight, y_crf, y_ret = scene(11)
