@@ -39,7 +39,7 @@ def cosine_scores(
             cell i lies at pixel i * (H - 1) / (h - 1).
 
     Returns:
-        float32 or better, in [-1, 1] up to rounding.
+        float32 or better, under autocast too; in [-1, 1] up to rounding.
 
     Raises:
         ValueError: if features and weights are not of one length D.
@@ -49,10 +49,11 @@ def cosine_scores(
             f"features [N, D, h, w] and weight [C, D] must share D, got "
             f"{tuple(features.shape)} and {tuple(weight.shape)}"
         )
-    flat = features.flatten(2)  # [N, D, hw]
-    cosines = weight / divisors(weight, 1) @ flat / divisors(flat, 1)  # [N, C, hw]
     # Losses are summed over hundreds of thousands of pixels, which half precision cannot hold.
-    cosines = cosines.to(torch.promote_types(cosines.dtype, torch.float32))
+    precise = torch.promote_types(torch.promote_types(features.dtype, weight.dtype), torch.float32)
+    flat, weight = features.flatten(2).to(precise), weight.to(precise)  # [N, D, hw]
+    with torch.autocast(features.device.type, enabled=False):
+        cosines = weight / divisors(weight, 1) @ flat / divisors(flat, 1)  # [N, C, hw]
     cosines = cosines.unflatten(2, features.shape[2:])
     return F.interpolate(cosines, size=size, mode="bilinear", align_corners=True)
 

@@ -285,6 +285,25 @@ def test_zero_features_and_weights_have_no_slope() -> None:
     assert 0 < by_phi.abs().max() < 10 and 0 < by_weight.abs().max() < 10
 
 
+def test_losses_under_autocast_are_those_without_it() -> None:
+    phi, weight, y_crf, y_ret = scene(18)
+    phi, weight = phi.float(), weight.float()
+    expected = noise_aware_loss(phi, weight, y_crf, y_ret)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        made = noise_aware_loss(phi, weight, y_crf, y_ret)
+    assert all(torch.equal(one, other) for one, other in zip(made, expected, strict=True))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_cosines_of_16_bits_are_those_of_the_same_numbers_in_32(dtype: torch.dtype) -> None:
+    phi, weight, _, _ = scene(19)
+    phi, weight = (1e4 * phi).to(torch.float16).to(dtype), weight.to(dtype)
+    made = cosine_scores(phi, weight, LARGE)
+    assert made.dtype == torch.float32
+    assert torch.equal(made, cosine_scores(phi.float(), weight.float(), LARGE))
+    assert torch.equal(made, cosine_scores(phi, weight.float(), LARGE))
+
+
 @pytest.mark.parametrize("label_type", [torch.uint8, torch.int64])
 def test_labels_of_either_type(label_type: torch.dtype) -> None:
     phi, weight, y_crf, y_ret = scene(11)
