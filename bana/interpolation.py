@@ -63,7 +63,7 @@ def bilinear(
     Raises:
         ValueError: if a size is below 1 or the stride is not positive.
     """
-    if min(*cells, *pixels) < 1 or (stride is not None and stride <= 0):
+    if min(*cells, *pixels) < 1 or not (stride is None or stride > 0):
         raise ValueError(f"sizes and stride must be positive, got {cells}, {pixels}, {stride}")
 
     def axis(n_cells: int, n_pixels: int) -> Float64[Tensor, "{n_pixels} {n_cells}"]:

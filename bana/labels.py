@@ -42,6 +42,9 @@ class UnaryOptions:
             image, taken before A becomes 1 outside the boxes.
         class_agnostic: u_c = 1 - u_0 inside the boxes, for classes the classifier never saw.
         grid_size: N of Eq. 1 when labels are made (the authors: 1, one query an image).
+
+    Raises:
+        ValueError: if an attribute has no such value, or ``class_agnostic`` has no attention.
     """
 
     background: str = "attention"
@@ -85,6 +88,8 @@ def pseudo_labels(
 ) -> PseudoLabels:
     """Labels Y_crf and Y_ret of one image from its boxes: Eq. 5-9; no gradient flows.
 
+    All of it is worked out in float32 or better, under autocast too.
+
     Args:
         features: f, non-negative.
         weight: w, background in row 0. A row of nan marks a class that the classifier never saw
@@ -100,8 +105,8 @@ def pseudo_labels(
         PseudoLabels; on an image without boxes both labels are background everywhere.
 
     Raises:
-        ValueError: if shapes do not fit together, a box is not finite, or a class is outside 1..L
-            or above 254.
+        ValueError: if shapes do not fit together, a box is not finite, a class is outside 1..L or
+            above 254, or ``stride`` is not above 0.
     """
     features, weight = checked(features, weight, image, boxes, classes)
     enlarge = bilinear(features.shape[1:], image.shape[1:], stride, like=features)
@@ -109,13 +114,14 @@ def pseudo_labels(
     # No mask of every box: those of thousands would fill the memory.
     inside = class_masks(boxes, classes, wanted, *image.shape[1:])  # B_c, [C, H, W]
 
-    maps = enlarged_maps(features, weight[wanted], ~inside.any(0), enlarge, options.grid_size)
-    unseen = weight[wanted].isnan().any(1) | options.class_agnostic  # [C]
-    foreground = normalised_cams(maps.cams, boxes, classes.to(wanted.device), wanted)  # u_c
-    unary = unary_of(maps, foreground, inside, unseen, options)
-    channels = torch.cat([wanted.new_zeros(1), wanted])  # [1 + C]
-    chosen = refined(image, inside, unary, crf)
-    retrieved = retrieve(features, chosen, inside, weight[channels], enlarge, maps.lengths)
+    with torch.autocast(features.device.type, enabled=False):
+        maps = enlarged_maps(features, weight[wanted], ~inside.any(0), enlarge, options.grid_size)
+        unseen = weight[wanted].isnan().any(1) | options.class_agnostic  # [C]
+        foreground = normalised_cams(maps.cams, boxes, classes.to(wanted.device), wanted)  # u_c
+        unary = unary_of(maps, foreground, inside, unseen, options)
+        channels = torch.cat([wanted.new_zeros(1), wanted])  # [1 + C]
+        chosen = refined(image, inside, unary, crf)
+        retrieved = retrieve(features, chosen, inside, weight[channels], enlarge, maps.lengths)
     return PseudoLabels(
         channels[chosen].to(torch.uint8),
         channels[retrieved].to(torch.uint8),

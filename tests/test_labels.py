@@ -411,6 +411,16 @@ def test_zero_features_are_finite() -> None:
     assert not result.y_ret.any()
 
 
+def test_labels_under_autocast_are_those_without_it() -> None:
+    s = scene(18)
+    s.features, s.weight = s.features.float(), s.weight.float()
+    expected = s.label()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        made = s.label()
+    for one, other in zip(made, expected, strict=True):
+        assert one.dtype == other.dtype and torch.equal(one, other)
+
+
 def test_inputs_stay_as_they_are() -> None:
     s = scene(14)
     inputs = (s.features, s.weight, s.image, s.boxes, s.classes)
@@ -448,6 +458,9 @@ def test_wrong_arguments_are_named() -> None:
         UnaryOptions(background_threshold=2)
     with pytest.raises(ValueError, match="grid_size must be at least 1, got 0"):
         UnaryOptions(grid_size=0)
+    for stride in (0, -8, float("nan")):
+        with pytest.raises(ValueError, match="stride must be positive"):
+            s.label(stride=stride)
     with pytest.raises(ValueError, match="class_agnostic"):
         UnaryOptions(background="none", class_agnostic=True)
 
