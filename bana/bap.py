@@ -1,4 +1,7 @@
-"""Background-aware pooling: Eq. 1-4 of the paper."""
+"""Background-aware pooling: Eq. 1-4 of the paper.
+
+All of it in the features' own precision, under autocast too.
+"""
 
 import torch
 from jaxtyping import Bool, Float, Int64, Real
@@ -81,7 +84,8 @@ def background_queries(
     valid = mass > 0
     # Weights are divided before the sum, which could overflow in half precision.
     weights = weights / mass.masked_fill(~valid, 1)[:, None]
-    return torch.einsum("ndp,npj->njd", features.flatten(2), weights), valid
+    with torch.autocast(features.device.type, enabled=False):
+        return torch.einsum("ndp,npj->njd", features.flatten(2), weights), valid
 
 
 def background_attention(
@@ -103,17 +107,19 @@ def background_attention(
         global average pooling. (The authors' code gives NaN there in stage 2.)
 
     Raises:
-        ValueError: if the shapes do not fit together.
+        ValueError: if shapes or types do not fit together.
     """
     n, d, h, w = _check_map(features, "features")
+    _check_same_type(features, queries, "queries")
     if queries.ndim != 3 or queries.shape[::2] != (n, d) or valid.shape != queries.shape[:2]:
         raise ValueError(
             f"queries and valid must be [{n}, J, {d}] and [{n}, J], got "
             f"{tuple(queries.shape)} and {tuple(valid.shape)}"
         )
     flat = features.flatten(2)  # [N, D, hw]
-    directions = queries / divisors(queries, 2)  # [N, J, D]
-    cosines = directions @ flat / divisors(flat, 1)  # [N, J, hw]
+    with torch.autocast(features.device.type, enabled=False):
+        directions = queries / divisors(queries, 2)  # [N, J, D]
+        cosines = directions @ flat / divisors(flat, 1)  # [N, J, hw]
     shares = valid.to(features.dtype) / valid.sum(1, keepdim=True).clamp_min(1)  # [N, J]
     attention = (shares[:, :, None] * cosines.relu()).sum(1, keepdim=True)  # [N, 1, hw]
     return attention.clamp(max=1).view(n, 1, h, w)
@@ -130,7 +136,8 @@ def pool_boxes(
 
     A feature cell belongs to a box by the fraction of the cell that the box covers, so a box
     thinner than a cell still pools something (the paper does not say how boxes are rounded).
-    Where A is 1 all over a box, Eq. 4 is 0 / 0; the box is then pooled plainly (GAP).
+    Where A is 1 all over a box, Eq. 4 is 0 / 0; the box is then pooled plainly (GAP). Where A is
+    less than 1 by rounding alone, so are the weights.
 
     Args:
         features, attention: f, and A in [0, 1]; zeros of A give global average pooling.
@@ -142,13 +149,15 @@ def pool_boxes(
             equation has 1, the authors' training 2.
 
     Returns:
-        r_i, pieces row by row. A box wholly outside the map gives zeros.
+        r_i, pieces row by row. A box wholly outside the map, or whose x2 or y2 is not above x1 or
+        y1, gives zeros; nan in A gives nan.
 
     Raises:
-        ValueError: if the shapes do not fit together, a box is not finite or of no image,
+        ValueError: if shapes or types do not fit together, a box is not finite or of no image,
             ``spatial_scale`` is not above 0, or ``parts`` is below 1.
     """
     n, d, h, w = _check_map(features, "features")
+    _check_same_type(features, attention, "attention")
     if attention.shape != (n, 1, h, w):
         raise ValueError(f"attention must be {(n, 1, h, w)}, got {tuple(attention.shape)}")
     if boxes.ndim != 2 or boxes.shape[1] != 5:
@@ -171,13 +180,14 @@ def pool_boxes(
     weights = coverage * (1 - attention.flatten(2))[image]  # [K, P, hw]
     mass = weights.sum(2, keepdim=True)  # [K, P, 1]
     zero = smallest_length(features.dtype)
-    weights = torch.where(mass > zero, weights, coverage)
+    weights = torch.where(mass <= zero, coverage, weights)  # nan stays
     weights = weights / weights.sum(2, keepdim=True).clamp_min(zero)
 
     # One batched product over images: every image gets as many rows as the fullest one needs, so
     # neither the features are copied per box nor is there a loop over boxes.
     rows = weights.new_zeros(n, slots, parts**2, h * w).index_put((image, slot), weights)
-    pooled = rows.flatten(1, 2) @ features.flatten(2).transpose(1, 2)  # [N, slots * P, D]
+    with torch.autocast(features.device.type, enabled=False):
+        pooled = rows.flatten(1, 2) @ features.flatten(2).transpose(1, 2)  # [N, slots * P, D]
     return pooled.view(n, slots, parts**2, d)[image, slot]
 
 
@@ -214,5 +224,12 @@ def _slots(image: Int64[Tensor, " K"], n_images: int) -> tuple[Int64[Tensor, " K
 
 def _check_map(tensor: Tensor, name: str) -> tuple[int, int, int, int]:
     if tensor.ndim != 4 or not tensor.is_floating_point():
-        raise ValueError(f"{name} must be a float tensor [N, D, h, w], got {tuple(tensor.shape)}")
+        raise ValueError(
+            f"{name} must be a float tensor [N, D, h, w], got {tensor.dtype} {tuple(tensor.shape)}"
+        )
     return tuple(tensor.shape)
+
+
+def _check_same_type(features: Tensor, other: Tensor, name: str) -> None:
+    if other.dtype != features.dtype:
+        raise ValueError(f"{name} must be {features.dtype} as features are, got {other.dtype}")

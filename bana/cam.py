@@ -17,11 +17,13 @@ def class_activation(
         The maps, at least 0, in units of the classifier's logits.
 
     Raises:
-        ValueError: if the numbers of channels differ.
+        ValueError: if shapes or types do not fit together.
     """
     if features.ndim != 4 or weight.ndim != 2 or features.shape[1] != weight.shape[1]:
         raise ValueError(
             f"features [N, D, h, w] and weight [C, D] must share D, got "
             f"{tuple(features.shape)} and {tuple(weight.shape)}"
         )
+    if features.dtype != weight.dtype:
+        raise ValueError(f"features {features.dtype} and weight {weight.dtype} are of two types")
     return torch.einsum("ndhw,cd->nchw", features, weight).relu()

@@ -301,6 +301,29 @@ def test_half_precision_features_keep_narrow_boxes(dtype: torch.dtype) -> None:
     assert pooled.item() == 1
 
 
+def test_pooling_under_autocast_is_that_without_it() -> None:
+    features, background = (each.float() for each in scene(18))
+    plain = pool_boxes(features, attention_of(features, background, 2), BOXES, 1 / 8)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        made = pool_boxes(features, attention_of(features, background, 2), BOXES, 1 / 8)
+    assert torch.equal(made, plain)
+
+
+def test_attention_that_is_no_number_is_not_forgotten() -> None:
+    features, background = scene(19)
+    attention = torch.zeros_like(background)
+    attention[0, 0, 2, 2] = torch.nan
+    pooled = pool_boxes(features, attention, BOXES, 1 / 8)
+    assert pooled[0].isnan().all() and pooled[1].isfinite().all()
+
+
+def test_inverted_boxes_give_zeros() -> None:
+    features, background = scene(20)
+    boxes = BOXES[:2][:, [0, 3, 2, 1, 4]]
+    pooled = pool_boxes(features, torch.zeros_like(background), boxes, 1 / 8, 2)
+    assert torch.equal(pooled, torch.zeros_like(pooled))
+
+
 def test_inputs_stay_as_they_are() -> None:
     features, background = scene(16)
     attention = attention_of(features, background, 4)
@@ -324,6 +347,13 @@ def test_wrong_arguments_are_named() -> None:
         background_queries(features, background[:, 0], 2)
     with pytest.raises(ValueError, match="features"):
         background_queries(features[0], background, 2)
+    with pytest.raises(ValueError, match=r"features must be a float tensor .*, got torch\.int64"):
+        background_queries(features.long(), background, 2)
+    queries, valid = background_queries(features.float(), background, 2)
+    with pytest.raises(ValueError, match=r"queries must be torch\.float64 .* got torch\.float32"):
+        background_attention(features, queries, valid)
+    with pytest.raises(ValueError, match=r"attention must be torch\.float64 .* torch\.float32"):
+        pool_boxes(features, attention.float(), BOXES, 1 / 8)
     with pytest.raises(ValueError, match="queries"):
         background_attention(features, torch.zeros(2, 4, 6), torch.zeros(2, 4, dtype=torch.bool))
     with pytest.raises(ValueError, match="boxes"):

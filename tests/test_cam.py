@@ -51,3 +51,5 @@ def test_wrong_channels_are_named() -> None:
         class_activation(random(1, 3, 2, 2), random(2, 4))
     with pytest.raises(ValueError, match="share D"):
         class_activation(random(3, 2, 2), random(2, 3))
+    with pytest.raises(ValueError, match="of two types"):
+        class_activation(random(1, 3, 2, 2).double(), random(2, 3).float())
