@@ -73,22 +73,21 @@ def load_pretrained(name: str = "voc-mini", folder: Path = FOLDER) -> Pretrained
     if not path.is_file():
         there = ", ".join(sorted(each.stem for each in folder.glob("*.json"))) or "none"
         raise ValueError(f"no pretrained classifier {name!r}: there is {there}")
+    damaged = f"{path} is damaged: install the package again"
     try:
         about = json.loads(path.read_text(encoding="utf-8"))
         found = about["format"]
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is damaged: install the package again") from error
+        raise ValueError(damaged) from error
     if found != FORMAT:
         raise ValueError(f"{path} has format {found}, this version of the package reads {FORMAT}")
-    model = _classifier(about)
-    model.load_state_dict(_tensors(folder / f"{name}.safetensors", about["hash"]))
-    return Pretrained(
-        model.eval(),
-        tuple(about["classes"]),
-        UnaryOptions(**about["unary"]),
-        CrfParameters(**about["crf"]),
-        about,
-    )
+    try:
+        model = _classifier(about)
+        model.load_state_dict(_tensors(folder / f"{name}.safetensors", about["hash"]))
+        unary, crf = UnaryOptions(**about["unary"]), CrfParameters(**about["crf"])
+        return Pretrained(model.eval(), tuple(about["classes"]), unary, crf, about)
+    except (KeyError, TypeError, AttributeError, RuntimeError) as error:
+        raise ValueError(damaged) from error
 
 
 def _classifier(about: Mapping[str, Any]) -> BoxClassifier:
@@ -196,13 +195,15 @@ def masks(
         PseudoLabels of the size of the image, on the classifier's device.
 
     Raises:
-        ValueError: if shapes or types do not fit, ``side`` is too small, a class has no name or no
-            row, or a box is not finite, has no whole pixel in the image or lies within its first
-            pixel.
+        ValueError: if shapes or types do not fit, the image is empty, ``side`` is too small, a
+            class has no name or no row, or a box is not finite, has no whole pixel in the image or
+            lies within its first pixel.
     """
     if isinstance(side, bool) or not isinstance(side, int) or side < LEAST_SIDE:
         raise ValueError(f"side must be a whole number of at least {LEAST_SIDE} pixels, got {side}")
-    model = model or load_pretrained()
+    model = load_pretrained() if model is None else model
+    if not isinstance(model, Pretrained):
+        raise ValueError(f"model must be of load_pretrained, got {model!r}")
     height, width = _size_of(image)
     boxes = _boxes_inside(_corners(boxes, height, width), height, width)
     numbers, names = _numbered(classes, model.classes)
@@ -339,7 +340,7 @@ def _numbered(
     if not isinstance(classes, Iterable) or isinstance(classes, Iterator | Set | Mapping):
         kind = type(classes).__name__
         raise ValueError(f"classes must be a list, one for each box, got something of type {kind}")
-    if isinstance(classes, Tensor) and classes.ndim != 1:
+    if getattr(classes, "ndim", 1) != 1:
         raise ValueError(f"classes must be [K], one for each box, got {tuple(classes.shape)}")
     if isinstance(classes, Tensor) and len(classes) and classes.dtype not in INTEGERS:
         raise ValueError(f"classes must be whole numbers, got {classes.dtype}")

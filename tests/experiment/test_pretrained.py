@@ -180,6 +180,34 @@ def test_another_format_is_refused(saved: tuple[Path, BoxClassifier], tmp_path: 
         load_pretrained("tiny", tmp_path)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"hash": None},
+        {"backbone": None},
+        {"backbone": {"name": 7, "output_stride": 16}},
+        {"classes": ["background", "cup"]},
+        {"classes": 3},
+        {"unary": {"colour": 1}},
+        {"crf": None},
+        {"crf": {"iterations": "many"}},
+    ],
+)
+def test_a_damaged_description_is_refused(
+    change: dict, saved: tuple[Path, BoxClassifier], tmp_path: Path
+) -> None:
+    weights = saved[0] / "tiny.safetensors"
+    (tmp_path / weights.name).write_bytes(weights.read_bytes())
+    about = json.loads((saved[0] / "tiny.json").read_text())
+    (tmp_path / "tiny.json").write_text(json.dumps(about | change))
+    with pytest.raises(ValueError, match="damaged|are not those of their description"):
+        load_pretrained("tiny", tmp_path)
+    del about[next(iter(change))]
+    (tmp_path / "tiny.json").write_text(json.dumps(about))
+    with pytest.raises(ValueError, match=r"tiny\.json is damaged"):
+        load_pretrained("tiny", tmp_path)
+
+
 def test_masks_are_the_pseudo_labels_of_the_package(shipped: Pretrained, image: Tensor) -> None:
     given = image.clone(), BOX.clone()
     made = masks(*given, ["cup"], shipped, side=120)
@@ -375,6 +403,18 @@ def test_what_does_not_fit_is_refused(shipped: Pretrained, image: Tensor) -> Non
             masks(image, BOX, floats, shipped)
     with pytest.raises(ValueError, match="classes must be a list, one for each box, got 'cat'"):
         masks(image, torch.cat([BOX] * 3), "cat", shipped)
+    for shaped in (torch.tensor([[12]]), torch.tensor(12), np.array([["dog"]]), 12):
+        with pytest.raises(
+            ValueError, match=r"classes must be (a list|\[K\]), one for each box, got"
+        ):
+            masks(image, BOX, shaped, shipped)
+    for side in (0, -5, float("nan")):
+        with pytest.raises(ValueError, match="side must be a whole number of at least"):
+            masks(image, BOX, ["dog"], shipped, side)
+    with pytest.raises(ValueError, match=r"image must have pixels, got \(3, 0, 120\)"):
+        masks(image[:, :0], BOX, ["dog"], shipped)
+    with pytest.raises(ValueError, match="model must be of load_pretrained, got 'voc-mini'"):
+        masks(image, BOX, ["dog"], "voc-mini")
     with pytest.raises(ValueError, match="must have a name"):
         masks(image, BOX, [" "], shipped)
     with pytest.raises(ValueError, match="other than background"):
