@@ -230,7 +230,7 @@ class Engine:
         Raises:
             Interrupted: after a signal that asked to stop, when everything is saved.
             FloatingPointError: after an iteration whose loss was not finite.
-            ValueError: if there are fewer batches.
+            ValueError: if there are fewer micro-batches.
         """
         batches = iter(batches)
         if self._kept is not None:
@@ -246,7 +246,7 @@ class Engine:
         began = time.perf_counter()
         while self.done < total:
             step = list(islice(batches, self.machine.accumulation))
-            if not step:
+            if len(step) < self.machine.accumulation:
                 raise ValueError(f"{title}: batches for {self.done} of {total} iterations")
             rate = self._descent.param_groups[0]["lr"]
             self._logged: list[dict[str, Tensor]] = []

@@ -486,9 +486,15 @@ def train_number(hold: Engine, batches: list[dict], accuracy: float = 1.0) -> fl
     return model.weight.item()
 
 
-@pytest.mark.parametrize("accumulation", [1, 2, 3])
+def test_a_last_step_of_too_few_micro_batches_is_refused() -> None:
+    hold = Engine(Machine(accelerator="cpu", accumulation=4))
+    with pytest.raises(ValueError, match="^toy: batches for 1 of 2 iterations$"):
+        train_number(hold, [numbered(1.0)] * 7)
+    assert len(hold.history) == 1
+
+
+@pytest.mark.parametrize("accumulation", [1, 2, 4])
 def test_micro_batches_weigh_the_same_whatever_their_size_and_number(accumulation: int) -> None:
-    # The last step has fewer micro-batches than the others; each weighs the more.
     batches = [numbered(1.0), numbered(2.0, 4.0, 9.0), numbered(7.0, 8.0), numbered(11.0)]
     means = [1.0, 5.0, 7.5, 11.0]
     steps = [means[i : i + accumulation] for i in range(0, 4, accumulation)]
@@ -574,7 +580,8 @@ def test_metrics_tell_rate_and_speed_of_the_step(tmp_path: Path, monkeypatch) ->
     )
     monkeypatch.setattr(engine, "time", clock)
     machine = replace(EVERY_STEP, accumulation=2)
-    train_number(Engine(machine, Run(tmp_path, "key")), [*BATCHES, numbered(1.0, 2.0, 3.0)])
+    batches = [*BATCHES, numbered(1.0, 2.0), numbered(3.0)]
+    train_number(Engine(machine, Run(tmp_path, "key")), batches)
     with (tmp_path / "metrics.csv").open(newline="") as opened:
         rows = [{n: float(v) for n, v in row.items()} for row in csv.DictReader(opened)]
     assert [row["learning_rate"] for row in rows] == pytest.approx([1.0, 0.1, 0.1])
