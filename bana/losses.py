@@ -2,6 +2,7 @@
 
 All of them take the network's last feature map phi and the cosine classifier's weights W, work
 out the cosines at feature size and bring those, not the features, to the size of the labels.
+Labels are 0..C-1 or 255; of others torch complains, on a GPU after the fact.
 """
 
 from typing import NamedTuple
@@ -160,6 +161,9 @@ def cross_entropy_loss(
 
     With Y_crf or Y_ret as labels this is the plain baseline; with `agreement(y_crf, y_ret)` it is
     the baseline that ignores ~S.
+
+    Raises:
+        ValueError: if features, weights and labels do not fit together.
     """
     _check_labels(features, labels)
     cosines = cosine_scores(features, weight, labels.shape[1:])
@@ -189,6 +193,9 @@ def entropy_regularised_loss(
     """Cross-entropy on S plus lambda times the mean entropy of the prediction on ~S.
 
     A baseline of the paper's Table 3.
+
+    Raises:
+        ValueError: if features, weights and labels do not fit together.
     """
     _check_labels(features, y_crf, y_ret)
     cosines = cosine_scores(features, weight, y_crf.shape[1:])
@@ -213,6 +220,9 @@ def bootstrapped_loss(
     On ~S the target is beta one_hot(Y_crf) + (1 - beta) H, with H the network's own prediction
     held constant. ``beta`` is the same at every step (a replication let it compound towards 0).
     A baseline of the paper's Table 3.
+
+    Raises:
+        ValueError: if features, weights and labels do not fit together.
     """
     _check_labels(features, y_crf, y_ret)
     cosines = cosine_scores(features, weight, y_crf.shape[1:])
@@ -266,7 +276,12 @@ def generalised_cross_entropy_loss(
 
     Zhang and Sabuncu (2018): between cross-entropy (q to 0) and the mean absolute error (q = 1),
     which forgives wrong labels. It knows one label map and no ~S. Not in the paper.
+
+    Raises:
+        ValueError: if features, weights and labels do not fit together, or q is not above 0.
     """
+    if not q > 0:
+        raise ValueError(f"q must be above 0, got {q}")
     _check_labels(features, labels)
     cosines = cosine_scores(features, weight, labels.shape[1:])
     # Not p to the power q: where p is too small for its type, the slope there would be nan.
@@ -292,7 +307,13 @@ def symmetric_cross_entropy_loss(
         features, weight, labels, temperature: as in `cross_entropy_loss`.
         forward, reverse: weights of the two parts.
         log_zero: below 0.
+
+    Raises:
+        ValueError: if features, weights and labels do not fit together, or ``log_zero`` is not
+            below 0.
     """
+    if not log_zero < 0:
+        raise ValueError(f"log_zero must be below 0, got {log_zero}")
     _check_labels(features, labels)
     cosines = cosine_scores(features, weight, labels.shape[1:])
     negative_log = _negative_log_likelihood(cosines, labels, temperature)

@@ -82,6 +82,21 @@ def test_defaults_are_the_authors() -> None:
     assert plain.confidence.requires_grad
 
 
+def test_defaults_of_the_losses_that_forgive_are_their_papers() -> None:
+    phi, weight, y_crf, _ = scene(1)
+    generalised = generalised_cross_entropy_loss(phi, weight, y_crf)
+    assert generalised == generalised_cross_entropy_loss(phi, weight, y_crf, 20, q=0.7)
+    symmetric = symmetric_cross_entropy_loss(phi, weight, y_crf)
+    assert symmetric == symmetric_cross_entropy_loss(
+        phi, weight, y_crf, 20, forward=0.1, reverse=1, log_zero=-4
+    )
+
+
+def test_confidence_is_0_where_every_class_is_opposite() -> None:
+    sigma = confidence_map(torch.full((1, 3, 2, 2), -1.0), torch.ones(1, 2, 2).long(), 7)
+    assert torch.equal(sigma, torch.zeros(1, 2, 2))
+
+
 def test_confidence_is_one_where_the_label_scores_highest_and_falls_with_gamma() -> None:
     phi, weight, _, _ = scene(2)
     cosines = cosine_scores(phi, weight, LARGE)
@@ -542,6 +557,19 @@ def test_labels_of_another_size_are_refused() -> None:
         noise_aware_loss(phi[:, 1:], weight, y_crf, y_ret)
     with pytest.raises(ValueError, match=r"gamma must be at least 1, got 0\.5"):
         noise_aware_loss(phi, weight, y_crf, y_ret, gamma=0.5)
+
+
+def test_settings_without_a_meaning_are_refused() -> None:
+    phi, weight, y_crf, y_ret = scene(20)
+    for q in (0.0, -1.0, math.nan):
+        with pytest.raises(ValueError, match="q must be above 0, got"):
+            generalised_cross_entropy_loss(phi, weight, y_crf, q=q)
+    for log_zero in (0.0, 4.0, math.nan):
+        with pytest.raises(ValueError, match="log_zero must be below 0, got"):
+            symmetric_cross_entropy_loss(phi, weight, y_crf, log_zero=log_zero)
+    for function in (noise_aware_loss, per_class_noise_aware_loss):
+        with pytest.raises(ValueError, match=r"gamma must be at least 1, got 0\.5"):
+            function(phi, weight, y_crf, y_ret, gamma=0.5)
 
 
 @pytest.mark.usefixtures("unchecked")

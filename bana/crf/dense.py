@@ -48,7 +48,7 @@ class CrfParameters:
         iterations: number of mean-field updates; 0 returns the clipped unary as probabilities.
 
     Raises:
-        ValueError: for a deviation that is not positive, or a negative weight or count.
+        ValueError: for a deviation that is not positive, a negative weight or count, or infinity.
     """
 
     bilateral_weight: float = 4
@@ -63,8 +63,8 @@ class CrfParameters:
         for field in fields(self):
             value = getattr(self, field.name)
             positive = field.name.endswith(("_xy", "_rgb"))
-            if not (value > 0 if positive else value >= 0):
-                bound = "positive" if positive else "at least 0"
+            if not (value > 0 if positive else value >= 0) or value == math.inf:
+                bound = "positive and finite" if positive else "at least 0 and finite"
                 raise ValueError(f"{field.name} must be {bound}, got {value}")
 
 

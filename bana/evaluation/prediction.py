@@ -49,17 +49,19 @@ def predict(
         model: in evaluation mode.
         image: RGB uint8 [3, H, W].
         image_scale: the constant enlargement that the model was trained with.
-        scales: the image is seen at each of these sizes (the authors: .5, .75, 1, 1.5).
+        scales: the image is seen at each of these sizes, above 0 (the authors: .5, .75, 1, 1.5).
         flip: see every size mirrored too.
 
     Returns:
         float [L + 1, H, W], sums to 1.
 
     Raises:
-        ValueError: if the image is not uint8.
+        ValueError: if the image is not uint8, there are no scales, or one is not above 0.
     """
     if image.dtype != torch.uint8:
         raise ValueError(f"image must be uint8, got {image.dtype}")
+    if not scales or not all(scale * image_scale > 0 for scale in scales):
+        raise ValueError(f"scales must be above 0, got {scales} times {image_scale}")
     size = image.shape[1:]
     cosines = []
     for scale in scales:

@@ -117,8 +117,9 @@ def paired_difference(
         left out.
 
     Raises:
-        ValueError: if the shapes differ or nothing is there.
+        ValueError: if the shapes differ, nothing is there or ``resamples`` is below 1.
     """
+    _check_resamples(resamples)
     if first.shape != second.shape or first.ndim != 4 or not len(first) or not first.shape[1]:
         raise ValueError(
             f"areas must be [seeds, images, classes, 2] on both sides, got "
@@ -137,6 +138,11 @@ def paired_difference(
         return Difference(whole, whole, whole)
     low, high = differences.nanquantile(torch.tensor([0.025, 0.975], dtype=torch.float64))
     return Difference(whole, float(low), float(high))
+
+
+def _check_resamples(resamples: int) -> None:
+    if resamples < 1:
+        raise ValueError(f"resamples must be at least 1, got {resamples}")
 
 
 class Estimate(NamedTuple):
@@ -171,8 +177,9 @@ def estimate(
         None where the data set has no score. Draws of images that have none are left out.
 
     Raises:
-        ValueError: if there is no image.
+        ValueError: if there is no image or ``resamples`` is below 1.
     """
+    _check_resamples(resamples)
     images = len(counts)
     if not images:
         raise ValueError("there is no image to score")

@@ -31,6 +31,9 @@ class BoxClassifier(nn.Module):
         grid_size: N of Eq. 1.
         parts: each box is pooled in parts x parts pieces.
         min_background: images where background covers at most this fraction fall back to GAP.
+
+    Raises:
+        ValueError: if the pooling is unknown.
     """
 
     def __init__(

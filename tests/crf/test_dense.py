@@ -437,6 +437,7 @@ def spoiled(value: float) -> torch.Tensor:
         ({"probabilities": spoiled(math.inf)}, "infinite"),
         ({"probabilities": spoiled(-0.5)}, "negative"),
         ({"probabilities": spoiled(0.9)}, "sum to 1"),
+        ({"probabilities": spoiled(0.52)}, "sum to 1"),
         ({"probabilities": torch.ones(2, 4, 5, dtype=torch.int64)}, "floating point"),
         ({"probabilities": torch.ones(4, 5)}, r"\[C, H, W\]"),
         ({"probabilities": torch.ones(0, 4, 5)}, r"\[C, H, W\]"),
@@ -457,7 +458,14 @@ def test_wrong_arguments_are_named(crf, change, reason):
 
 @pytest.mark.parametrize(
     "change",
-    [{"bilateral_rgb": 0}, {"gaussian_xy": -1}, {"gaussian_weight": -1}, {"iterations": -1}],
+    [
+        {"bilateral_rgb": 0},
+        {"gaussian_xy": -1},
+        {"gaussian_xy": math.inf},
+        {"gaussian_weight": -1},
+        {"bilateral_weight": math.nan},
+        {"iterations": -1},
+    ],
 )
 def test_parameters_that_mean_nothing_are_refused(change):
     with pytest.raises(ValueError, match=next(iter(change))):

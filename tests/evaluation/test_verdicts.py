@@ -165,6 +165,14 @@ def test_refuses_what_are_no_pairs(shape: tuple[int, ...]) -> None:
         paired_difference(random_areas(0), torch.ones(shape, dtype=torch.int64))
 
 
+def test_refuses_to_draw_nothing() -> None:
+    areas = random_areas(0)
+    with pytest.raises(ValueError, match="resamples must be at least 1, got 0"):
+        paired_difference(areas, areas, resamples=0)
+    with pytest.raises(ValueError, match="resamples must be at least 1, got 0"):
+        estimate(areas[0], mean_iou, resamples=0)
+
+
 @pytest.mark.parametrize(
     ("difference", "word", "text"),
     [
