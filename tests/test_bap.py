@@ -63,6 +63,27 @@ def test_fractional_background_weighs() -> None:
     assert background_queries(features, background, 1)[0].item() == pytest.approx(2.0)
 
 
+def test_a_little_background_makes_a_query() -> None:
+    background = torch.tensor([0.25, 0.0]).view(1, 1, 1, 2)
+    queries, valid = background_queries(torch.tensor([[[[3.0, 5.0]]]]), background, 1)
+    assert valid.item() and queries.item() == 3
+
+
+def test_sums_that_half_precision_cannot_hold_have_a_mean_that_it_can() -> None:
+    features = torch.full((1, 2, 4, 4), 3e4, dtype=torch.float16)
+    queries, _ = background_queries(features, torch.ones(1, 1, 4, 4), 1)
+    assert torch.equal(queries, features[..., 0, 0][:, None])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_rounding_lifts_no_attention_above_1(seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    lengths = 0.1 + 5 * torch.rand(1, 1, 12, 12, generator=generator)
+    features = lengths * torch.rand(1, 64, 1, 1, generator=generator)
+    attention = attention_of(features, torch.ones(1, 1, 12, 12), 1)
+    assert attention.max() <= 1 and attention.min() > 1 - 1e-5
+
+
 @pytest.mark.parametrize("grid_size", [1, 2, 4])
 def test_attention_equals_the_loop(grid_size: int) -> None:
     features, background = scene(3)

@@ -411,6 +411,16 @@ def test_zero_features_are_finite() -> None:
     assert not result.y_ret.any()
 
 
+def test_a_threshold_of_1_keeps_the_maximum_itself() -> None:
+    cosine = torch.tensor([[0.5, 0.9], [0.25, 0.9]])
+    maps = labels.Maps(cosine, cosine, cosine[None], cosine)
+    inside = torch.ones(1, 2, 2, dtype=torch.bool)
+    options = UnaryOptions(background_threshold=1)
+    unary = labels.unary_of(maps, torch.zeros(1, 2, 2), inside, torch.tensor([False]), options)
+    expected = torch.tensor([[0, 0.9], [0, 0.9]])
+    torch.testing.assert_close(unary.log()[0] - unary.log()[1], expected)
+
+
 def test_labels_under_autocast_are_those_without_it() -> None:
     s = scene(18)
     s.features, s.weight = s.features.float(), s.weight.float()

@@ -43,8 +43,11 @@ def test_files_of_the_pages_exist(path: str) -> None:
 
 def test_modules_of_the_traps_exist() -> None:
     rows = LEDGER.split("| the authors' code |")[1].split("\n\n")[0].splitlines()[2:]
+    assert len(rows) > 15
     for row in rows:
-        for name in re.findall(r"`([\w.]+)`", row.split("|")[-2]):
+        names = re.findall(r"`([\w.]+)`", row.split("|")[-2])
+        assert names, row
+        for name in names:
             assert isinstance(resolve_name(f"bana.{name}"), ModuleType)
 
 

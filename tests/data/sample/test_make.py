@@ -282,7 +282,7 @@ def test_colour_alone_finds_little_more_than_the_boxes(items):
         filled.append((filled_boxes(boxes, item["labels"], *mask.shape), mask))
         refined.append((refined_boxes(image, boxes, item["labels"], SAMPLE.label_crf), mask))
     gain = np.diff([score_labels(pairs, 9).miou for pairs in (filled, refined)])
-    assert gain < 12
+    assert 4 < gain < 12
 
 
 def test_camouflage_moves_colours_in_degrees():
