@@ -142,10 +142,9 @@ class ConfidenceWatcher:
 
     Args:
         settings: of the training.
-        data: the training images, the first of which are watched.
+        data: the training images, the first three of which are watched.
         folder: of their Y_crf.
         maps: {iteration: {id: sigma, float [H, W]}}, filled while the training runs.
-        images: how many to watch.
     """
 
     def __init__(
@@ -154,12 +153,11 @@ class ConfidenceWatcher:
         data: VocDataset,
         folder: Path,
         maps: dict[int, dict[str, Tensor]],
-        images: int = 3,
     ) -> None:
         total = settings.optimisation.iterations
         self.iterations = {max(1, round(share * total)) for share in settings.snapshots}
         self.image_scale, self.data, self.folder = settings.crops.image_scale, data, folder
-        self.images = range(min(images, len(data)))
+        self.images = range(min(3, len(data)))
         self.maps = maps
         self.gamma = settings.weights["gamma"]
 

@@ -38,9 +38,11 @@ class Backbone(nn.Module):
         channels: D.
         stride: s, input pixels per feature cell.
         mean, std: of the RGB values in [0, 1] that the weights were trained with.
-        frozen_statistics: batch-norm layers use their stored statistics in training too: batches
-            here are small, and crops with padding would spoil them. False lets the layers that are
-            trained measure and store those of each micro-batch.
+
+    Attributes:
+        frozen_statistics: batch-norm layers use their stored statistics in training too (True):
+            batches here are small, and crops with padding would spoil them. False lets the layers
+            that are trained measure and store those of each micro-batch.
     """
 
     def __init__(
@@ -50,11 +52,10 @@ class Backbone(nn.Module):
         stride: int,
         mean: tuple[float, ...] = IMAGENET_MEAN,
         std: tuple[float, ...] = IMAGENET_STD,
-        frozen_statistics: bool = True,
     ) -> None:
         super().__init__()
         self.body = body
-        self.frozen_statistics = frozen_statistics
+        self.frozen_statistics = True
         self.channels = channels
         self.stride = stride
         self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)

@@ -16,15 +16,15 @@ class PixelHead(nn.Module):
         channels: D of the features.
         n_classes: C, background included.
         width: channels of the convolutions.
+
+    Attributes:
         temperature: tau of H = softmax(tau cos(phi, W)).
 
     Raises:
         ValueError: if the kind is unknown.
     """
 
-    def __init__(
-        self, kind: str, channels: int, n_classes: int, width: int = 256, temperature: float = 20.0
-    ) -> None:
+    def __init__(self, kind: str, channels: int, n_classes: int, width: int = 256) -> None:
         if kind not in KINDS:
             raise ValueError(f"unknown head {kind!r}: use {' or '.join(KINDS)}")
         super().__init__()
@@ -39,7 +39,7 @@ class PixelHead(nn.Module):
             )
             channels = width
         self.weight = nn.Parameter(torch.randn(n_classes, channels) / channels**0.5)
-        self.temperature = temperature
+        self.temperature = 20.0
 
     def forward(self, features: Float[Tensor, "N D h w"]) -> Float[Tensor, "N channels h w"]:
         """phi of features."""

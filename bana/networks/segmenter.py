@@ -78,10 +78,10 @@ class SmallPyramid(nn.Module):
     dilated ones, which then cost a fifth; they start at the size of their input.
     """
 
-    def __init__(self, channels: int, width: int = 256, rates: tuple[int, ...] = (1, 4)):
+    def __init__(self, channels: int, width: int = 256):
         super().__init__()
         self.narrow = nn.Conv2d(channels, width, 1)
-        self.pyramid = AtrousPyramid(width, width, rates)
+        self.pyramid = AtrousPyramid(width, width, (1, 4))
         for layer in (self.narrow, *self.pyramid.branches):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
             nn.init.zeros_(layer.bias)

@@ -20,7 +20,7 @@ from bana.experiment.bench import TASKS
 from bana.experiment.exhibits.table_items import TABLES
 from bana.experiment.labelling import VARIANTS, Crew
 from bana.experiment.left_out import running
-from bana.experiment.left_out.catalogue import ASKED_FIRST, EXPERIMENTS
+from bana.experiment.left_out.catalogue import EXPERIMENTS
 from bana.experiment.left_out.measuring import MEASURES
 from bana.experiment.profiles import get_profile
 from bana.experiment.recipes import RECIPES
@@ -46,7 +46,6 @@ def test_choices_are_those_of_the_package():
     assert (bench.TASKS, bench.HEADS) == (TASKS, KINDS)
     assert bench.RECIPES == tuple(RECIPES)
     assert bench.EXPERIMENTS == tuple(EXPERIMENTS)
-    assert bench.EXPERIMENTS[:-1] == ASKED_FIRST
     assert set(commands.VARIANTS) == set(VARIANTS)
     assert set(train.POOLINGS) == set(POOLINGS)
     assert set(train.PRECISIONS) == set(PRECISIONS)

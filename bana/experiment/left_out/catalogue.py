@@ -83,6 +83,3 @@ EXPERIMENTS: dict[str, Experiment] = {
     "backbone": Experiment("What do the labels of another backbone gain or lose?"),
 }
 """All experiments, those of one step of label making first."""
-
-ASKED_FIRST = tuple(name for name in EXPERIMENTS if name != "backbone")
-"""All but the one that needs weights of its own, and a long training."""

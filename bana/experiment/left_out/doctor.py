@@ -34,7 +34,6 @@ from bana.experiment.processes import computing_with, spread
 from bana.networks.segmenter import Segmenter
 from bana.training.segmentation import confidence_of
 
-BOX_SIGNS = ("empty", "margin", "contact", "differ", "doubt", "overlap")
 IMAGE_SIGN = "unlike"
 HALF = 0.5
 

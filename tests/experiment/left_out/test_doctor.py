@@ -8,7 +8,6 @@ from bana.data.boxes import check_boxes
 from bana.experiment.left_out import doctor
 from bana.experiment.left_out.boxes import Defect
 from bana.experiment.left_out.doctor import (
-    BOX_SIGNS,
     DEFECTS,
     IMAGE_SIGN,
     Practice,
@@ -24,6 +23,7 @@ from bana.experiment.left_out.steps import Made
 from bana.labels import PseudoLabels
 
 SIZE = (20, 30)
+BOX_SIGNS = ("empty", "margin", "contact", "differ", "doubt", "overlap")
 
 
 def made(boxes: list[list[float]], classes: list[int], y_crf: Tensor, **changes) -> Made:
