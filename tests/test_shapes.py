@@ -22,6 +22,7 @@ from bana.networks.classifier import BoxClassifier
 # What may say Tensor and no shape, and why.
 ANY_SHAPE = {
     "bap._check_map": "it is there for the tensors that signatures do not allow",
+    "bap._check_same_type": "it is there for the tensors that signatures do not allow",
     "baselines._check": "it is there for the tensors that signatures do not allow",
     "crf.dense._check": "it is there for the tensors that signatures do not allow",
     "labels._check": "it is there for the tensors that signatures do not allow",
@@ -91,7 +92,7 @@ def queries_that_are_valid_by_a_fraction() -> Tensor:
     return background_attention(torch.rand(2, 3, 4, 5), torch.rand(2, 6, 3), torch.rand(2, 6))
 
 
-MISTAKES = pytest.mark.parametrize(
+@pytest.mark.parametrize(
     "mistake",
     [
         one_label_map_for_two_images,
@@ -99,18 +100,14 @@ MISTAKES = pytest.mark.parametrize(
         queries_that_are_valid_by_a_fraction,
     ],
 )
-
-
-@MISTAKES
 def test_a_mistake_is_noticed(mistake: Callable[[], Tensor]) -> None:
     with pytest.raises(TypeCheckError, match="parameter '(y_crf|y_ret|valid)'"):
         mistake()
 
 
-@MISTAKES
 @pytest.mark.usefixtures("unchecked")
-def test_nothing_else_would_notice_it(mistake: Callable[[], Tensor]) -> None:
-    assert len(mistake()) == 2
+def test_nothing_else_would_notice_one_of_them() -> None:
+    assert len(queries_that_are_valid_by_a_fraction()) == 2
 
 
 def wrong_fields(result: NamedTuple, n_classes: int) -> list[str]:
