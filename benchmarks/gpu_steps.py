@@ -244,6 +244,7 @@ def _beyond_the_paper(folder: Path, data: list[str], after: tuple[str, ...]) -> 
 
     command("left out", "bench left-out --images 100", folder / "left-out.json")
     command("grids", "table grid --record")
+    command("crossing", "table crossing --record")
     command("card, val", "regime --sigma", folder / "regime.json")
     command("card, train", "regime --split train", folder / "regime-train.json")
     return made

@@ -28,14 +28,20 @@ from speed_tables import speed
 
 from bana.course.gallery.answers import tell_answers
 from bana.course.gallery.scenes import upper_first
-from bana.evaluation.verdicts import NOT_TOLD_APART, difference_of, verdict
-from bana.experiment.exhibits.answers import answers_of
+from bana.evaluation.verdicts import (
+    NOT_TOLD_APART,
+    Difference,
+    difference_of,
+    stated,
+    verdict,
+)
+from bana.experiment.exhibits.answers import CEILING, HALVES, POOLING_ALONE, answers_of
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
 RESULTS = ROOT / "docs" / "results.md"
 BEGIN, END = "<!-- {}: written by tools/readme.py -->", "<!-- end of {} -->"
-SHORT = ("boxes", "boxes-crf", "gap", "bap")
+SHORT = ("boxes", "boxes-crf", "boxes-middle", "grabcut", "gap", "bap-no-u0", "bap")
 """The kinds of labels that the README shows."""
 
 
@@ -47,26 +53,37 @@ def extract(
     again: Mapping[str, list[dict[str, Any]]] | None = None,
     recipes: Mapping[str, dict[str, Any]] | None = None,
     biases: Mapping[str, dict[str, Any]] | None = None,
+    crossings: Mapping[str, dict[str, Any]] | None = None,
+    activations: Mapping[str, dict[str, Any]] | None = None,
 ) -> str:
     """The results as the README tells them: figure, table, what it could not show and why."""
     shown = {name: records[name] for name in PROFILES if name in records}
     rows = [[LABELS[key], *(_label(n, key, shown, regimes) for n in shown)] for key in SHORT]
     crf = [value_at(r, "segmentation_val", "crf", "single", "miou") for r in shown.values()]
     rows.append([f"network, {LOSSES['crf']}, single scale", *crf])
-    kinds = {"record": shown, "bias": biases or {}, "bench": benches, "noise": maps}
+    kinds = {"record": shown, "crossing": crossings or {}, "bias": biases or {}}
+    kinds |= {"bench": benches, "noise": maps}
     asked = answers_of(
         {n: {kind: each[n] for kind, each in kinds.items() if n in each} for n in shown}
     )
     figure = f"![{tell_answers(asked).alt}](figures/answers.png)"
     table = table_of(["mIoU in %", *(f"`{name}`" for name in shown)], rows)
-    missed = (
-        _not_shown(shown, benches, biases or {}),
-        order_by_bias(biases or {}),
-        _tried(recipes or {}),
-    )
-    sure = _trained_again(shown), _trust(benches, again or {})
-    told = (" ".join(filter(None, sentences)) for sentences in (missed, (_spoiled(asked),), sure))
-    return "\n\n".join(filter(None, (figure, table, *told)))
+    nal = _not_shown(shown, benches, biases or {})
+    why = order_by_bias(biases or {}), _tried(recipes or {})
+    missed = _pooling(asked), _maps(activations or {}), _sentences(nal, *why)
+    sure = _sentences(_trained_again(shown), _trust(benches, again or {}))
+    parts = figure, table, _halves(asked), _missed(missed), _spoiled(asked), sure
+    return "\n\n".join(filter(None, parts))
+
+
+def _sentences(*sentences: str) -> str:
+    return " ".join(filter(None, sentences))
+
+
+def _missed(parts: Iterable[str]) -> str:
+    """What was not shown, in a list."""
+    lines = [f"- {part}" for part in parts if part]
+    return "\n".join(["**What could not be shown:**", "", *lines]) if lines else ""
 
 
 def _label(
@@ -81,6 +98,53 @@ def _label(
     if found:
         return f"{found['value']:.1f}"
     return value_at(records[name], "labels_val", kind, "miou")
+
+
+def _pooling(asked: Mapping[str, Any]) -> str:
+    """What background-aware pooling brings where u_0 is the same on both sides, in a sentence."""
+    rows = [
+        (row["text"].removeprefix(f"{POOLING_ALONE}, "), made)
+        for group in asked["groups"]
+        for row in group["rows"]
+        if row["text"].startswith(f"{POOLING_ALONE}, ")
+        if (made := {n: difference_of(each) for n, each in row["by"].items() if each})
+    ]
+    if all(verdict(each) == "higher" for _, made in rows for each in made.values()):
+        return ""
+    told = "; ".join(
+        f"{text} " + " and ".join(f"{stated(each)} on `{name}`" for name, each in made.items())
+        for text, made in rows
+    )
+    return f"That pooling alone makes better labels. {POOLING_ALONE}: {told}."
+
+
+def _halves(asked: Mapping[str, Any]) -> str:
+    """By which half of the unary BAP's labels gain, in a paragraph."""
+    made = [
+        (row["text"], {n: difference_of(each) for n, each in row["by"].items() if each})
+        for group in asked["groups"]
+        for row in group["rows"]
+        if row["text"] in HALVES.values()
+    ]
+    told = "; ".join(
+        f"{text}: " + " and ".join(f"{stated(each)} on `{name}`" for name, each in gaps.items())
+        for text, gaps in made
+        if gaps
+    )
+    return f"**Which half of the unary gains by BAP** (one training each). {told}." if told else ""
+
+
+def _maps(activations: Mapping[str, dict[str, Any]]) -> str:
+    """By how much BAP's activation maps are more precise than GAP's, if they are not everywhere."""
+    made = {
+        name: Difference(gap["value"], gap["low"], gap["high"])
+        for name, record in activations.items()
+        if (gap := record["activations"]["differences"]["precision"])
+    }
+    if all(verdict(each) == "higher" for each in made.values()):
+        return ""
+    told = " and ".join(f"{stated(each)} on `{name}`" for name, each in made.items())
+    return f"That BAP's activation maps are more precise than GAP's: {told}."
 
 
 def _not_shown(
@@ -98,15 +162,12 @@ def _not_shown(
     rest = [made.mean for made in rooms if verdict(made) == "higher"]
     behind = sum(verdict(made) == "lower" for made in places.values())
     text = (
-        f"**What could not be shown:** that NAL beats cross-entropy on labels as they come. It is "
-        f"not ahead in {len(missed)} of {len(places)} comparisons"
-        f"{f', and behind in {behind}' if behind else ''} ({_counted(places)})."
+        f"That NAL beats cross-entropy on labels as they come: of {len(places)} comparisons "
+        f"({_counted(places)}) it is ahead in {len(places) - len(missed) or 'none'}"
+        f"{f' and behind in {behind}' if behind else ''}."
     )
     if len(rest) < len(rooms):
-        text += (
-            f" In {len(rooms) - len(rest)} of these not even true masks are ahead of Y_crf: no "
-            f"room was measured there."
-        )
+        text += f" In {len(rooms) - len(rest)} of them not even true masks are ahead of Y_crf."
     if rest:
         many = f"{len(rest)} true masks gain up to"
         where = many if len(rest) > 1 else "one, true masks gain"
@@ -145,25 +206,36 @@ def _tried(recipes: Mapping[str, dict[str, Any]]) -> str:
         )
         if moved := recipe_gaps(record, "at bias"):
             won = sum(verdict(gap) == "higher" for _, gap in moved)
-            text += (
-                f"; with a bias of its own for each network they are in {won} of {len(moved)} "
-                f"comparisons"
-            )
+            text += f"; with own biases they are ahead in {won} of {len(moved)} comparisons"
         told.append(f"{text}.")
     return " ".join(told)
 
 
 def _spoiled(asked: Mapping[str, Any]) -> str:
-    """Which losses are ahead of cross-entropy if labels are too wide, in a paragraph."""
-    told = []
-    for group in asked["groups"]:
+    """What true masks and losses bring over cross-entropy if labels are too wide, in a paragraph.
+
+    Cross-entropy sees nothing but Y_crf, so that true masks are ahead by the same in every group.
+    """
+    told, room = [], {}
+    for group in (each for each in asked["groups"] if each["title"].endswith("too wide")):
         by_place: dict[str, list[str]] = {}
         for row in group["rows"]:
-            by_place.setdefault(_where(row["by"]), []).append(row["text"])
+            if row["text"] == CEILING:
+                room = {n: difference_of(made) for n, made in row["by"].items() if made}
+            else:
+                by_place.setdefault(_where(row["by"]), []).append(row["text"])
         parts = [f"{_listed(texts)} {where}" for where, texts in by_place.items() if where]
-        if group["title"].endswith("too wide") and parts:
+        if parts:
             told.append(f" {upper_first(group['title'])}: {'; '.join(parts)}.")
-    return f"**On labels made worse**, over cross-entropy.{''.join(told)}" if told else ""
+    if not told:
+        return ""
+    gains = " and ".join(f"{stated(made)} on `{name}`" for name, made in room.items())
+    everywhere = all(verdict(made) == "higher" for made in room.values())
+    found = "there is room" if everywhere else "room was not found everywhere"
+    return (
+        f"**On labels made worse** {found}: over cross-entropy, true masks bring {gains}."
+        f"{''.join(told)}"
+    )
 
 
 def _listed(texts: Sequence[str]) -> str:
@@ -190,7 +262,7 @@ def _trained_again(records: Mapping[str, dict[str, Any]]) -> str:
         return ""
     return (
         f"Labels and networks are means (± deviation), of {' and of '.join(told)}; their intervals "
-        f"cover that chance."
+        f"draw images and seeds, but so few seeds say little of chance."
     )
 
 
@@ -248,13 +320,16 @@ def written(page: str, sections: Mapping[str, str]) -> str:
 
 def pages() -> dict[Path, str]:
     """Both pages as the records want them."""
-    cards, benches, maps, left_out, recipes, biases = (
+    cards, benches, maps, left_out, recipes, biases, crossings, activations = (
         {
             name: record
             for name in PROFILES
             if (record := read_records([f"{kind}-{name}"]).get(f"{kind}-{name}"))
         }
-        for kind in ("regime", "bench", "noise", "left-out", "recipes", "bias")
+        for kind in (
+            *("regime", "bench", "noise", "left-out", "recipes", "bias"),
+            *("crossing", "activations"),
+        )
     )
     found = read_records(), cards, {n: with_classes(n, r) for n, r in benches.items()}, maps
     for name, record in recipes.items():
@@ -266,7 +341,7 @@ def pages() -> dict[Path, str]:
         if (paths := sorted((ROOT / "results").glob(f"bench-{name}-again-*.json")))
     }
     wanted = {
-        README: {"results": extract(*found, again, recipes, biases)},
+        README: {"results": extract(*found, again, recipes, biases, crossings, activations)},
         RESULTS: {
             "results": section(*found, again, left_out, recipes, biases),
             "speed": speed(read_records(("labels", "crf"))),

@@ -26,8 +26,8 @@ def recipes_tried(name: str, record: dict[str, Any]) -> str:
     told += ". Blank: not tried with that classifier" if trainings[1:] else ""
     return (
         f"**Looking for room**: recipes of stage 3 on `{name}`, each with one choice changed in "
-        f"`plain`, the profile's own (AdamW with a rate that is usual for it{more}); mIoU % on "
-        f"every fifth *training* image, held out of the training ([record](../results/recipes-"
+        f"`plain`, the profile's own with SGD (`adamw` has a rate of its own, too{more}); mIoU % "
+        f"on every fifth *training* image, held out of the training ([record](../results/recipes-"
         f"{name}.json){_again_recipes(name, record)}; one training each, so that intervals cover "
         f"the choice of images alone).\n\n"
         f"{table_of(header, rows)}\n\n"

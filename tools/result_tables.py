@@ -343,8 +343,7 @@ def _bench(benches: dict[str, dict[str, Any]]) -> str:
     rows = []
     for pair in pairs:
         first, second = pair.split(" - ")
-        cells = [made["differences"].get(pair) for made in columns.values()]
-        cells = [difference_cell(difference_of(cell)) if cell else "-" for cell in cells]
+        cells = [_bench_cell(made, pair) for made in columns.values()]
         rows.append([f"{BENCH[first]}, over {BENCH[second]}", *cells])
     records = "; ".join(
         f"[`{name}`](../results/bench-{name}.json), {len(record['seeds'])} seeds{_classes(record)}"
@@ -353,6 +352,23 @@ def _bench(benches: dict[str, dict[str, Any]]) -> str:
     header = ["losses on frozen features, points of mIoU [95 %]", *columns]
     table = f"{table_of(header, rows)}\n\nBenches: {records}. {_failed(columns)}".rstrip()
     return table if columns else ""
+
+
+def _bench_cell(made: Mapping[str, Any], pair: str) -> str:
+    """A pair's difference; a lead over a loss that could not be trained is none."""
+    if any(loss in _not_trained(made) for loss in pair.split(" - ")):
+        return "failed"
+    difference = made["differences"].get(pair)
+    return difference_cell(difference_of(difference)) if difference else "-"
+
+
+def _not_trained(made: Mapping[str, Any]) -> list[str]:
+    """The losses of a bench with which some head stayed far behind cross-entropy."""
+    return [
+        loss
+        for loss, row in made.get("miou", {}).items()
+        if None not in row["by_seed"] and min(row["by_seed"]) < made["miou"]["crf"]["mean"] - FAILED
+    ]
 
 
 def _classes(record: dict[str, Any]) -> str:
@@ -365,10 +381,9 @@ def _classes(record: dict[str, Any]) -> str:
 def _failed(columns: Mapping[str, dict[str, Any]]) -> str:
     """Which losses could not be trained under some seeds, or all; nothing where there are none."""
     failed = [
-        f"{BENCH[loss]}, {where}: {', '.join(map(score_of, row['by_seed']))}"
+        f"{BENCH[loss]}, {where}: {', '.join(map(score_of, made['miou'][loss]['by_seed']))}"
         for where, made in columns.items()
-        for loss, row in made.get("miou", {}).items()
-        if None not in row["by_seed"] and min(row["by_seed"]) < made["miou"]["crf"]["mean"] - FAILED
+        for loss in _not_trained(made)
     ]
     return (
         f"Trainings that failed, mIoU by seed in %: {'; '.join(failed)}. The "
@@ -380,31 +395,35 @@ def _failed(columns: Mapping[str, dict[str, Any]]) -> str:
 
 
 def _noise(maps: Mapping[str, dict[str, Any]], benches: Mapping[str, dict[str, Any]]) -> str:
-    """Labels made worse in steps, and what three ways to treat ~S bring; nothing without maps."""
-    rows: dict[str, list[str]] = {}
-    for record in maps.values():
+    """Labels made worse in steps, and what ways to treat ~S bring; nothing without maps."""
+    rows = []
+    for name, record in maps.items():
         for entry in record["map"]:
-            row = rows.setdefault(f"{SPILLS[entry['noise']]}, {CELL * entry['reach']} pixels", [])
-            gaps = [entry["over crf"][key] for key in ("lambda .1", "gamma 30", "ignore")]
+            over = entry["over crf"]
+            gaps = [over[key] for key in ("truth", "lambda .1", "gamma 30", "ignore")]
             gaps.append(entry["over ignore"]["lambda .1"])
-            row.append(f"{entry['wrong']:.0f} / {entry['recall']:.0f}")
-            row.extend(difference_cell(difference_of(gap)) for gap in gaps)
-    columns = (
+            rows.append(
+                [
+                    f"`{name}`, {SPILLS[entry['noise']]}, {CELL * entry['reach']} pixels",
+                    f"{entry['wrong']:.0f} / {entry['recall']:.0f}",
+                    *(difference_cell(difference_of(gap)) for gap in gaps),
+                ]
+            )
+    header = [
+        "labels that spill",
         "wrong in boxes / of these in ~S, %",
+        "true masks",
         "noise-aware",
         "noise-aware, gamma 30",
         "ignoring ~S",
-        "the first less the last",
-    )
-    header = [f"`{name}`: {column}" for name in maps for column in columns]
+        "noise-aware over ignoring ~S",
+    ]
     records = ", ".join(f"[`{name}`](../results/noise-{name}.json)" for name in maps)
-    table = table_of(
-        ["labels that spill", *header], [[name, *cells] for name, cells in rows.items()]
-    )
+    table = table_of(header, rows)
     return (
         f"{table}\n\nLinear heads on frozen features, object against background; points of mIoU "
-        f"over cross-entropy on Y_crf.{_elsewhere(maps, benches)} Maps, with other lambdas and "
-        f"gammas: {records}."
+        f"over cross-entropy on Y_crf, but for the last column.{_elsewhere(maps, benches)} Maps, "
+        f"with other lambdas and gammas: {records}."
         if maps
         else ""
     )
@@ -440,8 +459,8 @@ def _head_room(
     if full:
         some = f" Where true masks are not ahead ({'; '.join(full)}),"
         text += (
-            f"{some if len(full) < len(apart) else ' They are ahead nowhere:'} no room above "
-            f"cross-entropy on Y_crf was measured, and a loss that is not told apart from it "
-            f"is neither confirmed nor refuted."
+            f"{some if len(full) < len(apart) else ' They are ahead in none of these:'} a loss "
+            f"that is not told apart from cross-entropy on Y_crf there is neither confirmed nor "
+            f"refuted."
         )
     return text

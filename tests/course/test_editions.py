@@ -124,7 +124,7 @@ def test_pages_are_read_exercise_by_exercise() -> None:
     notes, about = exercise_notes(), lessons()
     assert notes["02-1"].startswith("**For the instructor.** Expect:\n\n- ")
     assert "Points: right (2)" in notes["02-1"] and "#" not in notes["02-3"]
-    assert "the exercises: 20, 40." in about["02"] and "more queries are better" in about["02"]
+    assert "the exercises: 45, 40." in about["02"] and "more queries are better" in about["02"]
 
 
 @pytest.mark.parametrize("build", [build_students, build_instructors])

@@ -124,7 +124,8 @@ def test_data_makes_stale(course, monkeypatch, tmp_path):
     ]
     for path in paths:
         ran.clear()
-        path.write_bytes(path.read_bytes()[:-9] + b"val_0000\n")
+        end = b"" if path.suffix == ".txt" else b"val_0000\n"  # no id twice in a list
+        path.write_bytes(path.read_bytes()[:-9] + end)
         runner.run_course(course)
         runner.run_course(course)
         assert ran == ["00", "01"], path

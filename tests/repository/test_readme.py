@@ -110,7 +110,8 @@ def test_records_of_several_seeds_are_told_as_such():
 
 
 def test_trainings_that_failed_are_told():
-    made = {"truth - crf": {"mean": 1.0, "low": 0.5, "high": 1.5}}
+    gap = {"mean": 1.0, "low": 0.5, "high": 1.5}
+    made = {"truth - crf": gap, "nal - generalised": gap}
     rows = {
         "generalised": {"mean": 50.0, "spread": 14.1, "by_seed": [40.0, 60.0]},
         "crf": {"mean": 75.0, "spread": 0.1, "by_seed": [75.1, 74.9]},
@@ -119,6 +120,8 @@ def test_trainings_that_failed_are_told():
     records, tool = {"voc-mini": _record(bap=65.0, nal=53.0)}, load_tool("readme")
     text = tool.section(records, {}, {"voc-mini": bench})
     assert "generalised cross-entropy, `voc-mini`, object, conv: 40.0, 60.0. The" in text
+    assert _rows(text)["noise-aware loss, over generalised cross-entropy"] == ["failed"]
+    assert _rows(text)["true masks, over cross-entropy on Y_crf"] == ["**+1.0 [+0.5, +1.5]**"]
     assert "75.1" not in text
     rows["generalised"]["by_seed"] = [40.0, 40.0]
     text = tool.section(records, {}, {"voc-mini": bench})
@@ -289,7 +292,7 @@ def test_head_room_is_what_true_masks_bring():
     assert "could not be shown" not in tool.section({"sample": record})
     record["differences"] = {"segmentation_val": _apart(truth_crf=(3.0, 1.0, 5.0))}
     text = tool.section({"sample": record})
-    assert "`sample`, networks: +3.0 [+1.0, +5.0]." in text and "no room" not in text
+    assert "`sample`, networks: +3.0 [+1.0, +5.0]." in text and "refuted" not in text
     made = _apart(truth_crf=(-1.0, -2.0, -0.5))
     bench = {"seeds": [0, 1], "benches": {"object, conv": {"differences": made}}}
     text = tool.section({"sample": record}, {}, {"voc-mini": bench})
@@ -318,23 +321,54 @@ def test_the_readme_says_what_could_not_be_shown_and_why():
     made = _apart(nal_crf=(-0.25, -0.75, 1.25), truth_crf=(3.0, 1.0, 5.0))
     bench = {"sample": {"seeds": [0], "benches": {"object, linear": {"differences": made}}}}
     text = tool.extract({"sample": record}, {}, bench, {})
-    assert "not ahead in 1 of 1 comparisons (1 of heads, object against background" in text
+    told = "of 1 comparisons (1 of heads, object against background and all classes) it is ahead in"
+    assert f"{told} none. In one" in text
     assert "In one, true masks gain 3.0 points" in text and "not even" not in text
     made = _apart(nal_crf=(0.5, -0.5, 1.5), truth_crf=(4.0, -1.0, 9.0))
     record["differences"] = {"segmentation_val": made}
     text = tool.extract({"sample": record}, {}, bench, {})
-    assert "not ahead in 2 of 2 comparisons" in text
-    assert "In 1 of these not even true masks are ahead of Y_crf: no room was" in text
+    assert "of 2 comparisons" in text and "it is ahead in none. In 1 of them not even true" in text
+    assert "not even true masks are ahead of Y_crf. In the other" in text
     assert "In the other one, true masks gain 3.0 points" in text
     record["differences"]["segmentation_val"] |= _apart(nal_crf=(-0.5, -1.5, -0.1))
     text = tool.extract({"sample": record}, {}, bench, {})
-    assert (
-        "not ahead in 2 of 2 comparisons, and behind in 1 (1 of networks by the argmax, 1 of "
-        in text
-    )
+    assert "of 2 comparisons (1 of networks by the argmax, 1 of heads, object" in text
+    assert "it is ahead in none and behind in 1." in text
     ahead = _apart(nal_crf=(0.5, 0.25, 1.5), truth_crf=(4.0, 1.0, 9.0))
     record["differences"] = {"segmentation_val": ahead}
     assert "could not be shown" not in tool.extract({"sample": record}, {}, {}, {})
+
+
+def test_the_readme_says_what_pooling_alone_and_activation_maps_do_not_show():
+    tool, record = load_tool("readme"), _record(65.0, 53.0)
+    gap = {"mean": 0.25, "low": -0.75, "high": 1.25}
+    record["differences"] = {"labels_val": {"bap-no-u0 - gap": gap}}
+    points = {"mean": 2.0, "low": 1.0, "high": 3.0}
+    apart = {"first": ["bap", "bap"], "second": ["gap", "gap"], "points": points}
+    crossings = {"sample": {"crossing": {"differences": [apart]}}}
+    precision = {"value": -0.25, "low": -1.25, "high": 0.75}
+    maps = {"sample": {"activations": {"differences": {"precision": precision}}}}
+
+    def extract(crossings=crossings, maps=maps) -> str:
+        return tool.extract({"sample": record}, {}, {}, {}, crossings=crossings, activations=maps)
+
+    assert (
+        "**What could not be shown:**\n\n- That pooling alone makes better labels. BAP over GAP: "
+        "both without u_0 +0.2 [-0.8, +1.2], not told apart on `sample`; both with u_0 +2.0 "
+        "[+1.0, +3.0] on `sample`.\n- That BAP's activation maps are more precise than GAP's: -0.2 "
+        "[-1.2, +0.8], not told apart on `sample`."
+    ) in extract()
+    assert "activation maps" not in extract(maps={}) and "Which half" not in extract()
+    half = {"first": ["gap", "bap"], "second": ["gap", "gap"], "points": points}
+    halves = {"sample": {"crossing": {"differences": [apart, half]}}}
+    told = (
+        "gains by BAP** (one training each). A of BAP over A of GAP, CAM of GAP: +2.0 [+1.0, +3.0]"
+    )
+    assert f"{told} on `sample`." in extract(halves)
+    precision |= {"low": 0.25, "value": 0.5}
+    assert "activation maps" not in extract()
+    gap |= {"low": 0.1}
+    assert "could not be shown" not in extract()
 
 
 def test_verdicts_that_a_second_training_moves_are_named():
@@ -362,10 +396,11 @@ def _map(noise: str, reach: int, nal: float) -> dict:
     gap = {"mean": nal, "low": nal - 1.0, "high": nal + 1.0}
     other = {"mean": 8.0, "low": 7.0, "high": 9.0}
     wide = {"mean": 6.0, "low": 5.0, "high": 7.0}
+    room = {"mean": 9.0, "low": 9.0 - 1.5 * reach, "high": 12.0}
     about = {"noise": noise, "reach": reach, "wrong": 20.5, "recall": 61.0}
     return about | {
         "miou": {"crf": [70.0, 71.0]},
-        "over crf": {"lambda .1": gap, "ignore": other, "gamma 30": wide},
+        "over crf": {"lambda .1": gap, "ignore": other, "gamma 30": wide, "truth": room},
         "over ignore": {"lambda .1": gap},
     }
 
@@ -375,12 +410,12 @@ def test_maps_of_noise_are_rows_by_spill():
     sample = {"map": [_map("Y_crf", 0, 0.25), _map("Y_crf", 2, 4.5), _map("both", 2, -3.0)]}
     other = {"map": [_map("Y_crf", 0, 2.0), _map("Y_crf", 2, 2.5), _map("both", 2, 1.5)]}
     rows = _rows(tool.section(records, {}, {}, {"sample": sample, "voc-mini": other}))
-    assert rows["Y_crf alone, 8 pixels"] == [
-        *("20 / 61", "**+2.5 [+1.5, +3.5]**", "**+6.0 [+5.0, +7.0]**", "**+8.0 [+7.0, +9.0]**"),
-        *("**+2.5 [+1.5, +3.5]**", "20 / 61", "**+4.5 [+3.5, +5.5]**", "**+6.0 [+5.0, +7.0]**"),
-        *("**+8.0 [+7.0, +9.0]**", "**+4.5 [+3.5, +5.5]**"),
+    assert rows["`voc-mini`, Y_crf alone, 8 pixels"] == [
+        *("20 / 61", "**+9.0 [+6.0, +12.0]**", "**+2.5 [+1.5, +3.5]**", "**+6.0 [+5.0, +7.0]**"),
+        *("**+8.0 [+7.0, +9.0]**", "**+2.5 [+1.5, +3.5]**"),
     ]
-    assert rows["Y_crf alone, 0 pixels"][6] == "+0.2 [-0.8, +1.2]"
+    assert rows["`sample`, both labels, 8 pixels"][2] == "**-3.0 [-4.0, -2.0]**"
+    assert rows["`sample`, Y_crf alone, 0 pixels"][2] == "+0.2 [-0.8, +1.2]"
     assert "labels that spill" not in _rows(tool.section(records))
     for crf, told in (([70.0, 71.0], False), ([70.0, 72.0], True)):
         heads = {
@@ -396,16 +431,21 @@ def test_the_readme_says_what_helps_on_labels_made_worse():
     sample = {"map": [_map("Y_crf", 0, -9), _map("Y_crf", 2, 4.5), _map("both", 2, -3.0)]}
     text = tool.extract(records, {}, {}, {"sample": sample})
     assert text.endswith(
-        "**On labels made worse**, over cross-entropy. Heads, Y_crf 8 pixels too wide: NAL (gamma "
-        "7), NAL (gamma 30) and doubtful pixels ignored ahead on `sample`. Heads, both labels 8 "
-        "pixels too wide: NAL (gamma 7) behind on `sample`; NAL (gamma 30) and doubtful pixels "
-        "ignored ahead on `sample`."
+        "**On labels made worse** there is room: over cross-entropy, true masks bring +9.0 [+6.0, "
+        "+12.0] on `sample`. Heads, Y_crf 8 pixels too wide: NAL (gamma 7), NAL (gamma 30) and "
+        "doubtful pixels ignored ahead on `sample`. Heads, both labels 8 pixels too wide: NAL "
+        "(gamma 7) behind on `sample`; NAL (gamma 30) and doubtful "
+        "pixels ignored ahead on `sample`."
     )
     records["voc-mini"] = records["sample"]
     other = {"map": [_map("Y_crf", 2, 0.5), _map("both", 2, -2.0)]}
     text = tool.extract(records, {}, {}, {"sample": sample, "voc-mini": other})
     assert ": NAL (gamma 7) not told apart on `voc-mini` and ahead on `sample`; NAL (gam" in text
     assert "too wide: NAL (gamma 7) behind on both; NAL (gamma 30) and doubtful" in text
+    wider = {"map": [_map("Y_crf", 8, 0.5), _map("both", 8, -2.0)]}
+    text = tool.extract(records, {}, {}, {"sample": sample, "voc-mini": wider})
+    assert "made worse** room was not found everywhere: over cross-entropy, true masks" in text
+    assert "+9.0 [-3.0, +12.0], not told apart on `voc-mini` and +9.0 [+6.0, +12.0] on" in text
     assert "labels made worse" not in tool.extract(records, {}, {}, {})
 
 

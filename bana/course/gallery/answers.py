@@ -60,7 +60,8 @@ def draw_answers(data: Mapping[str, Any], size: Size) -> Figure:
                 _draw(ax, place, row["by"][profile])
     _name_rows(axes[0, 0], lines)
     handles = [Line2D([], [], linewidth=1.8, **look) for look in LOOKS.values()]
-    fig.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    asked = "networks and heads: minus those trained by cross-entropy on $Y_{crf}$"
+    fig.legend(handles=handles, loc="outside lower center", ncols=len(handles), title=asked)
     return fig
 
 

@@ -6,13 +6,26 @@ from typing import Any, NamedTuple
 from bana.experiment.exhibits.sources import Materials, Needs
 
 PROFILES = {"voc-mini": "photographs", "sample": "drawn scenes"}
-KINDS = {"record": "{}", "bias": "bias-{}", "bench": "bench-{}", "noise": "noise-{}"}
+KINDS = {
+    "record": "{}",
+    "crossing": "crossing-{}",
+    "bias": "bias-{}",
+    "bench": "bench-{}",
+    "noise": "noise-{}",
+}
 """Records that answer, by what they are of."""
 
 ANSWERS = Needs(
     images=False,
     records=tuple(name.format(profile) for profile in PROFILES for name in KINDS.values()),
 )
+CEILING = "true masks"
+POOLING_ALONE = "BAP over GAP"
+HALVES = {
+    "gap+bap - gap+gap": "A of BAP over A of GAP, CAM of GAP",
+    "bap+bap - gap+bap": "CAM of BAP over CAM of GAP, A of BAP",
+}
+"""The two halves of the unary, one exchanged at a time."""
 CELL = 4  # pixels of the image that a cell of labels is wide, in the maps of noise
 
 Plain = Mapping[str, float] | None
@@ -83,6 +96,14 @@ def _of_record(part: str) -> Callable[[Records, str], Plain]:
     )
 
 
+def _crossed(records: Records, pair: str) -> Plain:
+    """Of labels whose u_c and u_0 are of either classifier, each as "gap+none"."""
+    for made in records.get("crossing", {}).get("crossing", {}).get("differences", []):
+        if " - ".join("+".join(made[end]) for end in ("first", "second")) == pair:
+            return made["points"]
+    return None
+
+
 def _at_bias(records: Records, pair: str) -> Plain:
     """Of networks, each with the background bias that training images chose."""
     made = records["bias"]["bias"]["differences"].get(pair) if "bias" in records else None
@@ -105,22 +126,33 @@ def _where_labels_are_worst(noise: str) -> Callable[[Records, str], Plain]:
     return find
 
 
-OVER_CRF = (("NAL", "nal - crf"), ("true masks", "truth - crf"))
+OVER_CRF = (("NAL", "nal - crf"), (CEILING, "truth - crf"))
 SPOILED = (
     ("NAL (gamma 7)", "lambda .1"),
     ("NAL (gamma 30)", "gamma 30"),
     ("doubtful pixels ignored", "ignore"),
+    (CEILING, "truth"),
 )
 GROUPS: tuple[Group, ...] = (
     Group(
         "labels",
         (
             ("BAP over the filled box with a CRF", "bap - boxes-crf"),
-            ("BAP over GAP", "bap - gap"),
-            ("BAP with u_0 over without", "bap - bap-no-u0"),
+            ("BAP with u_0 over GAP without", "bap - gap"),
+            ("BAP with u_0 over BAP without", "bap - bap-no-u0"),
+            (f"{POOLING_ALONE}, both without u_0", "bap-no-u0 - gap"),
             ("BAP, Y_crf over Y_ret", "bap - bap-ret"),
         ),
         _of_record("labels_val"),
+    ),
+    Group(
+        "labels, one training, u_0 for GAP too",
+        (
+            ("GAP with u_0 over GAP without", "gap+gap - gap+none"),
+            (f"{POOLING_ALONE}, both with u_0", "bap+bap - gap+gap"),
+            *((text, pair) for pair, text in HALVES.items()),
+        ),
+        _crossed,
     ),
     Group("networks, by the argmax", OVER_CRF, _of_record("segmentation_val")),
     Group("networks, each with its own bias", OVER_CRF, _at_bias),
@@ -136,4 +168,4 @@ GROUPS: tuple[Group, ...] = (
         _where_labels_are_worst("both"),
     ),
 )
-"""All but the labels' are over cross-entropy on Y_crf."""
+"""Cross-entropy is that on Y_crf."""

@@ -24,6 +24,14 @@ RECORDS = {
             "segmentation_val": {"nal - crf": apart(2), "truth - crf": apart(3)},
         }
     },
+    "crossing": {
+        "crossing": {
+            "differences": [
+                {"first": ["gap", "bap"], "second": ["gap", "gap"], "points": apart(-9)},
+                {"first": ["bap", "bap"], "second": ["gap", "gap"], "points": apart(10)},
+            ]
+        }
+    },
     "bias": {"bias": {"differences": {"nal - crf": {"argmax": apart(-9), "at chosen": apart(4)}}}},
     "bench": {
         "benches": {
@@ -54,7 +62,8 @@ def told(made: dict, profile: str) -> dict[tuple[str, str], float]:
 def test_each_answer_is_of_the_record_that_measured_it():
     made = answers_of({"voc-mini": RECORDS, "sample": {}})
     assert told(made, "voc-mini") == {
-        ("labels", "BAP over GAP"): 1,
+        ("labels", "BAP with u_0 over GAP without"): 1,
+        ("labels, one training, u_0 for GAP too", "BAP over GAP, both with u_0"): 10,
         ("networks, by the argmax", "NAL"): 2,
         ("networks, by the argmax", "true masks"): 3,
         ("networks, each with its own bias", "NAL"): 4,
