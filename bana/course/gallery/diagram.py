@@ -85,7 +85,7 @@ def _draw_stage_1(axes: Any, data: Mapping[str, Any]) -> None:
     axes[4].set_yticks([])
     for place, (c, share) in enumerate(zip(best, data["probabilities"].flip(0), strict=True)):
         beyond = float(share) + 0.03
-        text = {"x": 0.03, "color": "white"} if beyond > 0.5 else {"x": beyond, "color": "black"}
+        text = {"x": 0.03, "color": "white"} if beyond > 0.75 else {"x": beyond, "color": "black"}
         words = axes[4].text(y=place, s=f"{names[c]} {share:.2f}", va="center", **text)
         words.set_in_layout(False)  # the place beside it is empty
     axes[4].set(title="class of $r_i$ (4)", xlim=(0, 1), box_aspect=height / width)

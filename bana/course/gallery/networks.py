@@ -59,7 +59,7 @@ def _judged_tile(ax: Axes, each: Mapping[str, Any], iteration: int) -> None:
     judged = each["judged"][iteration]
     layout.regions(ax, each["image"], judged, {key: c for key, (_, c) in JUDGED.items()})
     saved, spoiled = map(_percent, shares(judged))
-    ax.set_title(f"saved {saved}, spoiled {spoiled}")
+    ax.set_title(f"saved {saved.removesuffix(' %')}, spoiled {spoiled}")  # as wide as its tile
 
 
 def _patches(names: Mapping[str, tuple[str, str]]) -> list[Patch]:
