@@ -27,7 +27,7 @@ RECORDS = {
     "crossing": {
         "crossing": {
             "differences": [
-                {"first": ["gap", "bap"], "second": ["gap", "gap"], "points": apart(-9)},
+                {"first": ["bap", "none"], "second": ["gap", "none"], "points": apart(-9)},
                 {"first": ["bap", "bap"], "second": ["gap", "gap"], "points": apart(10)},
             ]
         }
