@@ -11,16 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from bias_tables import order_by_bias
+from head_tables import LOSSES, moved_verdicts, retrained
 from markdown_tables import table_of
 from recipe_tables import recipe_gaps
 from result_tables import (
     LABELS,
-    LOSSES,
     PROFILES,
     head_rooms,
     measured_pairs,
-    moved_verdicts,
-    retrained,
     section,
     value_at,
 )

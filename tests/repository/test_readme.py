@@ -450,7 +450,7 @@ def test_the_readme_says_what_helps_on_labels_made_worse():
 
 
 def test_every_loss_has_a_name_in_the_readme():
-    assert load_tool("result_tables").BENCH.keys() == LOSSES.keys()
+    assert load_tool("head_tables").BENCH.keys() == LOSSES.keys()
 
 
 def test_writing_twice_changes_nothing():
