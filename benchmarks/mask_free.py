@@ -22,13 +22,9 @@ from torch import Tensor
 
 from bana.data.transforms import eval_image
 from bana.data.voc import VocDataset
-from bana.evaluation.verdicts import (
-    NOT_TOLD_APART,
-    class_areas,
-    mean_iou,
-    paired_difference,
-    verdict,
-)
+from bana.evaluation.intervals import paired_difference
+from bana.evaluation.miou import class_areas, mean_iou
+from bana.evaluation.verdicts import NOT_TOLD_APART, verdict
 from bana.experiment.labelling import LabelSettings, labels_from_features
 from bana.experiment.mask_free import label_measures, measured
 from bana.experiment.pretrained import load_pretrained

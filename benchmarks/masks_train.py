@@ -21,7 +21,9 @@ from torch import Tensor
 from bana.data.fingerprint import fingerprint
 from bana.data.layout import Box, Photograph
 from bana.data.voc import VocDataset
-from bana.evaluation.verdicts import class_areas, mean_iou, paired_difference, verdict
+from bana.evaluation.intervals import paired_difference
+from bana.evaluation.miou import class_areas, mean_iou
+from bana.evaluation.verdicts import verdict
 from bana.experiment import stages
 from bana.experiment.classifying import trained_classifier
 from bana.experiment.mask_folder import labels_of, open_folder, record_of

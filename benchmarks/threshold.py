@@ -19,13 +19,9 @@ from torch import Tensor
 
 from bana.data.transforms import eval_image
 from bana.data.voc import VocDataset
-from bana.evaluation.verdicts import (
-    class_areas,
-    estimate,
-    mean_iou,
-    paired_difference,
-    verdict,
-)
+from bana.evaluation.intervals import estimate, paired_difference
+from bana.evaluation.miou import class_areas, mean_iou
+from bana.evaluation.verdicts import verdict
 from bana.experiment import stages
 from bana.experiment.labelling import LabelSettings, labels_from_features
 from bana.experiment.profiles import get_profile

@@ -8,7 +8,8 @@ from typing import Any
 
 from markdown_tables import difference_cell, score_of, table_of
 
-from bana.evaluation.verdicts import Difference, difference_of, interval, verdict
+from bana.evaluation.intervals import Difference
+from bana.evaluation.verdicts import difference_of, interval, verdict
 from bana.experiment.exhibits.answers import CELL
 
 LOSSES = {

@@ -5,7 +5,7 @@ from typing import Any
 
 from markdown_tables import difference_cell, table_of
 
-from bana.evaluation.verdicts import Difference
+from bana.evaluation.intervals import Difference
 from bana.experiment.left_out.measuring import UNCHANGED
 
 AFTER_Y_CRF = "prototypes"

@@ -2,13 +2,8 @@
 
 import math
 
-from bana.evaluation.verdicts import (
-    NOT_SCORED,
-    NOT_TOLD_APART,
-    Difference,
-    interval,
-    verdict,
-)
+from bana.evaluation.intervals import Difference
+from bana.evaluation.verdicts import NOT_SCORED, NOT_TOLD_APART, interval, verdict
 
 
 def table_of(header: list[str], rows: list[list[str]]) -> str:

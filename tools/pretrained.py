@@ -15,14 +15,9 @@ from tqdm import tqdm
 from bana.baselines import filled_boxes, refined_boxes
 from bana.data.fingerprint import fingerprint
 from bana.data.voc import VocDataset
-from bana.evaluation.verdicts import (
-    Difference,
-    class_areas,
-    estimate,
-    interval,
-    mean_iou,
-    paired_difference,
-)
+from bana.evaluation.intervals import Difference, estimate, paired_difference
+from bana.evaluation.miou import class_areas, mean_iou
+from bana.evaluation.verdicts import interval
 from bana.experiment import stages
 from bana.experiment.classifying import classifier_key
 from bana.experiment.pretrained import FOLDER, Pretrained, load_pretrained, masks, save_pretrained

@@ -26,13 +26,8 @@ from speed_tables import speed
 
 from bana.course.gallery.answers import tell_answers
 from bana.course.gallery.scenes import upper_first
-from bana.evaluation.verdicts import (
-    NOT_TOLD_APART,
-    Difference,
-    difference_of,
-    stated,
-    verdict,
-)
+from bana.evaluation.intervals import Difference
+from bana.evaluation.verdicts import NOT_TOLD_APART, difference_of, stated, verdict
 from bana.experiment.exhibits.answers import CEILING, HALVES, POOLING_ALONE, answers_of
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -5,7 +5,8 @@ from typing import Any
 
 from markdown_tables import difference_cell, score_of, table_of
 
-from bana.evaluation.verdicts import Difference, difference_of, verdict
+from bana.evaluation.intervals import Difference
+from bana.evaluation.verdicts import difference_of, verdict
 
 
 def recipes_tried(name: str, record: dict[str, Any]) -> str:

@@ -9,9 +9,9 @@ from left_out_tables import changes
 from markdown_tables import difference_cell, score_of, table_of
 from recipe_tables import recipes_tried
 
+from bana.evaluation.intervals import Difference
 from bana.evaluation.verdicts import (
     NOT_TOLD_APART,
-    Difference,
     difference_of,
     estimated,
     interval,

@@ -22,7 +22,7 @@ from typing import Any
 
 from IPython.display import display
 
-from bana.evaluation.verdicts import Difference
+from bana.evaluation.intervals import Difference
 
 MEASURED = "application/vnd.bana.measured+json"
 OPENING = "**What happened here.**"

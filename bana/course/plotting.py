@@ -309,7 +309,7 @@ def forest_plot(
 
     Args:
         ax: where to draw.
-        differences: name -> (mean, low, high), such as `bana.evaluation.verdicts.Difference`; an
+        differences: name -> (mean, low, high), such as `bana.evaluation.intervals.Difference`; an
             interval that holds zero is drawn hollow.
         x_label: quantity and unit.
 

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from bana.data.voc import VocDataset, read_image
+from bana.evaluation.miou import class_areas, mean_iou
 from bana.evaluation.prediction import predict
-from bana.evaluation.verdicts import class_areas, mean_iou
 from bana.networks.segmenter import Segmenter
 
 BIASES = tuple(step / 4 for step in range(-12, 5))
@@ -46,7 +46,7 @@ def bias_areas(probabilities: Tensor, mask: Tensor, biases: Sequence[float]) -> 
         biases: B numbers.
 
     Returns:
-        int64 [B, L + 1, 2], see `bana.evaluation.verdicts.class_areas`.
+        int64 [B, L + 1, 2], see `bana.evaluation.miou.class_areas`.
     """
     maps = _biased_maps(probabilities, biases)
     return torch.stack([class_areas(labels, mask, len(probabilities)) for labels in maps])

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bana.evaluation.miou import check_convention, check_pair
+from bana.evaluation.miou import check_convention, check_pair, class_iou, mean_iou
 from bana.losses import IGNORE
 
 SHARE = 0.02
@@ -67,7 +67,7 @@ def boundary_areas(
         ignored: see `BoundaryScorer`.
 
     Returns:
-        int64 [L + 1, 2], in pixels: what `bana.evaluation.verdicts.class_areas` is to mIoU.
+        int64 [L + 1, 2], in pixels: what `bana.evaluation.miou.class_areas` is to mIoU.
 
     Raises:
         ValueError: if sizes differ, a value is no class, or ``ignored`` is unknown.
@@ -126,6 +126,5 @@ class BoundaryScorer:
 
     def scores(self) -> BoundaryScores:
         """Scores of all images so far."""
-        both, either = self._areas.double().unbind(1)
-        per_class = 100 * both / either  # 0 / 0 is nan
-        return BoundaryScores(float(per_class.nanmean()), tuple(per_class.tolist()))
+        per_class = tuple(class_iou(self._areas).tolist())
+        return BoundaryScores(float(mean_iou(self._areas)), per_class)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from bana.losses import IGNORE
@@ -22,8 +23,46 @@ class Scores(NamedTuple):
     coverage: float
 
 
+def class_areas(labels: Tensor, mask: Tensor, n_classes: int, ignored: str = "dropped") -> Tensor:
+    """Intersection and union of labels and mask in one image, class by class.
+
+    Args:
+        labels, mask: integers [H, W], 0..L and 255; pixels that the mask marks 255 never count.
+        n_classes: L + 1.
+        ignored: what becomes of pixels that the labels mark 255, see `Scorer`.
+
+    Returns:
+        int64 [L + 1, 2], in pixels. Summed over images and divided they are the classes' IoU.
+
+    Raises:
+        ValueError: if sizes differ, a value is no class, or ``ignored`` is unknown.
+    """
+    check_convention(ignored)
+    check_pair(labels, mask, n_classes)
+    counted = mask != IGNORE
+    if ignored == "dropped":
+        counted = counted & (labels != IGNORE)
+    known = labels.long()[counted].clamp_max(n_classes)  # 255, where it counts as wrong
+    pairs = mask.long()[counted] * (n_classes + 1) + known
+    table = pairs.bincount(minlength=n_classes * (n_classes + 1)).view(n_classes, n_classes + 1)
+    inside = table.diagonal()  # of the square part, where labels and mask are classes
+    union = table.sum(1) + table[:, :n_classes].sum(0) - inside
+    return torch.stack([inside, union], 1)
+
+
+def class_iou(areas: Tensor) -> Tensor:
+    """IoU in percent of summed areas [..., L + 1, 2]; nan for a class that occurs nowhere."""
+    inside, union = areas.double().unbind(-1)
+    return 100 * inside / union  # 0 / 0 is nan
+
+
+def mean_iou(areas: Tensor) -> Tensor:
+    """mIoU in percent of summed areas [..., L + 1, 2]: the mean over classes that occur."""
+    return class_iou(areas).nanmean(-1)
+
+
 class Scorer:
-    """mIoU over a whole data set, image by image: one confusion matrix, then the mean of classes.
+    """mIoU over a whole data set, image by image: areas are summed, then the mean of classes.
 
     Pixels that the mask marks 255 never count. Pixels that the *label* marks 255 are counted as
     ``ignored`` says; the two conventions give very different numbers for the agreement of Y_crf
@@ -33,22 +72,19 @@ class Scorer:
         n_classes: L + 1.
         ignored: "dropped" leaves unlabelled pixels out; "wrong" counts them as misses.
 
+    Attributes:
+        areas: of each image so far, see `class_areas`.
+
     Raises:
         ValueError: if ``ignored`` is unknown.
     """
 
     def __init__(self, n_classes: int, ignored: str = "dropped") -> None:
-        # Here, since with it come a hundred other metrics, and seconds, at every import of bana.
-        from torchmetrics.classification import MulticlassJaccardIndex
-
         check_convention(ignored)
         self.n_classes = n_classes
         self.ignored = ignored
         self.labelled = self.evaluated = 0
-        # "wrong" gives unlabelled pixels a class of their own, which no mask has.
-        self._metric = MulticlassJaccardIndex(
-            n_classes + 1, average="none", ignore_index=IGNORE, zero_division=float("nan")
-        )
+        self.areas: list[Tensor] = []
 
     def update(self, labels: Tensor, mask: Tensor) -> None:
         """Count the pixels of one image.
@@ -59,15 +95,10 @@ class Scorer:
         Raises:
             ValueError: if sizes differ, or a value is no class.
         """
-        check_pair(labels, mask, self.n_classes)
-        unlabelled = labels == IGNORE
-        self.evaluated += int((mask != IGNORE).sum())
-        self.labelled += int(((mask != IGNORE) & ~unlabelled).sum())
-        target = mask.long()
-        if self.ignored == "dropped":
-            target = target.masked_fill(unlabelled, IGNORE)
-        known = labels.long().masked_fill(unlabelled, self.n_classes)
-        self._metric.update(known[None], target[None])
+        self.areas.append(class_areas(labels, mask, self.n_classes, self.ignored))
+        evaluated = mask != IGNORE
+        self.evaluated += int(evaluated.sum())
+        self.labelled += int((evaluated & (labels != IGNORE)).sum())
 
     def scores(self) -> Scores:
         """Scores of all images so far.
@@ -77,9 +108,9 @@ class Scorer:
         """
         if not self.evaluated:
             raise ValueError("there is no pixel to score")
-        per_class = 100 * self._metric.compute()[: self.n_classes]
+        total = torch.stack(self.areas).sum(0)
         coverage = 100 * self.labelled / self.evaluated
-        return Scores(float(per_class.nanmean()), tuple(per_class.tolist()), coverage)
+        return Scores(float(mean_iou(total)), tuple(class_iou(total).tolist()), coverage)
 
 
 def score_labels(

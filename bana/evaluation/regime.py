@@ -16,15 +16,9 @@ import torch
 from torch import Tensor
 
 from bana.data.boxes import covered, pixels_of
-from bana.evaluation.verdicts import (
-    Difference,
-    class_areas,
-    estimate,
-    mean_iou,
-    paired_difference,
-    plain_difference,
-    plain_estimate,
-)
+from bana.evaluation.intervals import Difference, estimate, paired_difference
+from bana.evaluation.miou import class_areas, mean_iou
+from bana.evaluation.verdicts import plain_difference, plain_estimate
 from bana.losses import IGNORE, agreement, reliable_pixels
 
 # What is said of kinds of labels: mIoU of the first less that of the second.

@@ -25,7 +25,7 @@ from bana.evaluation.boundary import BoundaryScorer
 from bana.evaluation.instances import box_parts, part_results
 from bana.evaluation.miou import Scorer
 from bana.evaluation.prediction import View, crf_workers, label_maps
-from bana.evaluation.verdicts import class_areas, plain_score
+from bana.evaluation.verdicts import plain_score
 from bana.losses import agreement
 from bana.networks.segmenter import Segmenter
 
@@ -34,27 +34,25 @@ class RowScorer:
     """mIoU and boundary IoU of one kind of labels; arguments as those of `Scorer`."""
 
     def __init__(self, n_classes: int, ignored: str = "dropped") -> None:
-        self._scorers = Scorer(n_classes, ignored), BoundaryScorer(n_classes, ignored)
-        self._convention = n_classes, ignored
-        self._areas: list[dict[str, list[int]]] = []
+        self._regions = Scorer(n_classes, ignored)
+        self._boundaries = BoundaryScorer(n_classes, ignored)
 
     def update(self, labels: Tensor, mask: Tensor) -> None:
         """Count one image: labels and mask, uint8 [H, W], 0..L and 255."""
-        for scorer in self._scorers:
-            scorer.update(labels, mask)
-        areas = class_areas(labels, mask, *self._convention).tolist()
-        self._areas.append({str(c): pair for c, pair in enumerate(areas) if pair[1]})
+        self._regions.update(labels, mask)
+        self._boundaries.update(labels, mask)
 
     def row(self) -> dict[str, Any]:
         """The scores of all images so far."""
-        regions, boundaries = (scorer.scores() for scorer in self._scorers)
+        regions, boundaries = self._regions.scores(), self._boundaries.scores()
+        areas = [image.tolist() for image in self._regions.areas]
         return {
             "miou": plain_score(regions.miou),
             "per_class": [plain_score(value) for value in regions.per_class],
             "coverage": regions.coverage,
             "boundary_miou": plain_score(boundaries.miou),
             "boundary_per_class": [plain_score(value) for value in boundaries.per_class],
-            "areas": self._areas,
+            "areas": [{str(c): a for c, a in enumerate(image) if a[1]} for image in areas],
         }
 
 

@@ -18,7 +18,8 @@ from bana.data import boxes as corners
 from bana.data.fingerprint import fingerprint
 from bana.data.transforms import eval_image
 from bana.data.voc import VocDataset
-from bana.evaluation.verdicts import estimate, plain_estimate, plain_score
+from bana.evaluation.intervals import estimate
+from bana.evaluation.verdicts import plain_estimate, plain_score
 from bana.experiment import stages
 from bana.experiment.keeping import key_of
 from bana.experiment.profiles import Profile

@@ -18,14 +18,9 @@ from bana.baselines import filled_boxes
 from bana.data.fingerprint import fingerprint
 from bana.data.transforms import eval_image
 from bana.data.voc import VocDataset
-from bana.evaluation.verdicts import (
-    class_areas,
-    estimate,
-    mean_iou,
-    paired_difference,
-    plain_difference,
-    plain_estimate,
-)
+from bana.evaluation.intervals import estimate, paired_difference
+from bana.evaluation.miou import class_areas, mean_iou
+from bana.evaluation.verdicts import plain_difference, plain_estimate
 from bana.experiment import pretrained, stages
 from bana.experiment.keeping import key_of
 from bana.experiment.profiles import Profile

@@ -15,13 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bana.evaluation.verdicts import (
-    class_areas,
-    mean_iou,
-    paired_difference,
-    plain_difference,
-    plain_score,
-)
+from bana.evaluation.intervals import paired_difference
+from bana.evaluation.miou import class_areas, mean_iou
+from bana.evaluation.verdicts import plain_difference, plain_score
 from bana.experiment.keeping import key_of
 from bana.experiment.processes import computing_with, spread_and_kept
 from bana.losses import IGNORE, reliable_pixels
@@ -120,7 +116,7 @@ def one_training(
         seed: of the head.
 
     Returns:
-        "areas": int64 [N, C, 2] on ``val``, see `bana.evaluation.verdicts.class_areas`;
+        "areas": int64 [N, C, 2] on ``val``, see `bana.evaluation.miou.class_areas`;
         "mechanism": int64 [2, 2, 2] on ``train``, see `label_mistakes`.
     """
     # On maps this small, threads would wait for one another.

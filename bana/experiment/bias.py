@@ -17,8 +17,9 @@ from torch import Tensor
 from bana.data.fingerprint import fingerprint
 from bana.data.voc import VocDataset, read_mask
 from bana.evaluation.bias import BIASES, best_bias, network_areas
+from bana.evaluation.intervals import paired_difference
 from bana.evaluation.prediction import fastest_device
-from bana.evaluation.verdicts import paired_difference, plain_difference
+from bana.evaluation.verdicts import plain_difference
 from bana.experiment import beside, stages
 from bana.experiment.keeping import key_of
 from bana.experiment.labelling import labelled

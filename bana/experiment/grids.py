@@ -14,14 +14,9 @@ from torch import Tensor
 
 from bana.data.fingerprint import fingerprint
 from bana.data.voc import VocDataset, read_mask
-from bana.evaluation.verdicts import (
-    class_areas,
-    estimate,
-    mean_iou,
-    paired_difference,
-    plain_difference,
-    plain_estimate,
-)
+from bana.evaluation.intervals import estimate, paired_difference
+from bana.evaluation.miou import class_areas, mean_iou
+from bana.evaluation.verdicts import plain_difference, plain_estimate
 from bana.experiment import beside, recording, stages
 from bana.experiment.classifying import classifier_key
 from bana.experiment.keeping import key_of

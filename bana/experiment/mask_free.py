@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from bana.data.boxes import box_masks, rows_and_columns
 from bana.data.transforms import add_region
-from bana.evaluation.verdicts import Difference, Estimate, estimate
+from bana.evaluation.intervals import Difference, Estimate, estimate
 from bana.experiment.masking import compared
 from bana.experiment.pretrained import Pretrained, label_maps
 from bana.experiment.transfer import transfer_weight

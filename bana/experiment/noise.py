@@ -16,7 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bana.evaluation.verdicts import paired_difference, plain_difference
+from bana.evaluation.intervals import paired_difference
+from bana.evaluation.verdicts import plain_difference
 from bana.experiment.bench import for_task, head_areas, taught
 from bana.experiment.keeping import key_of
 from bana.experiment.processes import computing_with, spread_and_kept

@@ -20,9 +20,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from bana.evaluation.intervals import Difference
 from bana.evaluation.verdicts import (
     NOT_TOLD_APART,
-    Difference,
     plain_difference,
     plain_estimate,
     stated,

@@ -17,18 +17,10 @@ from tqdm import tqdm
 from bana.baselines import filled_boxes
 from bana.data.fingerprint import fingerprint
 from bana.evaluation.boundary import boundary_areas
+from bana.evaluation.intervals import Difference, estimate, paired_difference
+from bana.evaluation.miou import class_areas, mean_iou
 from bana.evaluation.prediction import fastest_device
-from bana.evaluation.verdicts import (
-    Difference,
-    class_areas,
-    estimate,
-    mean_iou,
-    paired_difference,
-    plain_difference,
-    plain_estimate,
-    stated,
-    verdict,
-)
+from bana.evaluation.verdicts import plain_difference, plain_estimate, stated, verdict
 from bana.experiment.keeping import key_of
 from bana.experiment.left_out.boxes import drawn
 from bana.experiment.left_out.catalogue import EXPERIMENTS

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 
 from bana.evaluation import average_precision, scoring
-from bana.evaluation.verdicts import paired_difference, plain_difference
+from bana.evaluation.intervals import paired_difference
+from bana.evaluation.verdicts import plain_difference
 from bana.experiment import beside, stages
 from bana.experiment.keeping import described
 from bana.experiment.profiles import Profile
@@ -52,7 +53,7 @@ def differences(
 
     Returns:
         "labels_val", "segmentation_val" (single scale): {"bap - gap": {"mean", "low", "high"}} in
-        points of mIoU, see `bana.evaluation.verdicts.paired_difference`; pairs are those of
+        points of mIoU, see `bana.evaluation.intervals.paired_difference`; pairs are those of
         `bana.experiment.published.ORDERINGS` and of the controls, as far as both rows are there;
         None where no pixel counts.
     """

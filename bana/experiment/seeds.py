@@ -6,7 +6,8 @@ from typing import Any
 
 from torch import Tensor
 
-from bana.evaluation.verdicts import mean_iou, plain_score
+from bana.evaluation.miou import mean_iou
+from bana.evaluation.verdicts import plain_score
 
 SCORES = ("labels_val", "instances_val", "segmentation_val")
 

@@ -4,7 +4,8 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from bana.evaluation.verdicts import Difference, difference_of, estimated, stated
+from bana.evaluation.intervals import Difference
+from bana.evaluation.verdicts import difference_of, estimated, stated
 
 AP_COLUMNS = {
     "ap": "AP",

@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bana.evaluation.verdicts import paired_difference, plain_difference
+from bana.evaluation.intervals import paired_difference
+from bana.evaluation.verdicts import plain_difference
 from bana.experiment import benching, stages
 from bana.experiment.bench import for_task, head_areas, head_settings
 from bana.experiment.keeping import key_of

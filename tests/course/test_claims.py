@@ -14,7 +14,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 from bana.course import claims, notebook_io
 from bana.course.claims import MEASURED, OPENING, ClaimError, check_claims, evaluate, note
-from bana.evaluation.verdicts import Difference
+from bana.evaluation.intervals import Difference
 
 NUMBERS = {"bap": 85.512, "gap": 82.94, "d": -0.64, "d_low": -1.5, "d_high": 0.2, "empty": None}
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from bana.evaluation.bias import BIASES, best_bias, bias_areas, biased_labels
-from bana.evaluation.verdicts import class_areas
+from bana.evaluation.miou import class_areas
 
 
 def drawn(classes: int, seed: int) -> Tensor:

@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from bana.evaluation.miou import Scores, score_labels
-from bana.evaluation.verdicts import class_areas
+from bana.evaluation.miou import Scores, class_areas, score_labels
 
 N_CLASSES = 4
 
@@ -148,6 +147,8 @@ def test_what_cannot_be_scored_is_refused() -> None:
     labels = byte([[0, 1]])
     with pytest.raises(ValueError, match="dropped or wrong, got 'kept'"):
         score_labels([(labels, labels)], 2, "kept")
+    with pytest.raises(ValueError, match="dropped or wrong, got 'kept'"):
+        class_areas(labels, labels, 2, "kept")
     with pytest.raises(ValueError, match=r"\(1, 2\) and mask \(2, 1\) differ"):
         score_labels([(labels, labels.T)], 2)
     with pytest.raises(ValueError, match="no pixel to score"):

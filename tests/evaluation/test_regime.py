@@ -9,6 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from bana.evaluation.intervals import estimate, paired_difference
+from bana.evaluation.miou import class_areas, mean_iou
 from bana.evaluation.regime import (
     BINS,
     DIFFERENCES,
@@ -24,7 +26,6 @@ from bana.evaluation.regime import (
     sigma_counts,
     within_boxes,
 )
-from bana.evaluation.verdicts import class_areas, estimate, mean_iou, paired_difference
 
 N_CLASSES = 3
 KINDS = ("boxes", "boxes-crf", "boxes-middle", "grabcut", "gap", "bap-no-u0", "bap", "bap-ret")

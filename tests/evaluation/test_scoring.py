@@ -13,9 +13,8 @@ from bana.crf.dense import CrfParameters
 from bana.data.voc import DataError, VocDataset, write_mask
 from bana.evaluation import scoring
 from bana.evaluation.average_precision import voc_truth
-from bana.evaluation.miou import score_labels
+from bana.evaluation.miou import class_areas, score_labels
 from bana.evaluation.prediction import SINGLE, View, label_maps
-from bana.evaluation.verdicts import class_areas
 from bana.networks.backbones import Backbone
 from bana.networks.segmenter import Segmenter
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from bana.data.boxes import box_masks
 from bana.data.transforms import eval_image
-from bana.evaluation.verdicts import estimate
+from bana.evaluation.intervals import estimate
 from bana.experiment import activations, stages
 from bana.experiment.activations import (
     THRESHOLDS,

@@ -7,7 +7,8 @@ import torch
 from tiny import make_profile, tiny
 
 from bana.baselines import filled_boxes
-from bana.evaluation.verdicts import class_areas, estimate, mean_iou, paired_difference
+from bana.evaluation.intervals import estimate, paired_difference
+from bana.evaluation.miou import class_areas, mean_iou
 from bana.experiment import agnostic, labelling, stages
 from bana.experiment.agnostic import agnostic_areas, agnostic_card, backbones_of, card_of
 

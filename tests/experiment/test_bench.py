@@ -8,7 +8,8 @@ import torch
 from tiny import make_profile
 from torch import Tensor
 
-from bana.evaluation.verdicts import class_areas, mean_iou, paired_difference
+from bana.evaluation.intervals import paired_difference
+from bana.evaluation.miou import class_areas, mean_iou
 from bana.experiment import bench as benches
 from bana.experiment import benching, stages
 from bana.experiment.bench import (

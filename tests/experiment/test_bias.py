@@ -10,8 +10,9 @@ from torch import Tensor
 
 from bana.data.voc import VocDataset, read_image, read_mask, write_mask
 from bana.evaluation.bias import BIASES, best_bias, bias_areas, biased_labels
+from bana.evaluation.intervals import paired_difference
+from bana.evaluation.miou import class_areas, mean_iou
 from bana.evaluation.prediction import predict
-from bana.evaluation.verdicts import class_areas, mean_iou, paired_difference
 from bana.experiment import bias, stages
 from bana.experiment.profiles import Profile, with_seed
 from bana.experiment.tables import bias_lines

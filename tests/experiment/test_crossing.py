@@ -6,7 +6,8 @@ import pytest
 import torch
 from tiny import make_profile
 
-from bana.evaluation.verdicts import class_areas, estimate, mean_iou, paired_difference
+from bana.evaluation.intervals import estimate, paired_difference
+from bana.evaluation.miou import class_areas, mean_iou
 from bana.experiment import crossing, labelling, stages
 from bana.experiment.crossing import CELLS, NONE, PAIRS, card_of, crossed_labels, crossing_card
 from bana.labels import UnaryOptions

@@ -5,7 +5,8 @@ import torch
 from tiny import make_profile
 
 from bana.data.voc import read_mask
-from bana.evaluation.verdicts import class_areas, estimate, mean_iou, paired_difference
+from bana.evaluation.intervals import estimate, paired_difference
+from bana.evaluation.miou import class_areas, mean_iou
 from bana.experiment import classifying, grids, stages
 from bana.experiment.grids import at, grid_card, seconds_each, to_train
 from bana.files.paths import run_dir

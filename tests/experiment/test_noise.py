@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from bana.evaluation.verdicts import mean_iou, paired_difference
+from bana.evaluation.intervals import paired_difference
+from bana.evaluation.miou import mean_iou
 from bana.experiment import noise
 from bana.experiment.bench import for_task, head_areas
 from bana.experiment.noise import (

@@ -16,14 +16,9 @@ from torch import Tensor
 from bana.baselines import filled_boxes
 from bana.data.voc import DataError
 from bana.evaluation.boundary import boundary_areas
-from bana.evaluation.verdicts import (
-    Difference,
-    class_areas,
-    estimate,
-    mean_iou,
-    paired_difference,
-    verdict,
-)
+from bana.evaluation.intervals import Difference, estimate, paired_difference
+from bana.evaluation.miou import class_areas, mean_iou
+from bana.evaluation.verdicts import verdict
 from bana.experiment import prompting
 from bana.experiment.left_out import measuring, running
 from bana.experiment.left_out.boxes import Defect, drawn

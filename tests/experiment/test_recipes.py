@@ -12,8 +12,9 @@ from torch import Tensor
 from bana.data.voc import VocDataset, read_image, read_mask, write_mask
 from bana.evaluation import bias as evaluation_bias
 from bana.evaluation.bias import BIASES, best_bias, bias_areas
+from bana.evaluation.intervals import paired_difference
+from bana.evaluation.miou import mean_iou
 from bana.evaluation.prediction import predict
-from bana.evaluation.verdicts import mean_iou, paired_difference
 from bana.experiment import benching, recipes, stages
 from bana.experiment.profiles import Profile
 from bana.experiment.segmenting import trained_segmenter, untrained_segmenter

@@ -17,8 +17,8 @@ from bana.crf.dense import CrfParameters
 from bana.data.transforms import eval_image
 from bana.data.voc import DataError, read_mask, write_mask
 from bana.evaluation import average_precision
+from bana.evaluation.intervals import paired_difference
 from bana.evaluation.scoring import row_areas
-from bana.evaluation.verdicts import paired_difference
 from bana.experiment import (
     classifying,
     keeping,

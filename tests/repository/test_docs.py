@@ -11,7 +11,8 @@ import pytest
 from load_tool import load_tool
 from PIL import Image
 
-from bana.evaluation.verdicts import Difference, interval
+from bana.evaluation.intervals import Difference
+from bana.evaluation.verdicts import interval
 from bana.files.artefacts import read_json
 from bana.files.paths import repo_root
 

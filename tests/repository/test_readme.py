@@ -7,7 +7,7 @@ import math
 import pytest
 from load_tool import load_tool
 
-from bana.evaluation.verdicts import Difference
+from bana.evaluation.intervals import Difference
 from bana.experiment.seeds import combined_record
 from bana.training.segmentation import LOSSES
 

@@ -4,8 +4,8 @@ import torch
 
 from bana.course.exercises.banks import Question, asks, short
 from bana.course.exercises.judging import compare, exercise, helped, recognise
+from bana.evaluation.miou import mean_iou
 from bana.evaluation.regime import agreement_shares
-from bana.evaluation.verdicts import mean_iou
 
 
 @exercise("08-1")

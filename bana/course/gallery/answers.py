@@ -13,14 +13,8 @@ from bana.course.colours import OKABE_ITO
 from bana.course.gallery.files import Size
 from bana.course.gallery.layout import LINE
 from bana.course.gallery.scenes import Told, upper_first
-from bana.evaluation.verdicts import (
-    NOT_TOLD_APART,
-    Difference,
-    difference_of,
-    interval,
-    stated,
-    verdict,
-)
+from bana.evaluation.intervals import Difference
+from bana.evaluation.verdicts import NOT_TOLD_APART, difference_of, interval, stated, verdict
 
 LOOKS: dict[str, dict[str, Any]] = {
     "higher": {"color": OKABE_ITO["blue"], "marker": "o", "label": "ahead"},

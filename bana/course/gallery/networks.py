@@ -12,7 +12,8 @@ from bana.course.colours import OKABE_ITO, label_palette
 from bana.course.gallery import layout
 from bana.course.gallery.files import Size
 from bana.course.gallery.scenes import QUARTILES, Told, add_scale, add_titles, ids, rule
-from bana.evaluation.verdicts import Difference, stated
+from bana.evaluation.intervals import Difference
+from bana.evaluation.verdicts import stated
 
 JUDGED: dict[str, tuple[str, str]] = {
     "saved": ("wrong, down-weighted: saved", "#00E5FF"),

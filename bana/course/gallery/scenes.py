@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from bana.course.colours import label_palette
 from bana.course.gallery import layout
 from bana.course.gallery.files import Size
-from bana.evaluation.verdicts import Difference, stated
+from bana.evaluation.intervals import Difference
+from bana.evaluation.verdicts import stated
 
 ERRORS: dict[str, str] = {
     "error in ~S": "#FFFFFF",

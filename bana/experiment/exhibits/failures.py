@@ -8,7 +8,9 @@ from torch import Tensor
 from torchvision.ops import box_iou
 
 from bana.data.boxes import box_masks
-from bana.evaluation.verdicts import class_areas, estimate, mean_iou, plain_estimate
+from bana.evaluation.intervals import estimate
+from bana.evaluation.miou import class_areas, mean_iou
+from bana.evaluation.verdicts import plain_estimate
 from bana.experiment.exhibits.maps import grid_attention
 from bana.experiment.exhibits.scenes import image_iou, scene
 from bana.experiment.exhibits.sources import Materials, Needs

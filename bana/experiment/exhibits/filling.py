@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from bana.data.boxes import box_masks
-from bana.evaluation.verdicts import estimate, plain_estimate
+from bana.evaluation.intervals import estimate
+from bana.evaluation.verdicts import plain_estimate
 from bana.experiment.exhibits.sources import Materials, Needs
 from bana.losses import IGNORE
 

@@ -6,14 +6,10 @@ import torch
 from torch import Tensor
 
 from bana.data.voc import read_image
+from bana.evaluation.intervals import estimate, paired_difference
+from bana.evaluation.miou import class_areas, mean_iou
 from bana.evaluation.prediction import SINGLE, label_maps
-from bana.evaluation.verdicts import (
-    class_areas,
-    estimate,
-    mean_iou,
-    paired_difference,
-    plain_estimate,
-)
+from bana.evaluation.verdicts import plain_estimate
 from bana.experiment import published, stages
 from bana.experiment.exhibits.scenes import at_quantiles, scene
 from bana.experiment.exhibits.sources import Materials, Needs
@@ -87,7 +83,7 @@ def with_and_without(materials: Materials) -> dict[str, Any]:
         scene with "predictions": uint8 [H, W] and "iou": percent, by loss, and with "gained" and
         "lost": bool [H, W], where "nal" alone is right, and "crf" alone. Beside it "miou": an
         estimate by loss, and "difference": {"mean", "low", "high"} in points, see
-        `bana.evaluation.verdicts.paired_difference`.
+        `bana.evaluation.intervals.paired_difference`.
     """
     data = materials.data["val"]
     made = {loss: _predictions(materials, model) for loss, model in materials.segmenters.items()}

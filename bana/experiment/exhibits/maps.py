@@ -8,7 +8,8 @@ from torch import Tensor
 from bana import bap
 from bana.data import boxes as corners
 from bana.data.transforms import eval_image
-from bana.evaluation.verdicts import estimate, plain_estimate
+from bana.evaluation.intervals import estimate
+from bana.evaluation.verdicts import plain_estimate
 from bana.experiment.exhibits.filling import class_between
 from bana.experiment.exhibits.scenes import at_quantiles, chosen_scenes, scene
 from bana.experiment.exhibits.sources import Materials, Needs

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
-from bana.evaluation.verdicts import class_areas, mean_iou
+from bana.evaluation.miou import class_areas, mean_iou
 from bana.experiment.exhibits.sources import Materials
 
 QUANTILES = (0.25, 0.5, 0.75)

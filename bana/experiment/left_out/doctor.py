@@ -24,8 +24,9 @@ from torchvision.ops import box_iou
 
 from bana.data.boxes import covered, pixels_of
 from bana.data.transforms import eval_image
+from bana.evaluation.intervals import estimate
 from bana.evaluation.regime import ordering_chance
-from bana.evaluation.verdicts import estimate, plain_estimate
+from bana.evaluation.verdicts import plain_estimate
 from bana.experiment.left_out.boxes import Defect
 from bana.experiment.left_out.measuring import Bench
 from bana.experiment.left_out.steps import Change, Made, changed_labels

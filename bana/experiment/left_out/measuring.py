@@ -16,7 +16,9 @@ from bana.data.fingerprint import fingerprint
 from bana.data.transforms import eval_image
 from bana.data.voc import VocDataset
 from bana.evaluation.boundary import boundary_areas
-from bana.evaluation.verdicts import class_areas, mean_iou, paired_difference, verdict
+from bana.evaluation.intervals import paired_difference
+from bana.evaluation.miou import class_areas, mean_iou
+from bana.evaluation.verdicts import verdict
 from bana.experiment.keeping import key_of
 from bana.experiment.labelling import LabelSettings
 from bana.experiment.left_out.steps import Change, changed_labels
@@ -155,7 +157,7 @@ def compared(areas: Tensor, base: Tensor) -> dict[str, Any]:
 
     Returns:
         {measure: {"miou": percent, "mean", "low", "high": the difference in points, see
-        `bana.evaluation.verdicts.paired_difference`, "verdict"}}; None for what no image has.
+        `bana.evaluation.intervals.paired_difference`, "verdict"}}; None for what no image has.
     """
     result = {}
     for column, measure in enumerate(MEASURES):

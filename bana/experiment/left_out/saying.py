@@ -7,7 +7,8 @@ by chance: one in twenty where nothing is changed, which is why all are named an
 from collections.abc import Mapping
 from typing import Any
 
-from bana.evaluation.verdicts import NOT_TOLD_APART, Difference, estimated, interval, stated
+from bana.evaluation.intervals import Difference
+from bana.evaluation.verdicts import NOT_TOLD_APART, estimated, interval, stated
 from bana.experiment.left_out.measuring import MEASURES, UNCHANGED
 
 CHANCE = 50

@@ -11,8 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bana.evaluation.intervals import estimate
 from bana.evaluation.regime import BINS, FINE, JudgedImage, sigma_counts
-from bana.evaluation.verdicts import estimate, plain_estimate
+from bana.evaluation.verdicts import plain_estimate
 
 GAMMAS = (1.0, 3.0, 7.0, 15.0, 30.0, 60.0)
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from bana.evaluation.verdicts import class_areas, mean_iou
+from bana.evaluation.miou import class_areas, mean_iou
 from bana.experiment.exhibits.failures import CAUSES, _cost
 
 

@@ -4,8 +4,9 @@ import pytest
 import torch
 from tiny import make_profile
 
+from bana.evaluation.intervals import paired_difference
+from bana.evaluation.miou import class_areas, mean_iou
 from bana.evaluation.prediction import predict
-from bana.evaluation.verdicts import class_areas, mean_iou, paired_difference
 from bana.experiment import stages
 from bana.experiment.exhibits import learned
 from bana.experiment.exhibits.learned import NAL, judged_pixels, with_and_without

@@ -10,7 +10,8 @@ from torch import Tensor
 from bana.data.transforms import eval_image
 from bana.data.voc import DataError
 from bana.evaluation.boundary import boundary_areas
-from bana.evaluation.verdicts import class_areas, mean_iou, paired_difference
+from bana.evaluation.intervals import paired_difference
+from bana.evaluation.miou import class_areas, mean_iou
 from bana.experiment import stages
 from bana.experiment.left_out import measuring
 from bana.experiment.left_out.boxes import Defect

@@ -1,6 +1,7 @@
 """What the experiments show, in words: every verdict, and nothing that no interval says."""
 
-from bana.evaluation.verdicts import Difference, verdict
+from bana.evaluation.intervals import Difference
+from bana.evaluation.verdicts import verdict
 from bana.experiment.left_out.measuring import MEASURES, UNCHANGED
 from bana.experiment.left_out.saying import left_out_lines, shown_by
 
