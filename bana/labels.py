@@ -14,10 +14,13 @@ from torch import Tensor
 
 from bana.bap import grid_cells
 from bana.crf.dense import LABEL_CRF, CrfParameters, dense_crf
-from bana.data.boxes import class_masks, pixels_of
+from bana.data.boxes import class_masks, pixels_of, unknown_in_crowds
 from bana.interpolation import Bilinear, bilinear
+from bana.losses import IGNORE
 
 EPSILON = 1e-12
+NO_CHANNEL = -1
+"""Of a pixel that is a member of no class's prototype."""
 
 
 class PseudoLabels(NamedTuple):
@@ -25,7 +28,7 @@ class PseudoLabels(NamedTuple):
 
     y_crf: UInt8[Tensor, "H W"]
     y_ret: UInt8[Tensor, "H W"]
-    attention: Float[Tensor, "H W"]  # A, 1 outside the boxes
+    attention: Float[Tensor, "H W"]  # A, 1 outside boxes and crowds
     unary: Float[Tensor, "1+C H W"]  # probabilities
     classes: Int64[Tensor, " 1+C"]  # background first
 
@@ -70,7 +73,7 @@ class Maps(NamedTuple):
     """Cosines, CAMs and lengths at the size of the image."""
 
     cosine: Float[Tensor, "H W"]  # to the background queries, their mean, everywhere
-    attention: Float[Tensor, "H W"]  # A: the cosine inside the boxes, 1 outside
+    attention: Float[Tensor, "H W"]  # A: the cosine, and 1 where M is
     cams: Float[Tensor, "C H W"]
     lengths: Float[Tensor, "H W"]  # |f|
 
@@ -85,10 +88,14 @@ def pseudo_labels(
     options: UnaryOptions = AUTHORS_UNARY,
     crf: CrfParameters = LABEL_CRF,
     stride: float | None = None,
+    crowds: Float[Tensor, "Q 4"] | None = None,
 ) -> PseudoLabels:
     """Labels Y_crf and Y_ret of one image from its boxes: Eq. 5-9; no gradient flows.
 
-    All of it is worked out in float32 or better, under autocast too.
+    All of it is worked out in float32 or better, under autocast too. In a crowd nobody counted the
+    objects, so that it is no background to Eq. 1 and 8, as in training (see
+    `bana.data.transforms.add_region`), says nothing to the CRF, and is 255 in both labels. The
+    paper does not say what it does about crowds.
 
     Args:
         features: f, non-negative.
@@ -100,6 +107,8 @@ def pseudo_labels(
         options: how the unary is made.
         crf: parameters of the dense CRF.
         stride: pixels of ``image`` per feature cell; None aligns the corners (the authors').
+        crowds: regions of uncounted objects, as ``boxes``; a pixel of a box and a crowd is the
+            box's.
 
     Returns:
         PseudoLabels; on an image without boxes both labels are background everywhere.
@@ -113,22 +122,22 @@ def pseudo_labels(
     wanted = torch.unique(classes).to(features.device)  # [C], sorted
     # No mask of every box: those of thousands would fill the memory.
     inside = class_masks(boxes, classes, wanted, *image.shape[1:])  # B_c, [C, H, W]
+    crowds = boxes[:0] if crowds is None else crowds
+    unknown = unknown_in_crowds(crowds, boxes, *image.shape[1:]).to(features.device)
+    outside = ~(inside.any(0) | unknown)  # M
 
     with torch.autocast(features.device.type, enabled=False):
-        maps = enlarged_maps(features, weight[wanted], ~inside.any(0), enlarge, options.grid_size)
+        maps = enlarged_maps(features, weight[wanted], outside, enlarge, options.grid_size)
         unseen = weight[wanted].isnan().any(1) | options.class_agnostic  # [C]
         foreground = normalised_cams(maps.cams, boxes, classes.to(wanted.device), wanted)  # u_c
-        unary = unary_of(maps, foreground, inside, unseen, options)
+        unary = undecided(unary_of(maps, foreground, inside, unseen, options), unknown)
         channels = torch.cat([wanted.new_zeros(1), wanted])  # [1 + C]
-        chosen = refined(image, inside, unary, crf)
+        chosen = refined(image, inside, unary, crf).masked_fill(unknown, NO_CHANNEL)
         retrieved = retrieve(features, chosen, inside, weight[channels], enlarge, maps.lengths)
-    return PseudoLabels(
-        channels[chosen].to(torch.uint8),
-        channels[retrieved].to(torch.uint8),
-        maps.attention,
-        unary,
-        channels,
+    y_crf, y_ret = (
+        channels[made].masked_fill(unknown, IGNORE).to(torch.uint8) for made in (chosen, retrieved)
     )
+    return PseudoLabels(y_crf, y_ret, maps.attention, unary, channels)
 
 
 def enlarged_maps(
@@ -188,6 +197,13 @@ def unary_of(
     return torch.where(covered, scores, certain)
 
 
+def undecided(
+    unary: Float[Tensor, "channels H W"], unknown: Bool[Tensor, "H W"]
+) -> Float[Tensor, "channels H W"]:
+    """The unary, every channel as likely as another where nothing is known."""
+    return torch.where(unknown, 1 / len(unary), unary)
+
+
 def _background(maps: Maps, options: UnaryOptions) -> Float[Tensor, "H W"]:
     """u_0 inside the boxes: the cosine, set to 0 below a fraction of its maximum."""
     return maps.cosine * (maps.cosine >= options.background_threshold * maps.cosine.max())
@@ -233,6 +249,8 @@ def retrieve(
     lengths: Float[Tensor, "H W"],
 ) -> Int64[Tensor, "H W"]:
     """Channel of the most similar class prototype at every pixel: Eq. 8 and 9.
+
+    Pixels of `NO_CHANNEL` in ``chosen`` have no part in the prototypes.
 
     A channel that vanished from Y_crf has no mean; its classifier weight stands in; for
     a class that the classifier never saw nothing does, so that it is retrieved nowhere.

@@ -28,11 +28,11 @@ class Scene:
     image: Tensor
     boxes: Tensor
     classes: Tensor
+    crowds: Tensor
 
     def label(self, options: UnaryOptions = ALL_OF_A, **more) -> PseudoLabels:
-        return pseudo_labels(
-            self.features, self.weight, self.image, self.boxes, self.classes, options, **more
-        )
+        given = self.features, self.weight, self.image, self.boxes, self.classes, options
+        return pseudo_labels(*given, crowds=self.crowds, **more)
 
     def inside(self) -> Tensor:
         """B_c of the classes in ascending order, bool [C, H, W]."""
@@ -41,8 +41,17 @@ class Scene:
         )
         return torch.stack([masks[self.classes == c].any(0) for c in self.classes.unique()])
 
+    def unknown(self) -> Tensor:
+        """The crowds beside the boxes, bool [H, W]."""
+        crowds = torch.zeros(HEIGHT, WIDTH, dtype=torch.bool)
+        for box in self.crowds:
+            crowds |= torch.from_numpy(reference.box_mask(box, HEIGHT, WIDTH))
+        return crowds & ~self.inside().any(0)
 
-def scene(seed: int = 0, boxes: list | None = None, classes: list | None = None) -> Scene:
+
+def scene(
+    seed: int = 0, boxes: list | None = None, classes: list | None = None, crowds: tuple = ()
+) -> Scene:
     generator = torch.Generator().manual_seed(seed)
     if boxes is None:
         boxes = [[2, 3, 14.5, 20], [10, 8, 27, 24.25], [20, 1, 30, 9]]
@@ -53,6 +62,7 @@ def scene(seed: int = 0, boxes: list | None = None, classes: list | None = None)
         torch.randint(256, (3, HEIGHT, WIDTH), generator=generator, dtype=torch.uint8),
         torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4),
         torch.tensor(classes, dtype=torch.int64),
+        torch.tensor(crowds, dtype=torch.float32).reshape(-1, 4),
     )
 
 
@@ -78,9 +88,10 @@ def background_scores(s: Scene, options: UnaryOptions) -> tuple[Tensor, Tensor]:
     The threshold is a fraction of the largest cosine in the whole image.
     """
     large, covered = enlarged(s), s.inside().any(0)
-    cells = reference.queries(large, ~covered, options.grid_size)
+    inner = covered | s.unknown()  # where M is 0
+    cells = reference.queries(large, ~inner, options.grid_size)
     cosines = reference.attention(large, cells, torch.ones_like(covered))
-    attention = reference.attention(large, cells, covered)
+    attention = reference.attention(large, cells, inner)
     u_0 = reference.background_unary(cosines, options.background_threshold)
     return torch.from_numpy(attention), torch.from_numpy(u_0)
 
@@ -101,11 +112,15 @@ def whole(s: Scene, options: UnaryOptions) -> tuple[Tensor, Tensor, Tensor, Tens
     unary = torch.cat([background[None], foreground]).softmax(0)
     unary[:, ~covered] = 0
     unary[0, ~covered] = 1
+    unknown = s.unknown()
+    unary[:, unknown] = 1 / len(unary)
     chosen = torch.cat([unary[:1], unary[1:] * inside]).argmax(0)
+    chosen[unknown] = -1  # of no class
     names = torch.cat([torch.zeros(1, dtype=torch.int64), wanted])
     means = reference.prototypes(large, chosen, s.weight[names])
     y_ret = torch.from_numpy(reference.retrieved(large, means, inside))
-    return attention, unary, names[chosen], names[y_ret]
+    y_crf, y_ret = (names[made].masked_fill(unknown, 255) for made in (chosen, y_ret))
+    return attention, unary, y_crf, y_ret
 
 
 OPTIONS = [
@@ -121,8 +136,11 @@ OPTIONS = [
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 @pytest.mark.parametrize("filled", [False, True])
-def test_equals_the_authors_enlarged_features(no_crf, options: UnaryOptions, filled: bool) -> None:
-    s = scene(0)
+@pytest.mark.parametrize("crowds", [(), ([0, 12, 6, 26], [22, 6, 33, 20])])
+def test_equals_the_authors_enlarged_features(
+    no_crf, options: UnaryOptions, filled: bool, crowds: tuple
+) -> None:
+    s = scene(0, crowds=crowds)
     if filled:
         s.boxes[0] = torch.tensor([0, 0, WIDTH, HEIGHT])
     attention, unary, y_crf, y_ret = whole(s, options)
@@ -207,6 +225,24 @@ def test_image_without_boxes_is_background(options: UnaryOptions) -> None:
     assert not result.y_crf.any() and not result.y_ret.any()
     assert result.classes.tolist() == [0]
     assert (result.unary == 1).all() and (result.attention == 1).all()
+
+
+def test_what_a_crowd_shows_is_no_background() -> None:
+    """An object beside a crowd of its kind: were the crowd background, the object would be, too."""
+    features = torch.zeros(2, 17, 17)
+    features[0, :, :5] = features[0, :, 9:] = 1  # object, and crowd from column 36 on
+    features[1, :, 5:9] = 1  # ground
+    image = torch.zeros(3, 64, 64, dtype=torch.uint8)
+    box, crowd = torch.tensor([[0.0, 0, 24, 64]]), torch.tensor([[32.0, 0, 64, 64]])
+    weight = torch.tensor([[0, 1], [torch.nan, torch.nan]])
+    options = UnaryOptions(background_threshold=0.75)
+    given = features, weight, image, box, torch.tensor([1]), options
+    alone = {"crf": CrfParameters(iterations=0), "stride": 4.0}
+    made = pseudo_labels(*given, crowds=crowd, **alone)
+    for label in (made.y_crf, made.y_ret):
+        assert label[:, :14].eq(1).all() and label[:, 21:24].eq(0).all()
+        assert label[:, 32:].eq(255).all() and label[:, 24:32].eq(0).all()
+    assert pseudo_labels(*given, **alone).y_ret[:, :14].eq(0).all()  # nobody told of the crowd
 
 
 def test_class_agnostic_does_not_ask_the_classifier(no_crf) -> None:

@@ -10,6 +10,8 @@ row of pixels; the authors' code does so.
 """
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -91,6 +93,17 @@ def covered(boxes: Tensor, height: int, width: int) -> Tensor:
     """
     rows, columns = rows_and_columns(boxes, height, width)
     return rows.float().T @ columns.float() > 0  # counts of boxes, which are exact
+
+
+def crowds_of(item: Mapping[str, Any], device: torch.device | None = None) -> Tensor:
+    """The crowds of an image, [Q, 4], on its own device or another; of most images there are none.
+
+    Args:
+        item: as `bana.data.voc.VocDataset` gives it.
+        device: None leaves them where they are.
+    """
+    boxes = item["boxes"].as_subclass(Tensor)
+    return item.get("crowds", boxes[:0]).as_subclass(Tensor).to(device or boxes.device)
 
 
 def unknown_in_crowds(crowds: Tensor, boxes: Tensor, height: int, width: int) -> Tensor:

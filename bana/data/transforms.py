@@ -12,7 +12,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import InterpolationMode, v2
 from torchvision.transforms.v2 import functional as F
 
-from bana.data.boxes import background_mask
+from bana.data.boxes import background_mask, crowds_of
 from bana.data.voc import IGNORE, DataError, VocDataset, read_mask
 
 MEAN_COLOUR = (124, 116, 104)
@@ -178,7 +178,7 @@ def add_region(item: dict[str, Any]) -> dict[str, Any]:
     """
     height, width = item["image"].shape[-2:]
     boxes = item["boxes"].as_subclass(Tensor)
-    covered = torch.cat([boxes, item.get("crowds", boxes[:0])])
+    covered = torch.cat([boxes, crowds_of(item)])
     outside = background_mask(covered, height, width)[0].to(torch.uint8)
     kept = {key: value for key, value in item.items() if key != "crowds"}
     return {**kept, "region": tv_tensors.Mask(outside)}

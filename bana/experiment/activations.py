@@ -182,7 +182,8 @@ def answer_counts(model: BoxClassifier, item: dict[str, Any], image_scale: float
     """
     seen = eval_image(item, image_scale)
     boxes = item["boxes"].as_subclass(Tensor) * image_scale
-    background = corners.background_mask(boxes, *seen.shape[1:])[None]
+    covered = torch.cat([boxes, corners.crowds_of(item) * image_scale])
+    background = corners.background_mask(covered, *seen.shape[1:])[None]
     logits = model(seen[None], background, torch.nn.functional.pad(boxes, (1, 0)))
     named = logits.boxes.mean(1).argmax(1) == item["labels"]
     ground = logits.queries.argmax(1) == 0

@@ -15,6 +15,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from bana.baselines import filled_boxes
+from bana.data.boxes import crowds_of
 from bana.data.fingerprint import fingerprint
 from bana.data.transforms import eval_image
 from bana.data.voc import VocDataset
@@ -84,7 +85,9 @@ def agnostic_areas(
             f = model(eval_image(item, profile.image_scale)[None])[0]
             unknown = f.new_full((len(data.classes), len(f)), float("nan"))
             stride = model.stride / profile.image_scale
-            labels = pseudo_labels(f, unknown, image, *given, options, profile.label_crf, stride)
+            labels = pseudo_labels(
+                f, unknown, image, *given, options, profile.label_crf, stride, crowds_of(item)
+            )
             made |= {(name, "Y_crf"): labels.y_crf, (name, "Y_ret"): labels.y_ret}
         for place, label in made.items():
             areas.setdefault(place, []).append(class_areas(label, mask, len(data.classes)))

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from bana.baselines import MIDDLE, filled_boxes, grabcut, grown_middles, refined_boxes
 from bana.crf.dense import CrfParameters
-from bana.data.boxes import unknown_in_crowds
+from bana.data.boxes import crowds_of, unknown_in_crowds
 from bana.data.names import check_apart
 from bana.data.transforms import eval_image
 from bana.data.voc import IGNORE, DataError, VocDataset, write_mask
@@ -126,6 +126,7 @@ def labels_from_features(
         settings.unary,
         settings.crf,
         model.backbone.stride / settings.image_scale,
+        crowds_of(item, features.device),
     )
 
 
@@ -343,17 +344,15 @@ def _label_batch(batch: list[int]) -> dict[str, str]:
 
 def _write_labels(job: LabelJob, item: dict, features: Tensor | None) -> None:
     image, boxes = (item[key].as_subclass(Tensor) for key in ("image", "boxes"))
-    size = image.shape[1:]
     kinds = {}
     if job.model is not None and features is not None:
         with torch.no_grad():
             made = labels_from_features(job.model, item, features, job.settings)
         kinds["Y_ret"], kinds["Y_crf"] = made.y_ret.cpu(), made.y_crf.cpu()
     else:
-        kinds["Y_crf"] = _baseline(job.settings, image, boxes, item["labels"])
-    if "crowds" in item:
-        unknown = unknown_in_crowds(item["crowds"].as_subclass(Tensor), boxes, *size)
-        kinds = {kind: label.masked_fill(unknown, IGNORE) for kind, label in kinds.items()}
+        label = _baseline(job.settings, image, boxes, item["labels"])
+        unknown = unknown_in_crowds(crowds_of(item), boxes, *image.shape[1:])
+        kinds["Y_crf"] = label.masked_fill(unknown, IGNORE)
     # Y_crf last: its file tells that the image is finished.
     for kind, label in kinds.items():
         write_mask(job.folder / kind / f"{item['id']}.png", label)

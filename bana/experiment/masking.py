@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from bana.data.boxes import check_boxes, pixels_of, unknown_in_crowds
+from bana.data.boxes import check_boxes, pixels_of
 from bana.data.class_names import matched
 from bana.data.fingerprint import photograph_hash
 from bana.data.formats.common import CocoSource, Folder, Read
@@ -23,7 +23,6 @@ from bana.data.names import check_apart
 from bana.data.oddities import notes_on_boxes, notes_on_photographs
 from bana.data.voc_files import (
     DAMAGE,
-    IGNORE,
     DataError,
     check_class_names,
     image_size,
@@ -294,11 +293,9 @@ def _make(shared: _Shared, job: MaskJob) -> None:
     key = _key_of_job(shared, job)  # of the photograph as it is before it is read
     image, boxes, crowds = checked_photograph(job.photograph)
     numbers = torch.tensor(job.numbers)
-    size = image.shape[1:]
     y_crf, y_ret = label_maps(
-        image, boxes, numbers, shared.classes, shared.model, shared.settings.side
+        image, boxes, numbers, shared.classes, shared.model, shared.settings.side, crowds
     )
-    y_crf[unknown_in_crowds(crowds, boxes, *size)] = IGNORE
     areas, differ = compared(y_crf, y_ret, boxes, job.numbers)
     keep_labels(shared.out, job.name, y_crf, y_ret)
     record = {

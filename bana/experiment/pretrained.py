@@ -22,11 +22,12 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
 from bana.crf.dense import CrfParameters
-from bana.data.boxes import class_masks, pixels_of
+from bana.data.boxes import class_masks, pixels_of, unknown_in_crowds
 from bana.data.class_names import common_name
 from bana.experiment.transfer import transfer_weight
 from bana.files.artefacts import file_hash, write_json
 from bana.labels import PseudoLabels, UnaryOptions, pseudo_labels
+from bana.losses import IGNORE
 from bana.networks.backbones import build_backbone
 from bana.networks.classifier import BoxClassifier
 
@@ -209,7 +210,7 @@ def masks(
     numbers, names = _numbered(classes, model.classes)
     if len(numbers) != len(boxes):
         raise ValueError(f"{len(boxes)} boxes and {len(numbers)} classes: one class a box")
-    made = _at_side(image, boxes, numbers, names, model, side)
+    made = _at_side(image, boxes, numbers, names, model, side, boxes[:0])
     device = made.y_crf.device
     return _brought_back(made, boxes.to(device), numbers.to(device), height, width)
 
@@ -221,6 +222,7 @@ def label_maps(
     names: Sequence[str],
     model: Pretrained,
     side: int = SIDE,
+    crowds: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Y_crf and Y_ret as `masks` makes them, without what would not fit memory for a large image.
 
@@ -232,14 +234,17 @@ def label_maps(
             u_c = 1 - u_0.
         model: of `load_pretrained`.
         side: longer side, in pixels, at which the labels are made.
+        crowds: as ``boxes``, see `bana.labels.pseudo_labels`.
 
     Returns:
-        Y_crf and Y_ret, uint8 [H, W], numbered as ``names``.
+        Y_crf and Y_ret, uint8 [H, W], numbered as ``names``; 255 in crowds.
     """
     height, width = _size_of(image)
-    made = _at_side(image, boxes, numbers, names, model, side)
+    crowds = boxes[:0] if crowds is None else crowds
+    made = _at_side(image, boxes, numbers, names, model, side, crowds)
+    unknown = unknown_in_crowds(crowds, boxes, height, width).to(made.y_crf.device)
     y_crf, y_ret = (
-        _labels_brought_back(label, boxes, numbers, height, width)
+        _labels_brought_back(label, boxes, numbers, height, width).masked_fill(unknown, IGNORE)
         for label in (made.y_crf, made.y_ret)
     )
     return y_crf, y_ret
@@ -252,6 +257,7 @@ def _at_side(
     names: Sequence[str],
     model: Pretrained,
     side: int,
+    crowds: Tensor,
 ) -> PseudoLabels:
     """Labels of the image brought to the size at which the classifier sees it."""
     height, width = image.shape[1:]
@@ -271,6 +277,7 @@ def _at_side(
             model.unary,
             model.crf,
             backbone.stride,
+            (crowds * factors).to(device),
         )
 
 

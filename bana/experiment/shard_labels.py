@@ -15,12 +15,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from bana.data.boxes import unknown_in_crowds
 from bana.data.shard_index import INDEX, Index, Shard, read_index, write_index
 from bana.data.shard_items import item_of, mask_file
 from bana.data.tar_shards import Sample, check_library, read_shard, write_shard
 from bana.data.transforms import eval_image
-from bana.data.voc import IGNORE, DataError
+from bana.data.voc import DataError
 from bana.experiment.keeping import key_of
 from bana.experiment.labelling import Crew, LabelSettings, labels_from_features
 from bana.experiment.processes import computing_with, spread
@@ -259,8 +258,4 @@ def _maps(job: ShardJob, item: dict, features: Tensor) -> dict[str, bytes]:
     with torch.no_grad():
         made = labels_from_features(job.model, item, features, job.settings)
     labels = {"y_crf.png": made.y_crf.cpu(), "y_ret.png": made.y_ret.cpu()}
-    if "crowds" in item:
-        crowds, boxes = (item[key].as_subclass(Tensor) for key in ("crowds", "boxes"))
-        unknown = unknown_in_crowds(crowds, boxes, *item["image"].shape[1:])
-        labels = {kind: label.masked_fill(unknown, IGNORE) for kind, label in labels.items()}
     return {kind: mask_file(label) for kind, label in labels.items()}

@@ -348,9 +348,29 @@ def test_finished_image_of_a_batch_is_left_alone(profile, model, data, start, tm
     assert labelled(data, tmp_path).ids == data.ids
 
 
-@pytest.mark.parametrize("variant", ["bap", "boxes", "boxes-crf"])
+def test_crowds_reach_the_labels_of_a_classifier(profile, model, data) -> None:
+    item = dict(data[0])
+    height, width = item["image"].shape[1:]
+    item["crowds"] = torch.tensor([[0.0, 0.0, width / 2, height]])
+    with torch.no_grad():
+        expected = pseudo_labels(
+            model.backbone(eval_image(item)[None])[0],
+            model.weight,
+            item["image"].as_subclass(Tensor),
+            *boxes_of(item),
+            profile.unary,
+            profile.label_crf,
+            STRIDE,
+            item["crowds"],
+        )
+    made = image_labels(profile, model, item)
+    assert all(torch.equal(one, other) for one, other in zip(made, expected, strict=True))
+    assert made.y_crf.eq(IGNORE).any()
+
+
+@pytest.mark.parametrize("variant", ["boxes", "boxes-crf"])
 def test_crowds_outside_the_boxes_are_ignored(
-    variant: str, profile, model, data, start, tmp_path, monkeypatch
+    variant: str, profile, data, start, tmp_path, monkeypatch
 ) -> None:
     real = VocDataset.__getitem__
     size = data.image_size(data.ids[0])
@@ -361,11 +381,7 @@ def test_crowds_outside_the_boxes_are_ignored(
         return {**real(self, index), "crowds": box}
 
     def made() -> dict[str, Tensor]:
-        start(
-            LabelJob(
-                settings_of(profile, variant), data, model if VARIANTS[variant] else None, tmp_path
-            )
-        )
+        start(LabelJob(settings_of(profile, variant), data, None, tmp_path))
         labelling._label_batch([0])
         return {f.parent.name: read_mask(f) for f in sorted(tmp_path.glob(f"*/{data.ids[0]}.png"))}
 

@@ -12,12 +12,13 @@ import torch
 from torch import Tensor
 
 from bana.bap import grid_cells
-from bana.data.boxes import class_masks, pixels_of
+from bana.data.boxes import class_masks, crowds_of, pixels_of, unknown_in_crowds
 from bana.experiment.labelling import LabelSettings
 from bana.experiment.left_out.boxes import Defect, Drawn, drawn
 from bana.interpolation import Bilinear, bilinear
 from bana.labels import (
     EPSILON,
+    NO_CHANNEL,
     Maps,
     PseudoLabels,
     UnaryOptions,
@@ -28,7 +29,9 @@ from bana.labels import (
     refined,
     retrieve,
     unary_of,
+    undecided,
 )
+from bana.losses import IGNORE
 from bana.networks.classifier import BoxClassifier
 
 MAXIMA, PROTOTYPES = ("box", "image"), ("class", "box", "quarter")
@@ -125,12 +128,15 @@ def changed_labels(
     options = _options(settings.unary, change)
     wanted = torch.unique(classes)
     inside = class_masks(boxes, classes, wanted, *size)
-    maps = _maps(features, weight[wanted], ~inside.any(0), enlarge, options.grid_size, change)
+    unknown = unknown_in_crowds(crowds_of(item), boxes, *size)
+    outside = ~(inside.any(0) | unknown)
+    maps = _maps(features, weight[wanted], outside, enlarge, options.grid_size, change)
     foreground = _foreground(maps, boxes, classes, wanted, inside, change.maximum)
     unseen = weight[wanted].isnan().any(1) | options.class_agnostic
     unary = tempered(unary_of(maps, foreground, inside, unseen, options), change.temperature)
+    unary = undecided(unary, unknown)
     channels = torch.cat([wanted.new_zeros(1), wanted])
-    chosen = refined(image, inside, unary, settings.crf)
+    chosen = refined(image, inside, unary, settings.crf).masked_fill(unknown, NO_CHANNEL)
     rows = weight[channels]
     if change.prototypes == "class":
         retrieved = retrieve(features, chosen, inside, rows, enlarge, maps.lengths)
@@ -139,7 +145,9 @@ def changed_labels(
         parts = 2 if change.prototypes == "quarter" else 1
         cosines = box_cosines(features, chosen, boxes, numbers, rows, enlarge, maps, parts)
         retrieved = first_maximum(cosines)
-    both = (channels[each].to(torch.uint8) for each in (chosen, retrieved))
+    both = (
+        channels[each].masked_fill(unknown, IGNORE).to(torch.uint8) for each in (chosen, retrieved)
+    )
     labels = PseudoLabels(*both, maps.attention, unary, channels)
     return Made(labels, *given, maps.cosine)
 

@@ -65,9 +65,13 @@ def test_unchanged_labels_follow_every_option_of_the_profile(name: str) -> None:
     assert same(made.labels, expected)
 
 
+@pytest.mark.parametrize("crowds", [False, True])
 @pytest.mark.parametrize("seed", [0, 1, 3])
-def test_unchanged_labels_are_the_packages_to_the_last_bit(seed: int) -> None:
+def test_unchanged_labels_are_the_packages_to_the_last_bit(seed: int, crowds: bool) -> None:
     model, item, features, settings = problem(seed)
+    if crowds:
+        height, width = item["image"].shape[1:]
+        item["crowds"] = torch.tensor([[width / 2, 0.0, width, height]])
     with torch.no_grad():
         made = changed_labels(model, item, features, settings, Change())
         expected = labels_from_features(model, item, features, settings)
