@@ -15,8 +15,8 @@ from torch import Tensor
 from bana.bap import grid_cells
 from bana.crf.dense import LABEL_CRF, CrfParameters, dense_crf
 from bana.data.boxes import class_masks, pixels_of, unknown_in_crowds
+from bana.data.voc_files import IGNORE
 from bana.interpolation import Bilinear, bilinear
-from bana.losses import IGNORE
 
 EPSILON = 1e-12
 NO_CHANNEL = -1
