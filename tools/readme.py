@@ -108,7 +108,7 @@ def _pooling(asked: Mapping[str, Any]) -> str:
         f"{text} " + " and ".join(f"{stated(each)} on `{name}`" for name, each in made.items())
         for text, made in rows
     )
-    return f"That pooling alone makes better labels. {POOLING_ALONE}: {told}."
+    return f"That pooling alone makes better labels everywhere. {POOLING_ALONE}: {told}."
 
 
 def _halves(asked: Mapping[str, Any]) -> str:
@@ -255,7 +255,7 @@ def _trained_again(records: Mapping[str, dict[str, Any]]) -> str:
         return ""
     return (
         f"Labels and networks are means (± deviation), of {' and of '.join(told)}; their intervals "
-        f"draw images and seeds, but so few seeds say little of chance."
+        f"draw images and seeds, but so few seeds say little of how trainings vary."
     )
 
 

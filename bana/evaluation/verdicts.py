@@ -28,8 +28,14 @@ def stated(difference: Difference) -> str:
 
 
 def interval(difference: Difference) -> str:
-    """A difference and its interval in points: "+1.2 [+0.3, +2.1]"."""
-    return "{:+.1f} [{:+.1f}, {:+.1f}]".format(*difference)
+    """A difference and its interval in points: "+1.2 [+0.3, +2.1]".
+
+    An end that leaves zero out is not printed as zero: "+1.0 [+0.04, +1.9]".
+    """
+    mean, *ends = difference
+    apart = verdict(difference) != NOT_TOLD_APART
+    low, high = (f"{e:+.1g}" if apart and abs(e) < 0.05 else f"{e:+.1f}" for e in ends)
+    return f"{mean:+.1f} [{low}, {high}]"
 
 
 def plain_difference(difference: Difference) -> dict[str, float] | None:

@@ -23,6 +23,9 @@ from bana.evaluation.verdicts import (
     [
         (Difference(1.23, 0.31, 2.14), "higher", "+1.2 [+0.3, +2.1]"),
         (Difference(-1.23, -2.14, -0.31), "lower", "-1.2 [-2.1, -0.3]"),
+        (Difference(1.0, 0.0405, 1.9), "higher", "+1.0 [+0.04, +1.9]"),
+        (Difference(-1.0, -1.9, -0.0012), "lower", "-1.0 [-1.9, -0.001]"),
+        (Difference(0.7, -0.04, 1.4), "not told apart", "+0.7 [-0.0, +1.4], not told apart"),
         (Difference(0.2, -0.3, 0.7), "not told apart", "+0.2 [-0.3, +0.7], not told apart"),
         (Difference(0, 0, 0), "not told apart", "+0.0 [+0.0, +0.0], not told apart"),
     ],

@@ -8,7 +8,13 @@ from torch import Tensor
 
 from bana.bap import pool_boxes
 from bana.course.exercises.banks import Question, asks, short
-from bana.course.exercises.judging import compare, exercise, helped, recognise
+from bana.course.exercises.judging import (
+    compare,
+    exercise,
+    helped,
+    recognise,
+    without_autograd,
+)
 
 
 @exercise("03-1")
@@ -116,7 +122,8 @@ def feature_gradient(answer) -> str:
     vectors = torch.rand(5, 6, generator=generator)
     targets = torch.tensor([0, 2, 3, 2, 1])
     expected = _gradient(vectors[:1], targets[:1], weight)
-    found = answer(vectors[:1].clone(), targets[:1].clone(), weight.clone())
+    with without_autograd():
+        found = answer(vectors[:1].clone(), targets[:1].clone(), weight.clone())
     probability = (vectors[:1] @ weight.T).softmax(1)
     all_ones = weight.sum(0) - weight[targets[:1]]
     mistakes = {

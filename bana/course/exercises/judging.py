@@ -113,6 +113,20 @@ def check(name: str, answer: Any, number: Any = None, bank: int = 0) -> bool:
     return True
 
 
+@contextmanager
+def without_autograd() -> Iterator[None]:
+    """Answers in the block are to be derived by hand: automatic differentiation is a hint there."""
+    try:
+        with torch.no_grad():
+            yield
+    except RuntimeError as error:
+        if "does not require grad" not in str(error):
+            raise
+        raise Hint(
+            "This asks automatic differentiation. Derive the gradient, and write it with products."
+        ) from error
+
+
 def judge_number(number: Any, asked: Question, committed: Question) -> None:
     """Raise a hint where a number is not the one that an exercise asks for.
 

@@ -6,7 +6,13 @@ import torch
 import torch.nn.functional as F
 
 from bana.course.exercises.banks import Question, asks, short
-from bana.course.exercises.judging import compare, exercise, helped, recognise
+from bana.course.exercises.judging import (
+    compare,
+    exercise,
+    helped,
+    recognise,
+    without_autograd,
+)
 
 
 @exercise("07-1")
@@ -95,7 +101,8 @@ def cosine_gradient(answer) -> str:
         "a feature that points away from w": (-w, w),
     }
     for given, (f, v) in cases.items():
-        found = answer(f.clone(), v.clone())
+        with without_autograd():
+            found = answer(f.clone(), v.clone())
         free = f.clone().requires_grad_()
         (expected,) = torch.autograd.grad(torch.cosine_similarity(free, v, dim=0), free)
         unit, along = F.normalize(v, dim=0), F.normalize(f, dim=0)

@@ -148,5 +148,14 @@ def test_feature_gradient(answer, said: str, capsys) -> None:
     assert said in capsys.readouterr().out
 
 
+def test_feature_gradient_by_autograd_gets_a_hint(capsys) -> None:
+    def answer(vectors, targets, weight):
+        vectors.requires_grad_()
+        return torch.autograd.grad(F.cross_entropy(vectors @ weight.T, targets), vectors)[0]
+
+    assert not check("03-4", answer)
+    assert "asks automatic differentiation" in capsys.readouterr().out
+
+
 def test_feature_gradient_by_the_formula(capsys) -> None:
     assert check("03-4", gradient)

@@ -2,6 +2,7 @@
 
 import math
 
+import torch
 import torch.nn.functional as F
 from answers import cases_of
 
@@ -79,6 +80,11 @@ def of_the_dot_product(phi, w):
     return w
 
 
+def by_autograd(phi, w):
+    phi.requires_grad_()
+    return torch.autograd.grad(torch.cosine_similarity(phi, w, dim=0), phi)[0]
+
+
 RIGHT = {"07-1": least_loss, "07-2": wasted_share, "07-3": cosine_gradient}
 WRONG = [
     ("07-1", least_for_positive_cosines, "may also be negative"),
@@ -95,6 +101,7 @@ WRONG = [
     ("07-2", of_other_taps, "leaves the map"),
     ("07-3", of_half_the_size, "A short step along phi"),
     ("07-3", of_the_dot_product, "the dot product"),
+    ("07-3", by_autograd, "asks automatic differentiation"),
 ]
 
 
