@@ -354,9 +354,9 @@ def test_the_readme_says_what_pooling_alone_and_activation_maps_do_not_show():
 
     assert (
         "**What could not be shown:**\n\n- That pooling alone makes better labels everywhere. BAP "
-        "over GAP: both without u_0 +0.2 [-0.8, +1.2], not told apart on `sample`; both with u_0 +2.0 "
-        "[+1.0, +3.0] on `sample`.\n- That BAP's activation maps are more precise than GAP's: -0.2 "
-        "[-1.2, +0.8], not told apart on `sample`."
+        "over GAP: both without u_0 +0.2 [-0.8, +1.2], not told apart on `sample`; both with u_0 "
+        "+2.0 [+1.0, +3.0] on `sample`.\n- That BAP's activation maps are more precise than GAP's: "
+        "-0.2 [-1.2, +0.8], not told apart on `sample`."
     ) in extract()
     assert "activation maps" not in extract(maps={}) and "Which half" not in extract()
     half = {"first": ["gap", "bap"], "second": ["gap", "gap"], "points": points}
