@@ -48,6 +48,7 @@ def extract(
     biases: Mapping[str, dict[str, Any]] | None = None,
     crossings: Mapping[str, dict[str, Any]] | None = None,
     activations: Mapping[str, dict[str, Any]] | None = None,
+    training: Mapping[str, dict[str, Any]] | None = None,
 ) -> str:
     """The results as the README tells them: figure, table, what it could not show and why."""
     shown = {name: records[name] for name in PROFILES if name in records}
@@ -63,7 +64,11 @@ def extract(
     table = table_of(["mIoU in %", *(f"`{name}`" for name in shown)], rows)
     nal = _not_shown(shown, benches, biases or {})
     why = order_by_bias(biases or {}), _tried(recipes or {})
-    missed = _pooling(asked), _maps(activations or {}), _sentences(nal, *why)
+    missed = (
+        _sentences(_pooling(asked), _pooling_in_training(training or {})),
+        _maps(activations or {}),
+        _sentences(nal, *why),
+    )
     sure = _sentences(_trained_again(shown), _trust(benches, again or {}))
     parts = figure, table, _halves(asked), _missed(missed), _spoiled(asked), sure
     return "\n\n".join(filter(None, parts))
@@ -109,6 +114,29 @@ def _pooling(asked: Mapping[str, Any]) -> str:
         for text, made in rows
     )
     return f"That pooling alone makes better labels everywhere. {POOLING_ALONE}: {told}."
+
+
+def _pooling_in_training(training: Mapping[str, dict[str, Any]]) -> str:
+    """The same of training images, of which there are more; there labels are made."""
+    pair = ("bap-no-u0", "gap")
+    found = {
+        name: (record["regime"]["images"], difference_of(gap))
+        for name, record in training.items()
+        if (gap := _card_gap(record["regime"], pair))
+    }
+    told = " and ".join(
+        f"{stated(gap)} on the {images} of `{name}`" for name, (images, gap) in found.items()
+    )
+    return f"On training images, without u_0 (one training each): {told}." if told else ""
+
+
+def _card_gap(card: Mapping[str, Any], pair: tuple[str, str]) -> dict[str, float] | None:
+    """A difference of a regime card; None where it was not taken or has no score."""
+    for made in card["differences"]:
+        values = {key: made[key] for key in Difference._fields}
+        if (made["first"], made["second"]) == pair and None not in values.values():
+            return values
+    return None
 
 
 def _halves(asked: Mapping[str, Any]) -> str:
@@ -313,15 +341,15 @@ def written(page: str, sections: Mapping[str, str]) -> str:
 
 def pages() -> dict[Path, str]:
     """Both pages as the records want them."""
-    cards, benches, maps, left_out, recipes, biases, crossings, activations = (
+    cards, benches, maps, left_out, recipes, biases, crossings, activations, training = (
         {
             name: record
             for name in PROFILES
-            if (record := read_records([f"{kind}-{name}"]).get(f"{kind}-{name}"))
+            if (record := read_records([kind.format(name)]).get(kind.format(name)))
         }
         for kind in (
-            *("regime", "bench", "noise", "left-out", "recipes", "bias"),
-            *("crossing", "activations"),
+            *("regime-{}", "bench-{}", "noise-{}", "left-out-{}", "recipes-{}", "bias-{}"),
+            *("crossing-{}", "activations-{}", "regime-{}-train"),
         )
     )
     found = read_records(), cards, {n: with_classes(n, r) for n, r in benches.items()}, maps
@@ -334,9 +362,11 @@ def pages() -> dict[Path, str]:
         if (paths := sorted((ROOT / "results").glob(f"bench-{name}-again-*.json")))
     }
     wanted = {
-        README: {"results": extract(*found, again, recipes, biases, crossings, activations)},
+        README: {
+            "results": extract(*found, again, recipes, biases, crossings, activations, training)
+        },
         RESULTS: {
-            "results": section(*found, again, left_out, recipes, biases),
+            "results": section(*found, again, left_out, recipes, biases, training),
             "speed": speed(read_records(("labels", "crf"))),
         },
     }

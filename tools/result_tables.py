@@ -55,14 +55,18 @@ def section(
     left_out: Mapping[str, dict[str, Any]] | None = None,
     recipes: Mapping[str, dict[str, Any]] | None = None,
     biases: Mapping[str, dict[str, Any]] | None = None,
+    training: Mapping[str, dict[str, Any]] | None = None,
 ) -> str:
-    """The results section, in Markdown, of records, cards, benches and maps by profile."""
+    """The results section, in Markdown, of records, cards, benches and maps by profile.
+
+    ``training`` are cards of training images.
+    """
     names = [name for name in PROFILES if name in records]
     parts = [_intro(name, records[name]) for name in names]
     shown = {name: records[name] for name in names}
     parts += [_labels(shown), _orderings(shown, "labels_val", LABELS)]
     cards = {name: r for name in PROFILES if (r := (regimes or {}).get(name))}
-    parts.append(_regime(cards, shown))
+    parts.append(_regime(cards, training or {}, shown))
     parts += [_networks(shown, "single"), _networks(shown, "multi")]
     parts.append(_orderings(shown, "segmentation_val", LOSSES))
     parts.append(lines_drawn(biases or {}, LOSSES))
@@ -175,24 +179,32 @@ def _networks(records: dict[str, dict[str, Any]], mode: str) -> str:
     return table_of(header, rows) if records else ""
 
 
-def _regime(cards: dict[str, dict[str, Any]], records: dict[str, dict[str, Any]]) -> str:
+def _regime(
+    cards: dict[str, dict[str, Any]],
+    training: Mapping[str, dict[str, Any]],
+    records: dict[str, dict[str, Any]],
+) -> str:
     """Whether the data sets lie where the method works; nothing without cards."""
     rows = {
         "images, boxes": lambda card: f"{card['images']}, {card['boxes']}",
         "a box's pixels that its class covers, mean (quartiles)": _filling,
     }
-    pairs = [(d["first"], d["second"]) for r in cards.values() for d in r["regime"]["differences"]]
+    columns = {f"`{name}`": (card, f"regime-{name}.json") for name, card in cards.items()}
+    for name in (name for name in cards if name in training):
+        columns[f"`{name}`, training images"] = training[name], f"regime-{name}-train.json"
+    shown = [card for card, _ in columns.values()]
+    pairs = [(d["first"], d["second"]) for r in shown for d in r["regime"]["differences"]]
     for pair in dict.fromkeys(pairs):
         name = f"{LABELS[pair[0]]}, over {LABELS[pair[1]]}"
         rows[name] = lambda card, pair=pair: card_difference(card, pair)
     for name, key in INSIDE.items():
         rows[name] = lambda card, key=key: estimated(card["inside"]["all"][key])
-    lines = [[name, *(row(r["regime"]) for r in cards.values())] for name, row in rows.items()]
-    if any(r["sigma"] for r in cards.values()):
+    lines = [[name, *(row(r["regime"]) for r in shown)] for name, row in rows.items()]
+    if any(r["sigma"] for r in shown):
         name = "a right label of ~S has a higher sigma than a wrong one (chance: 50)"
-        lines.append([name, *(estimated((r["sigma"] or {}).get("auc")) for r in cards.values())])
-    found = ", ".join(f"[`{name}`](../results/regime-{name}.json)" for name in cards)
-    header = ["regime card, % and points, 95 % intervals over images", *(f"`{n}`" for n in cards)]
+        lines.append([name, *(estimated((r["sigma"] or {}).get("auc")) for r in shown)])
+    found = ", ".join(f"[{name}](../results/{file})" for name, (_, file) in columns.items())
+    header = ["regime card, % and points, 95 % intervals over images", *columns]
     told = f"{table_of(header, lines)}\n\nCards: {found}.{_other_training(cards, records)}"
     return told if cards else ""
 

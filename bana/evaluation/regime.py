@@ -27,6 +27,7 @@ DIFFERENCES = (
     ("gap", "boxes-crf"),
     ("bap", "gap"),
     ("bap", "bap-no-u0"),
+    ("bap-no-u0", "gap"),
     ("bap", "bap-ret"),
 )
 TRUTHS = {"all": (0, 1), "background": (0,), "object": (1,)}

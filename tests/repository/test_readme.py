@@ -551,6 +551,33 @@ def test_regime_cards_are_columns_of_one_table():
     assert not any("sigma" in name for name in rows)
 
 
+def test_cards_of_training_images_are_columns_of_their_own():
+    tool, records = load_tool("readme"), {"sample": _record(65.0, 53.0)}
+    cards = {"sample": _card("bap", 4.0), "voc-mini": _card("bap", 4.0)}
+    text = tool.section(records, cards, training={"sample": _card("bap-no-u0", 5.5)})
+    rows = _rows(text)
+    assert rows["regime card, % and points, 95 % intervals over images"] == [
+        *("`voc-mini`", "`sample`", "`sample`, training images"),
+    ]
+    assert rows["BAP, Y_crf without u_0, over GAP, Y_crf"] == ["-", "-", "+5.5 [-0.2, +9.0]"]
+    assert "[`sample`, training images](../results/regime-sample-train.json)" in text
+
+
+def test_the_readme_tells_of_pooling_alone_on_training_images():
+    tool, record = load_tool("readme"), _record(65.0, 53.0)
+    gap = {"mean": 0.25, "low": -0.75, "high": 1.25}
+    record["differences"] = {"labels_val": {"bap-no-u0 - gap": gap}}
+
+    def extract(training: dict) -> str:
+        return tool.extract({"sample": record}, {}, {}, {}, training=training)
+
+    card = _card("bap-no-u0", 5.5)
+    card["regime"]["differences"][0]["low"] = 1.5
+    told = "on `sample`. On training images, without u_0 (one training each): +5.5 [+1.5, +9.0] on "
+    assert f"{told}the 3 of `sample`." in extract({"sample": card})
+    assert "On training images" not in extract({"sample": _card("bap", 5.5)})
+
+
 def test_a_card_of_another_training_says_so():
     tool, card = load_tool("readme"), _card("bap", 4.0)
     card["regime"]["miou"] = {"bap": {"value": 65.00001}}
