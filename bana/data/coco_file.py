@@ -39,8 +39,9 @@ def read_instances(path: Path, need: str = "bbox") -> dict[str, Any]:
     Returns:
         "images", "categories" and "annotations" in the file's order. Ids, sizes, names, iscrowd (0
         or 1), and bbox, area and ignore where they are given, are of the types that COCO says;
-        everything else in the entries is as in the file, segmentations too, see `checked_segmentation`.
-        "head" is what the file has beside the three, such as info and licenses.
+        everything else in the entries is as in the file, segmentations too, see
+        `checked_segmentation`. "head" is what the file has beside the three, such as info and
+        licenses.
 
     Raises:
         DataError: when the file is missing or is no such file; for every entry with a value that is

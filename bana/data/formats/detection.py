@@ -14,7 +14,7 @@ from bana.data.formats.known import FORMATS, check_format
 from bana.data.formats.labelme import read_labelme
 from bana.data.formats.labelstudio import read_labelstudio
 from bana.data.formats.yolo import is_yolo, read_yolo
-from bana.data.importing import HEADER, ask_for_convention, read_csv, read_voc
+from bana.data.importing import HEADER, ask_for_convention, read_csv, read_voc_file
 from bana.data.layout import Photograph
 from bana.data.voc_files import DataError, read_class_names
 from bana.data.xml_files import first_tag, read_xml
@@ -118,7 +118,7 @@ def photographs_and_classes(
 
 
 def _read_voc(path: Path, images: Folder, one_based: bool) -> Read:
-    """File by file, since an XML file in a subfolder is of a photograph in the same one."""
+    """VOC's files, but those of CVAT that lie among them."""
     top = path if path.is_dir() else path.parent
     every = files_below(path, (".xml",))
     others = [file for file in every if _kind_of(file) == "cvat"]
@@ -129,10 +129,7 @@ def _read_voc(path: Path, images: Folder, one_based: bool) -> Read:
     problems: list[str] = []
     for file in files:
         with noted(problems):
-            (read,) = read_voc(file, images.root, one_based)
-            found = images.of_stem(file.relative_to(top), str(file))
-            made = images.photograph(found, str(file), read.boxes, read.size)
-            photographs.append(made._replace(crowds=read.crowds, note=read.note))
+            photographs.append(read_voc_file(file, top, images, one_based))
     refuse(problems, path)
     names = [file.relative_to(top).as_posix() for file in others]
     notes = [f"{path}: files of CVAT not read ({len(names)}): {listed(names)}"] if names else []

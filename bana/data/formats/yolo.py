@@ -204,9 +204,10 @@ def _check_fields(fields: Sequence[str], where: str, named: _Names) -> None:
         )
     elif count == 7 and fields[6].isdigit():
         # Trackers append a score and an id, which is 0 or 1 at times, as the corner of a triangle.
+        last = fields[6]
         raise DataError(
-            f"{where}: a triangle, or a box with a score and a track id? Remove the id {fields[6]}, "
-            f"or write {fields[6]}.0 if it is a coordinate"
+            f"{where}: a triangle, or a box with a score and a track id? Remove the id {last}, or "
+            f"write {last}.0 if it is a coordinate"
         )
 
 

@@ -12,7 +12,7 @@ from bana.data.annotations import Annotation, write_annotation
 from bana.data.formats.common import Folder
 from bana.data.formats.detection import LOOKED_INTO, detect, read_boxes
 from bana.data.formats.known import FORMATS
-from bana.data.importing import import_boxes
+from bana.data.importing import import_boxes, read_voc
 from bana.data.voc import VocDataset
 from bana.data.voc_files import DataError
 
@@ -312,3 +312,57 @@ def test_boxes_of_a_photograph_called_as_a_list_are_yolos(tmp_path: Path) -> Non
     write_text(tmp_path / "test.txt", "im/a.jpg\nim/b.jpg\n")
     with pytest.raises(DataError, match="no boxes that are known"):
         detect(tmp_path)
+
+
+XML = (
+    "<annotation><filename>{}</filename><object><name>cat</name><bndbox><xmin>5</xmin>"
+    "<ymin>5</ymin><xmax>20</xmax><ymax>20</ymax></bndbox></object></annotation>"
+)
+
+
+def photograph_by_both(root: Path, file: str, said: str, *photos: str) -> str:
+    """What `bana masks` and `bana data import` find for an XML file, or why they refuse it."""
+    images = folder_of(root / "im", *photos)
+    write_text(root / "xml" / file, XML.format(said))
+    told = []
+    for read in (
+        lambda: read_boxes("voc", root / "xml", images).photographs,
+        lambda: read_voc(root / "xml", images),
+    ):
+        try:
+            (one,) = read()
+            told.append(f"{one.path.relative_to(images.root).as_posix()} {one.note or ''}".strip())
+        except DataError as error:
+            told.append(str(error))
+    assert told[0] == told[1], "one judgement"
+    return told[0]
+
+
+@pytest.mark.parametrize(
+    ("file", "said", "photos", "found"),
+    [
+        ("Annotations/a.xml", "a.jpg", ["a.jpg"], "a.jpg"),
+        ("a.xml", "a.jpg", ["day1/a.jpg"], "day1/a.jpg"),
+        ("day1/a.xml", "a.jpg", ["day1/a.jpg", "a.jpg", "a.png"], "day1/a.jpg"),
+        ("a.xml", "a.png", ["a.jpg", "a.png"], "a.png"),
+        ("0001.xml", "photo_12.jpg", ["photo_12.jpg"], "photo_12.jpg"),
+        ("day1/0001.xml", "b.jpg", ["day1/b.jpg", "day2/b.jpg"], "day1/b.jpg"),
+    ],
+    ids=["above", "flat", "beside", "ending", "numbered", "numbered-beside"],
+)
+def test_the_photograph_of_an_xml_file(
+    file: str, said: str, photos: list[str], found: str, tmp_path: Path
+) -> None:
+    assert photograph_by_both(tmp_path, file, said, *photos) == found
+
+
+def test_an_xml_file_of_two_photographs_is_refused_and_of_one_that_is_gone_noted(
+    tmp_path: Path,
+) -> None:
+    both = ["day1/x.jpg", "day1/b.jpg"]
+    told = photograph_by_both(tmp_path / "1", "day1/x.xml", "b.jpg", *both)
+    assert "is called as x.jpg is and says in <filename> that it is about b.jpg: rename" in told
+    told = photograph_by_both(tmp_path / "2", "day1/x.xml", "c.jpg", *both)
+    assert told.startswith("day1/x.jpg says in <filename>") and told.endswith("which is not there")
+    told = photograph_by_both(tmp_path / "3", "x.xml", "x.bmp", "x.jpg", "x.png")
+    assert "may be of x.jpg or of x.png: rename one" in told

@@ -77,7 +77,7 @@ def test_a_photograph_may_be_called_as_a_list_is(tmp_path: Path) -> None:
         write_text(folder / f"{name}.txt", "0 0.5 0.5 0.25 0.5\n")
     write_text(folder / "valid.txt", "")
     write_text(folder / "notes.txt", "0 of 5 are drawn by hand\n")
-    write_text(folder / "deep/train.txt", "0 0.5 0.5 0.25 0.5\n")
+    write_text(folder / "deep/readme.dataset.txt", "0 0.5 0.5 0.25 0.5\n")
     (folder / "readme.txt").write_bytes(b"\xff\xfe\0")
     write_text(folder / "classes.txt", "cat\n")
     read = read_yolo(folder, images)
@@ -85,8 +85,14 @@ def test_a_photograph_may_be_called_as_a_list_is(tmp_path: Path) -> None:
     assert boxes_of(read) == {f"{name}.jpg": box for name in names[:3]} | {"valid.jpg": []}
     assert read.notes[1:] == [f"{folder}: lists and notes passed over (2): notes.txt, readme.txt"]
     # Boxes of a photograph that is not there are told as those of any other.
-    assert list(read.failed) == ["deep/train"]
-    assert read.failed["deep/train"].endswith("train.jpg: no such file")
+    assert list(read.failed) == ["deep/readme.dataset"]
+    assert read.failed["deep/readme.dataset"].endswith("readme.dataset.jpg: no such file")
+
+
+def test_labels_in_one_folder_are_of_photographs_in_subfolders(tmp_path: Path) -> None:
+    images = folder_of(tmp_path / "im", "day 1/a.jpg", "day 2/b.jpg")
+    folder = labels(tmp_path, "0 .5 .5 .25 .5\n")
+    assert boxes_of(read_yolo(folder, images)) == {"a.jpg": [("cat", (30, 15, 50, 45))]}
 
 
 def test_files_beside_labels_are_told(images: Folder, tmp_path: Path) -> None:
