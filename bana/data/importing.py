@@ -140,6 +140,11 @@ def read_csv(path: Path, images: Folder, one_based: bool = False) -> list[Photog
     return list(found.values())
 
 
+def check_csv(path: Path) -> None:
+    """Check that a file begins as `read_csv` wants. Raises DataError as that."""
+    next(_csv_lines(path, []), None)
+
+
 def read_voc(path: Path, images: Folder, one_based: bool = True) -> list[Photograph]:
     """Read VOC XML files, see `read_voc_file`.
 

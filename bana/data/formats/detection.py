@@ -14,8 +14,8 @@ from bana.data.formats.known import FORMATS, check_format
 from bana.data.formats.labelme import read_labelme
 from bana.data.formats.labelstudio import read_labelstudio
 from bana.data.formats.yolo import is_yolo, read_yolo
-from bana.data.importing import HEADER, ask_for_convention, read_csv, read_voc_file
-from bana.data.layout import Photograph
+from bana.data.importing import HEADER, ask_for_convention, check_csv, read_csv, read_voc_file
+from bana.data.layout import Photograph, check_kinds
 from bana.data.voc_files import DataError, read_class_names
 from bana.data.xml_files import first_tag, read_xml
 
@@ -73,7 +73,7 @@ def read_boxes(
             "voc" in XML and "half-open" in CSV.
 
     Raises:
-        DataError: if something in the files is wrong.
+        DataError: if something in the files is wrong, or a box has the class background.
         ValueError: if the format or the convention is unknown, or the format has no other.
     """
     check_format(kind, convention)
@@ -95,6 +95,7 @@ def read_boxes(
     if top.is_dir():
         given = (path,) if classes is None else (path, classes)
         read = read._replace(notes=[*read.notes, *_not_read(kind, top, *given)])
+    check_kinds(box for photograph in read.photographs for box in photograph.boxes)
     if kind == "voc" and convention is None:
         ask_for_convention(read.photographs, path)
     if classes is not None and kind != "yolo":
@@ -165,11 +166,13 @@ def _only_file(kind: str, path: Path) -> Path:
 
 
 def _say_what_is_damaged(path: Path) -> None:
-    """Raise DataError for a single file that is no JSON or XML, as its ending says it is."""
+    """Raise DataError for a single file that is no JSON, XML or CSV, as its ending says it is."""
     if path.suffix.lower() == ".json" and path.is_file():
         read_json(path)
     elif path.suffix.lower() == ".xml" and path.is_file():
         read_xml(path)
+    elif path.suffix.lower() == ".csv" and path.is_file():
+        check_csv(path)
 
 
 def _some_of(path: Path) -> Iterator[Path]:

@@ -125,9 +125,12 @@ def _is_of_photograph(file: Path, path: Path, images: Folder) -> bool:
 
 
 def is_yolo(text: str) -> bool:
-    """Whether the first line that is not empty is a class and numbers."""
+    """Whether the first line that is not empty is a class, a whole number, and numbers."""
     fields = next((line.split() for line in text.splitlines() if line.strip()), [])
-    return len(fields) >= 5 and fields[0].isdigit() and all(_is_number(field) for field in fields)
+    if len(fields) < 5 or not all(_is_number(field) for field in fields):
+        return False
+    # Some programs write all numbers alike, the class as 0.0.
+    return float(fields[0]).is_integer() and float(fields[0]) >= 0
 
 
 def _is_number(text: str) -> bool:

@@ -159,7 +159,7 @@ def test_files_that_the_format_does_not_read_are_told(tmp_path: Path) -> None:
         ("a.json", "{", "no JSON"),
         ("a.xml", "<a>", "not well-formed XML"),
         ("a.json", "[1]", "no boxes that are known"),
-        ("a.csv", "x,y\n1,2\n", "no boxes that are known"),
+        ("a.csv", "x,y\n1,2\n", "a.csv:1: the header must be image,xmin,ymin,xmax,ymax,class"),
         ("a.xml", "<gpx/>", "no boxes that are known"),
     ],
     ids=["words", "json", "xml", "list", "csv", "gpx"],
@@ -172,6 +172,27 @@ def test_what_is_no_boxes(name: str, text: str, reason: str, tmp_path: Path) -> 
         detect(path.parent)
     with pytest.raises(DataError, match="no such file or folder of boxes"):
         detect(tmp_path / "none")
+
+
+def test_a_class_may_be_written_as_the_other_numbers(tmp_path: Path) -> None:
+    assert detect(write_text(tmp_path / "a.txt", "0.0 .5 .5 .2 .2\n")) == "yolo"
+    with pytest.raises(DataError, match="no boxes that are known"):
+        detect(write_text(tmp_path / "b.txt", "0.5 .5 .5 .2 .2\n"))
+
+
+def test_a_csv_file_in_another_encoding_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes("image,xmin,ymin,xmax,ymax,class\na.jpg,1,2,3,4,Käfer\n".encode("cp1252"))
+    with pytest.raises(DataError, match=r"a\.csv:2: no text in UTF-8"):
+        detect(path)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in FORMATS if kind not in ("coco", "yolo")])
+def test_a_box_of_background_is_named(kind: str, images: Folder, tmp_path: Path) -> None:
+    """COCO's files and YOLO's list their classes, and are refused by these."""
+    path = write_boxes(kind, tmp_path / "in", "a.jpg", [("background", (1.0, 2.0, 30.0, 40.0))])
+    with pytest.raises(DataError, match=r"in/.+: a box of the class background"):
+        read_boxes(kind, path, images)
 
 
 def test_damaged_xml_is_not_passed_over(images: Folder, tmp_path: Path) -> None:
@@ -275,7 +296,7 @@ def bad_boxes(kind: str, folder: Path) -> tuple[Path, list[str]]:
         write_json(folder / "b.json", {"shapes": [shape], "imagePath": None, **size})
         return folder, ["a.json: shape 1", "a.json: shape 3", "b.json: imagePath"]
     if kind == "labelstudio":
-        first = [region | {"x": 200}, region, region | {"rectanglelabels": []}]
+        first = [region | {"x": 320}, region, region | {"rectanglelabels": []}]
         tasks = [{"id": 1, "image": "a.jpg", "label": first}, {"id": 2, "image": "b", "label": []}]
         return write_json(folder / "e.json", tasks), ["region 1", "region 3", "task 2"]
     if kind == "cvat":
