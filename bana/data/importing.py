@@ -1,6 +1,6 @@
-"""Boxes from elsewhere: VOC XML, COCO JSON or CSV, brought into VOC layout.
+"""Boxes from elsewhere brought into VOC layout, and the readers of VOC XML and CSV.
 
-`bana data import --help` describes the formats.
+`bana data import --help` describes the formats; `bana.data.formats` has the other readers.
 """
 
 import csv
@@ -51,7 +51,7 @@ def import_boxes(
 
     Args:
         kind: one of `bana.data.formats.known.FORMATS`.
-        boxes: the CSV or JSON file; one XML file or a folder of them.
+        boxes: the file, or the folder of files, as the format has it.
         images: folder of the photographs.
         out: the data set; other splits in it stay.
         split: name of the split.
