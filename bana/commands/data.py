@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bana.data.checks import counted
-from bana.data.formats.known import CONVENTIONS, FORMATS
+from bana.data.formats.known import CONVENTION_HELP, CONVENTIONS, FORMATS
 
 EXPORTS = ("coco", "yolo")
 LAYOUT = """\
@@ -73,11 +73,11 @@ The last line names a photograph without any object. Boxes are 0-based and half-
 reaches from the left border to the right one of an image 224 pixels wide. `--convention voc` reads
 1-based inclusive boxes instead, (1, 13, 224, 168) for the same zebra.
 
-Of XML files the photograph of a.xml is a.jpg, a.jpeg or a.png, that of b/a.xml is b/a.jpg, or a.jpg
-where there is none, and boxes are 1-based inclusive, as VOC's; `--convention half-open` reads those
-of programs that write 0-based ones. A box that begins at 0 is asked about unless a convention is
-named. Of JSON files boxes are COCO's x, y, width, height; masks in it are passed over (`bana data
-coco2017` reads them).
+Of XML files the photograph of b/a.xml is b/a.jpg, or with another ending; where there is none, the
+one that <filename> names. Boxes are 1-based inclusive, as VOC's; `--convention half-open` reads
+those of programs that write 0-based ones. A box that begins at 0 is asked about unless a convention
+is named. Of JSON files boxes are COCO's x, y, width, height; what is flagged "ignore" is a crowd;
+masks in it are passed over (`bana data coco2017` reads them).
 
 Of YOLO's text files the classes are in data.yaml, classes.txt or obj.names, or named by --classes.
 The formats of other tools are those of `bana masks --help`.
@@ -204,7 +204,7 @@ def _add_import_arguments(other: argparse.ArgumentParser) -> None:
         help="one class a line, in the order of their numbers; of yolo a data.yaml too (default: "
         "those of the source, or the classes that occur, by alphabet)",
     )
-    other.add_argument("--convention", choices=CONVENTIONS, help="of the boxes, of voc and csv")
+    other.add_argument("--convention", choices=CONVENTIONS, help=CONVENTION_HELP)
     _add_keep_empty(other)
 
 

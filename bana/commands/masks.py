@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bana.data.checks import counted
-from bana.data.formats.known import CONVENTIONS, FORMATS
+from bana.data.formats.known import CONVENTION_HELP, CONVENTIONS, FORMATS
 
 WRITES = ("voc", "coco", "yolo-seg", "labelme", "instances")
 SIDE = 500
@@ -69,7 +69,7 @@ def add_masks_command(commands: Any) -> None:
         metavar="FILE",
         help="one class a line, in the order of their numbers; of yolo a data.yaml too",
     )
-    made.add_argument("--convention", choices=CONVENTIONS, help="of the boxes, of voc and csv")
+    made.add_argument("--convention", choices=CONVENTIONS, help=CONVENTION_HELP)
     made.add_argument(
         "--longest",
         type=int,

@@ -7,8 +7,10 @@ hand in the order of the rows, as one published implementation does, every mask 
 What is decided here, since COCO does not say it:
 
 - where instances overlap, the smaller one lies on top, as it is most often the one in front;
-- crowds are no boxes; in a mask they are 255, under every instance, and in the XML file they are
-  <crowd>, which keeps their boxes from counting as background;
+- crowds, and what is flagged "ignore", are no boxes; in a mask they are 255, under every instance,
+  and in the XML file they are <crowd>, which keeps their boxes from counting as background;
+- categories that no annotation has keep their number, so that splits agree; only one called
+  background, and those of a file with more than a mask can number, are left out, and that is told;
 - an annotation whose box has no area (COCO has a few) is left out, and that is told.
 """
 
@@ -22,7 +24,7 @@ from pycocotools.coco import COCO
 from torchvision.datasets.utils import calculate_md5
 
 from bana.data.checks import DataError, listed, noted, refuse
-from bana.data.coco_file import checked_segmentation, read_instances
+from bana.data.coco_file import checked_segmentation, is_crowd, read_instances
 from bana.data.downloads import Archive, install
 from bana.data.formats.common import Folder
 from bana.data.layout import (
@@ -192,13 +194,12 @@ def images_of(path: Path, file: dict[str, Any], images: Folder) -> CocoRead:
         images: its images.
 
     Raises:
-        DataError: when a category is background, or an image's name leads upwards or fits several.
+        DataError: when annotations have a category called background, or more categories than a
+            mask can number, or an image's name leads upwards or fits several.
     """
-    categories = sorted(file["categories"], key=lambda category: category["id"])
+    categories, notes = _categories(path, file)
     index = {category["id"]: number for number, category in enumerate(categories, start=1)}
     names = ("background", *(category["name"] for category in categories))
-    if "background" in names[1:]:
-        raise DataError(f"{path}: a category is called background, which is what lies in no box")
     check_class_names(names, str(path))
     annotations: dict[int, list[dict[str, Any]]] = {image["id"]: [] for image in file["images"]}
     for annotation in file["annotations"]:
@@ -213,7 +214,7 @@ def images_of(path: Path, file: dict[str, Any], images: Folder) -> CocoRead:
         classes = [index[annotation["category_id"]] for annotation in kept]
         boxes: tuple[list[Box], list[Box]] = ([], [])
         for annotation, number in zip(kept, classes, strict=True):
-            boxes[annotation["iscrowd"]].append(_box(path, annotation, names[number]))
+            boxes[is_crowd(annotation)].append(_box(path, annotation, names[number]))
         where = f"{path}: image {record['id']}"
         with noted(problems):
             size = record["width"], record["height"]
@@ -221,11 +222,37 @@ def images_of(path: Path, file: dict[str, Any], images: Folder) -> CocoRead:
             image = image._replace(boxes=boxes[0], crowds=boxes[1], size=size)
             read.append(CocoImage(image, record, kept, classes))
     refuse(problems, path)
-    notes = []
+    ignored = [each["id"] for each in file["annotations"] if each.get("ignore")]
+    if ignored:
+        what = "annotations flagged ignore, read as crowds"
+        notes.append(f"{path}: {what} ({len(ignored)}): {listed(ignored)}")
     if flat:
         what = "annotations left out, as their boxes have no area"
         notes.append(f"{path}: {what} ({len(flat)}): {listed(flat)}")
     return CocoRead(read, names, notes)
+
+
+def _categories(path: Path, file: dict[str, Any]) -> tuple[list[dict[str, Any]], list[str]]:
+    """The categories by COCO's number of them, and a note on those that are left out."""
+    every = sorted(file["categories"], key=lambda category: category["id"])
+    used = {annotation["category_id"] for annotation in file["annotations"]}
+    too_many = len(every) >= IGNORE
+    kept, left_out = [], []
+    for category in every:
+        background = category["name"] == "background"
+        if category["id"] not in used and (background or too_many):
+            left_out.append(category["name"])
+        elif background:
+            raise DataError(
+                f"{path}: annotations have a category called background, which is what lies in no "
+                f"box: remove them"
+            )
+        else:
+            kept.append(category)
+    if not left_out:
+        return kept, []
+    what = "categories that no annotation has, left out"
+    return kept, [f"{path}: {what} ({len(left_out)}): {listed(left_out)}"]
 
 
 def _check_segmentations(path: Path, images: Sequence[CocoImage]) -> None:
@@ -265,7 +292,7 @@ def class_mask(
         where = f"annotation {annotation['id']}"
         runs = checked_segmentation(annotation.get("segmentation"), *size, where)
         inside = coco.annToMask({**annotation, "segmentation": runs}).astype(bool)  # [H, W]
-        crowd = bool(annotation.get("iscrowd"))
+        crowd = is_crowd(annotation)
         drawn.append((not crowd, -int(inside.sum()), IGNORE if crowd else number, inside))
     # Crowds first, then from the largest to the smallest: the later lies on top.
     for *_, value, inside in sorted(drawn, key=lambda one: one[:3]):

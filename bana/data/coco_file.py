@@ -38,9 +38,10 @@ def read_instances(path: Path, need: str = "bbox") -> dict[str, Any]:
 
     Returns:
         "images", "categories" and "annotations" in the file's order. Ids, sizes, names, iscrowd (0
-        or 1), and bbox and area where they are given, are of the types that COCO says; everything
-        else in the entries is as in the file, segmentations too, see `checked_segmentation`.
-        "head" is what the file has beside the three, such as info and licenses.
+        or 1), and bbox, area and ignore where they are given, are of the types that COCO says;
+        everything else in the entries is as in the file, segmentations too, see
+        `checked_segmentation`. "head" is what the file has beside the three, such as info and
+        licenses.
 
     Raises:
         DataError: when the file is missing or is no such file; for every entry with a value that is
@@ -98,6 +99,8 @@ def _annotation(entry: object, place: str, path: str, need: str) -> Entry:
     where = f"{path}: annotation {number}"
     made = {key: as_id(entry[key], f"{where}: {key}") for key in ("image_id", "category_id")}
     made |= {"id": number, "iscrowd": int(as_flag(entry.get("iscrowd", 0), f"{where}: iscrowd"))}
+    if "ignore" in entry:
+        made["ignore"] = int(as_flag(entry["ignore"], f"{where}: ignore"))
     if "bbox" in entry:
         made["bbox"] = _box(entry["bbox"], f"{where}: bbox")
     attributes = entry.get("attributes")
@@ -106,6 +109,14 @@ def _annotation(entry: object, place: str, path: str, need: str) -> Entry:
     if "area" in entry:
         made["area"] = as_number(entry["area"], f"{where}: area")
     return {**entry, **made}
+
+
+def is_crowd(annotation: Entry) -> bool:
+    """Whether an annotation is of a region to be left out: a crowd, or what others flag "ignore".
+
+    Converters of data sets that have such regions, as of pedestrians, write the latter.
+    """
+    return bool(annotation.get("iscrowd") or annotation.get("ignore"))
 
 
 def _box(box: object, where: str) -> list[float]:

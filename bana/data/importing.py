@@ -1,10 +1,9 @@
-"""Boxes from elsewhere: VOC XML, COCO JSON or CSV, brought into VOC layout.
+"""Boxes from elsewhere brought into VOC layout, and the readers of VOC XML and CSV.
 
-`bana data import --help` describes the formats.
+`bana data import --help` describes the formats; `bana.data.formats` has the other readers.
 """
 
 import csv
-import glob
 import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -30,12 +29,10 @@ from bana.data.layout import (
     Photograph,
     Written,
     check_own_source,
-    image_id,
     write_photographs,
 )
-from bana.data.lists import photographs_of
 from bana.data.oddities import notes_on_folder, visible_files
-from bana.data.voc_files import IMAGE_ENDINGS, read_class_names
+from bana.data.voc_files import read_class_names
 
 HEADER = ["image", "xmin", "ymin", "xmax", "ymax", "class"]
 
@@ -54,7 +51,7 @@ def import_boxes(
 
     Args:
         kind: one of `bana.data.formats.known.FORMATS`.
-        boxes: the CSV or JSON file; one XML file or a folder of them.
+        boxes: the file, or the folder of files, as the format has it.
         images: folder of the photographs.
         out: the data set; other splits in it stay.
         split: name of the split.
@@ -93,7 +90,7 @@ def import_boxes(
         names = _own_names(classes)
         if boxes.resolve() in out.resolve().parents:
             raise DataError(f"{out}: lies in {boxes}, where boxes are read: name another folder")
-        photographs = read_voc(boxes, images, one_based=convention != "half-open")
+        photographs = read_voc(boxes, Folder(images), one_based=convention != "half-open")
         if convention is None:
             ask_for_convention(photographs, boxes)
     written = write_photographs(out, split, photographs, names, keep_empty, source=boxes)
@@ -143,20 +140,22 @@ def read_csv(path: Path, images: Folder, one_based: bool = False) -> list[Photog
     return list(found.values())
 
 
-def read_voc(path: Path, images: Path, one_based: bool = True) -> list[Photograph]:
-    """Read VOC XML files; the photograph of a.xml is a.jpg, a.jpeg or a.png.
+def check_csv(path: Path) -> None:
+    """Check that a file begins as `read_csv` wants. Raises DataError as that."""
+    next(_csv_lines(path, []), None)
 
-    That of b/a.xml is b/a.jpg, or a.jpg where there is none in b.
+
+def read_voc(path: Path, images: Folder, one_based: bool = True) -> list[Photograph]:
+    """Read VOC XML files, see `read_voc_file`.
 
     Args:
         path: one file, or a folder with .xml files in it or below, in capitals too; hidden files
             are passed over.
-        images: folder of the photographs.
+        images: the photographs.
         one_based: the boxes are VOC's, 1-based and inclusive; some programs write 0-based ones.
 
     Returns:
-        The photographs, by name; one whose file names another photograph, which is not there, has
-        a note.
+        The photographs, by name.
 
     Raises:
         DataError: when files are damaged, or name another photograph, which is there; all of them
@@ -170,24 +169,38 @@ def read_voc(path: Path, images: Path, one_based: bool = True) -> list[Photograp
     photographs, problems = [], []
     for file in files:
         with noted(problems):
-            below = file.relative_to(path).parent if path.is_dir() else Path()
-            photographs.append(_voc_photograph(file, below, images, one_based))
+            top = path if path.is_dir() else path.parent
+            photographs.append(read_voc_file(file, top, images, one_based))
     refuse(problems, path)
     return photographs
 
 
-def _voc_photograph(file: Path, below: Path, images: Path, one_based: bool) -> Photograph:
+def read_voc_file(file: Path, top: Path, images: Folder, one_based: bool) -> Photograph:
+    """Read one VOC XML file.
+
+    The photograph of b/a.xml is b/a.jpg, or with another ending; either may lie in more folders
+    than the other. Where there is none, it is the one that <filename> names, since many programs
+    number their files.
+
+    Args:
+        file: the file.
+        top: folder where the tree of such files begins.
+        images: the photographs.
+        one_based: as of `read_voc`.
+
+    Returns:
+        The photograph, with a note where the file names another one, which is not there.
+
+    Raises:
+        DataError: when the file is damaged, names another photograph, which is there too, or may
+            be of several photographs.
+    """
     annotation, said = read_named(file)
     boxes = list(_xml_boxes(annotation.objects, f"{file}: object", one_based))
     crowds = list(_xml_boxes(annotation.crowds, f"{file}: crowd", one_based))
-    image = _image_of(file.stem, images, below)
-    name = image_id(image.relative_to(images).as_posix(), str(file))
-    note = None
-    if problem := other_photograph(image, file.stem, said, (images / below, images)):
-        raise DataError(f"{file}: {problem}")
-    if names_other(file.stem, said):
-        note = "says in <filename> that it is about another photograph, which is not there"
-    return Photograph(name, image, str(file), boxes, crowds, annotation.size, note)
+    image, note = _image_of(file, file.relative_to(top), said, images)
+    photograph = images.photograph(image, str(file), boxes, annotation.size)
+    return photograph._replace(crowds=crowds, note=note)
 
 
 def ask_for_convention(photographs: Sequence[Photograph], path: Path) -> None:
@@ -257,12 +270,16 @@ def _box(kind: str, corners: list[float], where: str, one_based: bool) -> Box:
     return Box(kind, (x1, y1, x2, y2), where)
 
 
-def _image_of(stem: str, images: Path, below: Path) -> Path:
-    """The photograph of an XML file; where there is none, a file of its name or a.jpg."""
-    for folder in dict.fromkeys((images / below, images)):
-        if there := photographs_of(folder, stem):
-            if len(there) > 1:
-                raise DataError(f"{there[0]}: there is {there[1].name} too: remove one of them")
-            return there[0]
-    others = [p for p in images.glob(f"{glob.escape(stem)}.*") if p.stem == stem]
-    return min(others, default=images / f"{stem}{IMAGE_ENDINGS[0]}")
+def _image_of(
+    file: Path, relative: Path, said: str | None, images: Folder
+) -> tuple[Path, str | None]:
+    """The photograph of an XML file, and a note where it names one that is not there."""
+    image = images.of_stem(relative, str(file), said)
+    if said is None or not names_other(file.stem, said):
+        return image, None
+    if image.is_file():
+        if problem := other_photograph(image, file.stem, said, (image.parent, images.root)):
+            raise DataError(f"{file}: {problem}")
+    elif (other := images.named((relative.parent / said).as_posix(), str(file))).is_file():
+        return other, None
+    return image, "says in <filename> that it is about another photograph, which is not there"

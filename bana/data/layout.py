@@ -236,7 +236,7 @@ def write_photographs(
     kept = _kept(photographs, keep_empty, source)
     check_apart((photograph.name for photograph in kept), root)
     every = [box for photograph in kept for box in photograph.boxes]
-    _check_kinds(every)
+    check_kinds(every)
     names = settle_classes(root, classes, (box.kind for box in every))
     looked = list(mapped(checked, kept, "checking", workers))
     problems = [problem for one in looked for problem in one.problems]
@@ -295,7 +295,8 @@ def _cut_off(photograph: Photograph, size: tuple[int, int]) -> Photograph:
     return photograph._replace(boxes=boxes, crowds=crowds)
 
 
-def _check_kinds(boxes: Sequence[Box]) -> None:
+def check_kinds(boxes: Iterable[Box]) -> None:
+    """Check that no box has the class background. Raises DataError, which names the box."""
     for box in boxes:
         if box.kind == "background":
             raise DataError(f"{box.where}: a box of the class background, which lies in no box")

@@ -298,7 +298,7 @@ def test_fuzzed_xml(images, values, kind, name, size):
     path = images.parent / "a.xml"
     path.write_bytes(text.encode("utf-8", "surrogatepass"))
     try:
-        ((photograph),) = read_voc(path, images, one_based=False)
+        ((photograph),) = read_voc(path, Folder(images), one_based=False)
     except DataError as error:
         assert str(path) in str(error)
         return
@@ -429,8 +429,8 @@ def test_fuzzed_yolo(images, rows, names):
         assert str(path) in str(error) or str(classes) in str(error)
         return
     for box in (box for photograph in read.photographs for box in photograph.boxes):
-        x1, y1, x2, y2 = box.corners
-        assert 0 <= x1 < x2 <= WIDTH and 0 <= y1 < y2 <= HEIGHT and box.kind == "cat"
+        # A centre and a side of two photographs at most; the rest is judged in pixels.
+        assert max(map(abs, box.corners)) <= 3 * max(WIDTH, HEIGHT) and box.kind == "cat"
     if all(len(" ".join(row).split()) == len(row) == 4 for row in rows):
         assert [len(photograph.boxes) for photograph in read.photographs] == [len(rows)]
         for box, row in zip(read.photographs[0].boxes, rows, strict=True):

@@ -127,9 +127,9 @@ def test_xml_of_other_programs(images):
         [("cat", [10.0, 20.0, 30.0, 40.0])], [("cat", [1, 1, 5, 5])], (WIDTH, HEIGHT)
     )
     write_annotation(folder / "zebra 1.xml", annotation)
-    (photograph,) = read_voc(folder, images)
+    (photograph,) = read_voc(folder, Folder(images))
     assert photograph.name == "zebra_1" and photograph.boxes[0].corners == (9, 19, 30, 40)
-    (photograph,) = read_voc(folder, images, one_based=False)
+    (photograph,) = read_voc(folder, Folder(images), one_based=False)
     assert photograph.boxes[0].corners == (10, 20, 30, 40)
     out = images.parent / "out"
     import_boxes("voc", folder, images, out)

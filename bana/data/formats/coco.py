@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bana.data.checks import counted
-from bana.data.coco_file import checked_segmentation, read_instances
+from bana.data.coco_file import checked_segmentation, is_crowd, read_instances
 from bana.data.formats.common import CocoEntry, CocoSource, Folder, Read
 from bana.data.voc_files import DataError
 
@@ -35,9 +35,9 @@ def read_coco_boxes(path: Path, images: Folder) -> Read:
         boxes = [
             {key: value for key, value in each.items() if key != "segmentation"}
             for each in one.annotations
-            if not each["iscrowd"]
+            if not is_crowd(each)
         ]
-        crowds = [each for each in one.annotations if each["iscrowd"]]
+        crowds = [each for each in one.annotations if is_crowd(each)]
         whole = [each for each in crowds if _has_segmentation(each, one.record)]
         lost += len(crowds) - len(whole)
         entries.append(CocoEntry(name, one.record, boxes, whole))

@@ -104,8 +104,7 @@ class Folder:
         for path in self.paths:
             relative = path.relative_to(root)
             self._by_name.setdefault(_plain(path.name), []).append(relative)
-            stem = _plain(relative.with_suffix("").as_posix())
-            self._by_stem.setdefault(stem, []).append(relative)
+            self._by_stem.setdefault(_plain(path.stem), []).append(relative)
 
     def named(self, name: str, where: str, anywhere: bool = False) -> Path:
         """The photograph of that name; a path that is not there where none has it.
@@ -124,16 +123,8 @@ class Folder:
         parts = _parts(name)
         if not parts:
             raise DataError(f"{where}: {name!r} names no photograph")
-        found = []
-        for relative in self._by_name.get(parts[-1], []):
-            own = _parts(relative.as_posix())
-            common = min(len(own), len(parts))
-            if own[-common:] == parts[-common:]:
-                found.append((common, relative))
-        longest = max((common for common, _ in found), default=0)
-        # "a.jpg" in the folder itself and in a subfolder: the name as it stands is the first.
-        exact = [each for _, each in found if not anywhere and _parts(each.as_posix()) == parts]
-        best = exact or [relative for common, relative in found if common == longest]
+        found = self._by_name.get(parts[-1], [])
+        best = _alike(parts, [(_parts(each.as_posix()), each) for each in found], anywhere)
         if len(best) > 1:
             # Where it says nothing of folders, one more of them would not tell.
             remedy = "rename one of them" if anywhere else "name it with its folder"
@@ -164,21 +155,30 @@ class Folder:
             raise DataError(f"{where}: {name!r} is no file in the folder of the photographs")
         return self.photograph(self.named(text, where), where, [])
 
-    def of_stem(self, relative: Path, where: str) -> Path:
+    def of_stem(self, relative: Path, where: str, said: str | None = None) -> Path:
         """The photograph of a file beside it or in another tree: a/b.txt is of a/b.jpg.
+
+        Either may lie in more folders than the other, as of `named`.
 
         Args:
             relative: of the file, to the top of its tree.
             where: the file, for the message.
+            said: name of the photograph's file, where it is known, which tells a.jpg from a.png.
 
         Raises:
-            DataError: if several photographs differ in their ending alone.
+            DataError: if several photographs may be meant.
         """
-        stem = _plain(relative.with_suffix("").as_posix())
-        found = self._by_stem.get(stem, [])
-        if len(found) > 1:
-            raise DataError(f"{where}: may be of {found[0]} or of {found[1]}: rename one")
-        return self.root / (found[0] if found else relative.with_suffix(".jpg"))
+        parts = _stem_parts(relative)
+        found = self._by_stem.get(parts[-1], [])
+        best = _alike(parts, [(_stem_parts(each), each) for each in found])
+        best = [each for each in best if said and _plain(each.name) == _plain(said)] or best
+        if len(best) > 1:
+            raise DataError(f"{where}: may be of {best[0]} or of {best[1]}: rename one")
+        return self.root / (best[0] if best else relative.with_suffix(".jpg"))
+
+    def of_bare_stem(self, stem: str) -> list[Path]:
+        """The photographs of that name, in whatever folder and with whatever ending."""
+        return [self.root / relative for relative in self._by_stem.get(_plain(stem), [])]
 
     def photograph(
         self, path: Path, where: str, boxes: list[Box], size: tuple[int, int] | None = None
@@ -196,6 +196,31 @@ def _plain(name: str) -> str:
 def _parts(name: str) -> list[str]:
     plain = _plain(name.strip().replace("\\", "/"))
     return [part for part in PurePosixPath(plain).parts if part not in ("/", ".", "..")]
+
+
+def _stem_parts(relative: Path) -> list[str]:
+    return _parts(relative.with_suffix("").as_posix())
+
+
+def _alike(
+    parts: list[str], photographs: Sequence[tuple[list[str], Path]], anywhere: bool = False
+) -> list[Path]:
+    """The photographs that share most of a path, and of the rest nothing that differs.
+
+    Args:
+        parts: of the path.
+        photographs: with the parts of their own paths.
+        anywhere: as of `Folder.named`.
+    """
+    found = []
+    for own, relative in photographs:
+        common = min(len(own), len(parts))
+        if own[-common:] == parts[-common:]:
+            found.append((common, own, relative))
+    # "a.jpg" in the folder itself and in a subfolder: the name as it stands is the first.
+    exact = [relative for _, own, relative in found if not anywhere and own == parts]
+    longest = max((common for common, *_ in found), default=0)
+    return exact or [relative for common, _, relative in found if common == longest]
 
 
 def path_of_url(name: str) -> str:

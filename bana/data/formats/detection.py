@@ -14,8 +14,8 @@ from bana.data.formats.known import FORMATS, check_format
 from bana.data.formats.labelme import read_labelme
 from bana.data.formats.labelstudio import read_labelstudio
 from bana.data.formats.yolo import is_yolo, read_yolo
-from bana.data.importing import HEADER, ask_for_convention, read_csv, read_voc
-from bana.data.layout import Photograph
+from bana.data.importing import HEADER, ask_for_convention, check_csv, read_csv, read_voc_file
+from bana.data.layout import Photograph, check_kinds
 from bana.data.voc_files import DataError, read_class_names
 from bana.data.xml_files import first_tag, read_xml
 
@@ -73,7 +73,7 @@ def read_boxes(
             "voc" in XML and "half-open" in CSV.
 
     Raises:
-        DataError: if something in the files is wrong.
+        DataError: if something in the files is wrong, or a box has the class background.
         ValueError: if the format or the convention is unknown, or the format has no other.
     """
     check_format(kind, convention)
@@ -95,6 +95,7 @@ def read_boxes(
     if top.is_dir():
         given = (path,) if classes is None else (path, classes)
         read = read._replace(notes=[*read.notes, *_not_read(kind, top, *given)])
+    check_kinds(box for photograph in read.photographs for box in photograph.boxes)
     if kind == "voc" and convention is None:
         ask_for_convention(read.photographs, path)
     if classes is not None and kind != "yolo":
@@ -118,7 +119,7 @@ def photographs_and_classes(
 
 
 def _read_voc(path: Path, images: Folder, one_based: bool) -> Read:
-    """File by file, since an XML file in a subfolder is of a photograph in the same one."""
+    """VOC's files, but those of CVAT that lie among them."""
     top = path if path.is_dir() else path.parent
     every = files_below(path, (".xml",))
     others = [file for file in every if _kind_of(file) == "cvat"]
@@ -129,10 +130,7 @@ def _read_voc(path: Path, images: Folder, one_based: bool) -> Read:
     problems: list[str] = []
     for file in files:
         with noted(problems):
-            (read,) = read_voc(file, images.root, one_based)
-            found = images.of_stem(file.relative_to(top), str(file))
-            made = images.photograph(found, str(file), read.boxes, read.size)
-            photographs.append(made._replace(crowds=read.crowds, note=read.note))
+            photographs.append(read_voc_file(file, top, images, one_based))
     refuse(problems, path)
     names = [file.relative_to(top).as_posix() for file in others]
     notes = [f"{path}: files of CVAT not read ({len(names)}): {listed(names)}"] if names else []
@@ -168,11 +166,13 @@ def _only_file(kind: str, path: Path) -> Path:
 
 
 def _say_what_is_damaged(path: Path) -> None:
-    """Raise DataError for a single file that is no JSON or XML, as its ending says it is."""
+    """Raise DataError for a single file that is no JSON, XML or CSV, as its ending says it is."""
     if path.suffix.lower() == ".json" and path.is_file():
         read_json(path)
     elif path.suffix.lower() == ".xml" and path.is_file():
         read_xml(path)
+    elif path.suffix.lower() == ".csv" and path.is_file():
+        check_csv(path)
 
 
 def _some_of(path: Path) -> Iterator[Path]:

@@ -6,6 +6,11 @@ FORMATS = ("voc", "coco", "yolo", "csv", "labelme", "labelstudio", "cvat")
 """What boxes may be read from."""
 CONVENTIONS = ("half-open", "voc")
 """How corners may be counted, in the formats that leave it open."""
+CONVENTION_HELP = (
+    "of voc and csv, whether pixels are counted from 1, the last one included (voc, the default "
+    "of voc), or from 0, the last one left out (half-open, the default of csv)"
+)
+"""What to say of them to a user."""
 LEFT_OPEN = ("voc", "csv")
 """The formats that do."""
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")

@@ -68,7 +68,7 @@ def _photograph(
         raise DataError(f"{file}: no LabelMe file, it has no list of 'shapes'")
     name = as_text(held.get("imagePath"), f"{file}: imagePath")
     image = _image(name, file, path, images, counts)
-    beside = [each for each in images.paths if each.stem == file.stem]
+    beside = images.of_bare_stem(file.stem)
     if image.stem != file.stem and beside:
         raise DataError(
             f"{file}: imagePath is {name!r}, but {beside[0].name} is there too: which of the two?"

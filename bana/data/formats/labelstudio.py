@@ -31,8 +31,9 @@ from bana.data.voc_files import DataError
 UPLOADED = re.compile(r"^[0-9a-f]{8}-(?=.)")
 # Lists of names that a region may have, with the figure that it has then.
 LABELS = ("rectanglelabels", "polygonlabels", "ellipselabels", "labels")
-# How far a corner may be outside of 0..100.
-ROUNDING = 0.5
+# A number beyond is of pixels. How far boxes may reach over the border is told in pixels, as of
+# every format.
+NO_PERCENT = 200.0
 
 
 def read_labelstudio(path: Path, images: Folder) -> Read:
@@ -189,7 +190,7 @@ def _corners(
 
     def percent(what: str, value: object = ...) -> float:
         made = number(region.get(what) if value is ... else value, where, what)
-        if not -ROUNDING <= made <= 100 + ROUNDING:
+        if abs(made) > NO_PERCENT:
             raise DataError(f"{where}: {what} is {made:g}, not in percent of the photograph")
         return made / 100
 

@@ -5,6 +5,7 @@ file of one's own. A line of a class and a polygon is taken by the box around th
 data.yaml has kpt_shape, lines are poses: after the box come so many key points, which are no box.
 """
 
+import os
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -33,8 +34,9 @@ NAMES = ("classes.txt", "obj.names", "coco.names", "voc.names")
 # What lies beside labels and is none, but where it holds boxes: lists and notes.
 LISTS = {*NAMES, "train.txt", "val.txt", "valid.txt", "test.txt", "readme.txt", "notes.txt"}
 LISTS |= {"readme.dataset.txt", "readme.roboflow.txt"}
-# How far a corner may be outside of 0..1: writers round to six digits or fewer.
-ROUNDING = 0.01
+# A number beyond is of pixels or percent. Guessed boxes reach over the border by less, and how far
+# they may is told in pixels, as of every format.
+NO_FRACTION = 2.0
 
 
 class _Names(NamedTuple):
@@ -57,9 +59,12 @@ def read_yolo(path: Path, images: Folder, classes: Path | None = None) -> Read:
         classes: file of class names, one a line in the order of their numbers, or a data.yaml; None
             looks for one in the folder of the labels and in the two above it.
 
+    Boxes stay as they are where they reach over the border or have no area, for
+    `bana.data.boxes.check_boxes` to judge, as those of every format.
+
     Raises:
         DataError: if lines are wrong, all of which are told, or there are no class names, or
-            several that differ.
+            several that differ; if a line may be a triangle or a tracker's box.
     """
     if path.suffix.lower() in (".yaml", ".yml"):
         classes, path = classes or path, path.parent
@@ -120,9 +125,12 @@ def _is_of_photograph(file: Path, path: Path, images: Folder) -> bool:
 
 
 def is_yolo(text: str) -> bool:
-    """Whether the first line that is not empty is a class and numbers."""
+    """Whether the first line that is not empty is a class, a whole number, and numbers."""
     fields = next((line.split() for line in text.splitlines() if line.strip()), [])
-    return len(fields) >= 5 and fields[0].isdigit() and all(_is_number(field) for field in fields)
+    if len(fields) < 5 or not all(_is_number(field) for field in fields):
+        return False
+    # Some programs write all numbers alike, the class as 0.0.
+    return float(fields[0]).is_integer() and float(fields[0]) >= 0
 
 
 def _is_number(text: str) -> bool:
@@ -160,7 +168,7 @@ def _box(
     size: tuple[int, int],
     counts: Counter[str],
 ) -> Box:
-    _check_fields(len(fields), where, named)
+    _check_fields(fields, where, named)
     kind, names = whole(fields[0], where, "the class"), named.names
     if kind >= len(names):
         there = f"there are {len(names)} classes, numbered 0 to {len(names) - 1}"
@@ -181,8 +189,9 @@ def _box(
     return Box(names[kind], (x1 * width, y1 * height, x2 * width, y2 * height), where)
 
 
-def _check_fields(count: int, where: str, named: _Names) -> None:
-    """Refuse a line of so many fields as no line of these labels has."""
+def _check_fields(fields: Sequence[str], where: str, named: _Names) -> None:
+    """Refuse a line of so many fields as no line of these labels has, or that says two things."""
+    count = len(fields)
     if named.points is not None:
         points, each = named.points
         wanted = 5 + points * each
@@ -196,6 +205,13 @@ def _check_fields(count: int, where: str, named: _Names) -> None:
             f"{where}: {count} fields: not a class with a box (5), a score too (6) or a "
             f"polygon (7, 9, ...)"
         )
+    elif count == 7 and fields[6].isdigit():
+        # Trackers append a score and an id, which is 0 or 1 at times, as the corner of a triangle.
+        last = fields[6]
+        raise DataError(
+            f"{where}: a triangle, or a box with a score and a track id? Remove the id {last}, or "
+            f"write {last}.0 if it is a coordinate"
+        )
 
 
 def _corners(values: Sequence[float], where: str) -> Corners:
@@ -205,13 +221,9 @@ def _corners(values: Sequence[float], where: str) -> Corners:
         corners = x - width / 2, y - height / 2, x + width / 2, y + height / 2
     else:
         corners = around(zip(values[::2], values[1::2], strict=True))
-    inside = all(-ROUNDING <= value <= 1 + ROUNDING for value in (*values, *corners))
-    if not inside:
+    if any(abs(value) > NO_FRACTION for value in values):
         raise DataError(f"{where}: not in fractions of the photograph, 0 to 1")
-    if corners[2] <= corners[0] or corners[3] <= corners[1]:
-        raise DataError(f"{where}: the box has no area")
-    x1, y1, x2, y2 = (min(max(value, 0.0), 1.0) for value in corners)
-    return x1, y1, x2, y2
+    return corners
 
 
 def _names(path: Path, given: Path | None) -> _Names:
@@ -220,7 +232,8 @@ def _names(path: Path, given: Path | None) -> _Names:
         return _names_of(given)
     folder = path if path.is_dir() else path.parent
     found: list[_Names] = []
-    for place in (folder, folder.parent, folder.parent.parent):
+    # The parent of "labels" would be ".", and so its parent.
+    for place in (folder, *Path(os.path.abspath(folder)).parents[:2]):
         for file in sorted(place.iterdir()):
             if file.name.lower() in NAMES or _is_yaml_of_names(file):
                 found.append(_names_of(file))

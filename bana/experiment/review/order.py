@@ -136,9 +136,9 @@ def _numbering(truth: Path, known: Sequence[str]) -> str:
 def _truth_classes(truth: Path) -> tuple[str, ...]:
     if not truth.is_dir():
         raise DataError(f"{truth}: no such folder of masks")
-    found = [
-        path for path in (truth / "classes.txt", truth.parent / "classes.txt") if path.exists()
-    ]
+    # The parent of "." would be itself.
+    places = (truth, truth.absolute().parent)
+    found = [path for place in places if (path := place / "classes.txt").exists()]
     return read_class_names(found[0], background_implied=True) if found else VOC_CLASSES
 
 

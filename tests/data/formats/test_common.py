@@ -74,10 +74,23 @@ def test_a_name_of_two_photographs_is_refused(tmp_path: Path) -> None:
 def test_a_file_has_the_boxes_of_the_photograph_of_its_stem(tmp_path: Path) -> None:
     images = folder_of(tmp_path, "x/a.JPG", "b.png")
     assert images.of_stem(Path("x/a.txt"), "here") == tmp_path / "x/a.JPG"
-    assert not images.of_stem(Path("a.txt"), "here").exists()
+    for other in ("a.txt", "labels/x/a.txt", "b.txt", "labels/b.txt"):
+        assert images.of_stem(Path(other), "here").is_file(), "more folders, or fewer"
+    for other in ("y/a.txt", "c.txt"):
+        assert not images.of_stem(Path(other), "here").exists()
     write_photo(tmp_path / "b.jpg")
     with pytest.raises(DataError, match=r"here: may be of b.jpg or of b.png: rename one"):
         Folder(tmp_path).of_stem(Path("b.txt"), "here")
+    assert Folder(tmp_path).of_stem(Path("b.txt"), "here", "b.png") == tmp_path / "b.png"
+
+
+def test_a_stem_of_photographs_in_two_folders_is_the_nearest_one_or_none(tmp_path: Path) -> None:
+    images = folder_of(tmp_path, "a.jpg", "x/a.jpg", "x/b.jpg", "y/b.jpg")
+    assert images.of_stem(Path("a.txt"), "here") == tmp_path / "a.jpg"
+    assert images.of_stem(Path("labels/x/a.txt"), "here") == tmp_path / "x/a.jpg"
+    with pytest.raises(DataError, match="may be of x/b.jpg or of y/b.jpg"):
+        images.of_stem(Path("b.txt"), "here")
+    assert [each.name for each in images.of_bare_stem("b")] == ["b.jpg", "b.jpg"]
 
 
 def test_hidden_files_and_other_files_are_no_photographs(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from bana.data.annotations import Annotation, write_annotation
 from bana.data.formats.common import Folder
 from bana.data.formats.detection import LOOKED_INTO, detect, read_boxes
 from bana.data.formats.known import FORMATS
-from bana.data.importing import import_boxes
+from bana.data.importing import import_boxes, read_voc
 from bana.data.voc import VocDataset
 from bana.data.voc_files import DataError
 
@@ -159,7 +159,7 @@ def test_files_that_the_format_does_not_read_are_told(tmp_path: Path) -> None:
         ("a.json", "{", "no JSON"),
         ("a.xml", "<a>", "not well-formed XML"),
         ("a.json", "[1]", "no boxes that are known"),
-        ("a.csv", "x,y\n1,2\n", "no boxes that are known"),
+        ("a.csv", "x,y\n1,2\n", "a.csv:1: the header must be image,xmin,ymin,xmax,ymax,class"),
         ("a.xml", "<gpx/>", "no boxes that are known"),
     ],
     ids=["words", "json", "xml", "list", "csv", "gpx"],
@@ -172,6 +172,27 @@ def test_what_is_no_boxes(name: str, text: str, reason: str, tmp_path: Path) -> 
         detect(path.parent)
     with pytest.raises(DataError, match="no such file or folder of boxes"):
         detect(tmp_path / "none")
+
+
+def test_a_class_may_be_written_as_the_other_numbers(tmp_path: Path) -> None:
+    assert detect(write_text(tmp_path / "a.txt", "0.0 .5 .5 .2 .2\n")) == "yolo"
+    with pytest.raises(DataError, match="no boxes that are known"):
+        detect(write_text(tmp_path / "b.txt", "0.5 .5 .5 .2 .2\n"))
+
+
+def test_a_csv_file_in_another_encoding_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes("image,xmin,ymin,xmax,ymax,class\na.jpg,1,2,3,4,Käfer\n".encode("cp1252"))
+    with pytest.raises(DataError, match=r"a\.csv:2: no text in UTF-8"):
+        detect(path)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in FORMATS if kind not in ("coco", "yolo")])
+def test_a_box_of_background_is_named(kind: str, images: Folder, tmp_path: Path) -> None:
+    """COCO's files and YOLO's list their classes, and are refused by these."""
+    path = write_boxes(kind, tmp_path / "in", "a.jpg", [("background", (1.0, 2.0, 30.0, 40.0))])
+    with pytest.raises(DataError, match=r"in/.+: a box of the class background"):
+        read_boxes(kind, path, images)
 
 
 def test_damaged_xml_is_not_passed_over(images: Folder, tmp_path: Path) -> None:
@@ -275,7 +296,7 @@ def bad_boxes(kind: str, folder: Path) -> tuple[Path, list[str]]:
         write_json(folder / "b.json", {"shapes": [shape], "imagePath": None, **size})
         return folder, ["a.json: shape 1", "a.json: shape 3", "b.json: imagePath"]
     if kind == "labelstudio":
-        first = [region | {"x": 200}, region, region | {"rectanglelabels": []}]
+        first = [region | {"x": 320}, region, region | {"rectanglelabels": []}]
         tasks = [{"id": 1, "image": "a.jpg", "label": first}, {"id": 2, "image": "b", "label": []}]
         return write_json(folder / "e.json", tasks), ["region 1", "region 3", "task 2"]
     if kind == "cvat":
@@ -312,3 +333,57 @@ def test_boxes_of_a_photograph_called_as_a_list_are_yolos(tmp_path: Path) -> Non
     write_text(tmp_path / "test.txt", "im/a.jpg\nim/b.jpg\n")
     with pytest.raises(DataError, match="no boxes that are known"):
         detect(tmp_path)
+
+
+XML = (
+    "<annotation><filename>{}</filename><object><name>cat</name><bndbox><xmin>5</xmin>"
+    "<ymin>5</ymin><xmax>20</xmax><ymax>20</ymax></bndbox></object></annotation>"
+)
+
+
+def photograph_by_both(root: Path, file: str, said: str, *photos: str) -> str:
+    """What `bana masks` and `bana data import` find for an XML file, or why they refuse it."""
+    images = folder_of(root / "im", *photos)
+    write_text(root / "xml" / file, XML.format(said))
+    told = []
+    for read in (
+        lambda: read_boxes("voc", root / "xml", images).photographs,
+        lambda: read_voc(root / "xml", images),
+    ):
+        try:
+            (one,) = read()
+            told.append(f"{one.path.relative_to(images.root).as_posix()} {one.note or ''}".strip())
+        except DataError as error:
+            told.append(str(error))
+    assert told[0] == told[1], "one judgement"
+    return told[0]
+
+
+@pytest.mark.parametrize(
+    ("file", "said", "photos", "found"),
+    [
+        ("Annotations/a.xml", "a.jpg", ["a.jpg"], "a.jpg"),
+        ("a.xml", "a.jpg", ["day1/a.jpg"], "day1/a.jpg"),
+        ("day1/a.xml", "a.jpg", ["day1/a.jpg", "a.jpg", "a.png"], "day1/a.jpg"),
+        ("a.xml", "a.png", ["a.jpg", "a.png"], "a.png"),
+        ("0001.xml", "photo_12.jpg", ["photo_12.jpg"], "photo_12.jpg"),
+        ("day1/0001.xml", "b.jpg", ["day1/b.jpg", "day2/b.jpg"], "day1/b.jpg"),
+    ],
+    ids=["above", "flat", "beside", "ending", "numbered", "numbered-beside"],
+)
+def test_the_photograph_of_an_xml_file(
+    file: str, said: str, photos: list[str], found: str, tmp_path: Path
+) -> None:
+    assert photograph_by_both(tmp_path, file, said, *photos) == found
+
+
+def test_an_xml_file_of_two_photographs_is_refused_and_of_one_that_is_gone_noted(
+    tmp_path: Path,
+) -> None:
+    both = ["day1/x.jpg", "day1/b.jpg"]
+    told = photograph_by_both(tmp_path / "1", "day1/x.xml", "b.jpg", *both)
+    assert "is called as x.jpg is and says in <filename> that it is about b.jpg: rename" in told
+    told = photograph_by_both(tmp_path / "2", "day1/x.xml", "c.jpg", *both)
+    assert told.startswith("day1/x.jpg says in <filename>") and told.endswith("which is not there")
+    told = photograph_by_both(tmp_path / "3", "x.xml", "x.bmp", "x.jpg", "x.png")
+    assert "may be of x.jpg or of x.png: rename one" in told

@@ -1,11 +1,14 @@
 """Label Studio's exports: percent become pixels, and two opinions are not mixed."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from photos import boxes_of, folder_of, write_json
 
+from bana.data.boxes import check_boxes
 from bana.data.formats.common import CUT_OFF, Folder
 from bana.data.formats.labelstudio import read_labelstudio
 from bana.data.voc_files import DataError
@@ -174,7 +177,7 @@ def test_two_opinions_are_not_mixed(images: Folder) -> None:
         (task(region(labels=("cat", "dog"))), "['cat', 'dog'] is not one label"),
         (task(region(labels=())), "None is not one label"),
         (task(region(labels=(3,))), "the label is 3, not a text"),
-        (task(region(x=120, y=1, width=1, height=1)), "x is 120, not in percent"),
+        (task(region(x=320, y=1, width=1, height=1)), "x is 320, not in percent"),
         (task(region(x="x", y=1, width=1, height=1)), 'x is "x", not a number'),
         (task({**region(), "original_width": None}), "original_width is null"),
         (task(image="a b.txt"), "0 photographs in its data, not one"),
@@ -186,6 +189,21 @@ def test_what_is_wrong_is_refused(made: dict[str, Any], reason: str, images: Fol
     with pytest.raises(DataError) as error:
         read(images, made)
     assert "export.json: task 7" in str(error.value) and reason in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("x", "reason"), [(-1, None), (-5, "sticks out by 4 pixels"), (120, "lies wholly outside")]
+)
+def test_boxes_are_judged_in_pixels_as_those_of_every_format(
+    x: float, reason: str | None, images: Folder
+) -> None:
+    """One of them is no reason to refuse the others."""
+    made = read(images, task(region(x=x, y=25, width=50, height=50)))
+    left = 0.8 * x
+    assert boxes_of(made) == {"a b.jpg": [("cat", pytest.approx((left, 15, left + 40, 45)))]}
+    corners = torch.tensor([made.photographs[0].boxes[0].corners])
+    with pytest.raises(ValueError, match=reason) if reason else nullcontext():
+        check_boxes(corners, 60, 80, "a b.jpg")
 
 
 def test_regions_of_two_sizes(images: Folder) -> None:

@@ -1,10 +1,13 @@
 """YOLO's text files: the same boxes come out, and what is not certain is refused."""
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+import torch
 from photos import boxes_of, folder_of, write_photo, write_text
 
+from bana.data.boxes import check_boxes
 from bana.data.formats.common import Folder
 from bana.data.formats.yolo import read_yolo
 from bana.data.voc_files import DataError
@@ -74,7 +77,7 @@ def test_a_photograph_may_be_called_as_a_list_is(tmp_path: Path) -> None:
         write_text(folder / f"{name}.txt", "0 0.5 0.5 0.25 0.5\n")
     write_text(folder / "valid.txt", "")
     write_text(folder / "notes.txt", "0 of 5 are drawn by hand\n")
-    write_text(folder / "deep/train.txt", "0 0.5 0.5 0.25 0.5\n")
+    write_text(folder / "deep/readme.dataset.txt", "0 0.5 0.5 0.25 0.5\n")
     (folder / "readme.txt").write_bytes(b"\xff\xfe\0")
     write_text(folder / "classes.txt", "cat\n")
     read = read_yolo(folder, images)
@@ -82,8 +85,14 @@ def test_a_photograph_may_be_called_as_a_list_is(tmp_path: Path) -> None:
     assert boxes_of(read) == {f"{name}.jpg": box for name in names[:3]} | {"valid.jpg": []}
     assert read.notes[1:] == [f"{folder}: lists and notes passed over (2): notes.txt, readme.txt"]
     # Boxes of a photograph that is not there are told as those of any other.
-    assert list(read.failed) == ["deep/train"]
-    assert read.failed["deep/train"].endswith("train.jpg: no such file")
+    assert list(read.failed) == ["deep/readme.dataset"]
+    assert read.failed["deep/readme.dataset"].endswith("readme.dataset.jpg: no such file")
+
+
+def test_labels_in_one_folder_are_of_photographs_in_subfolders(tmp_path: Path) -> None:
+    images = folder_of(tmp_path / "im", "day 1/a.jpg", "day 2/b.jpg")
+    folder = labels(tmp_path, "0 .5 .5 .25 .5\n")
+    assert boxes_of(read_yolo(folder, images)) == {"a.jpg": [("cat", (30, 15, 50, 45))]}
 
 
 def test_files_beside_labels_are_told(images: Folder, tmp_path: Path) -> None:
@@ -107,6 +116,33 @@ def test_polygons_and_scores_are_counted(images: Folder, tmp_path: Path) -> None
         f"{folder}: polygons taken by the boxes around them (1)",
         f"{folder}: scores of boxes not used (1)",
     ]
+
+
+def test_a_triangle_is_read_where_its_last_number_is_no_id(images: Folder, tmp_path: Path) -> None:
+    read = read_yolo(labels(tmp_path, "0 .5 .5 .25 1 .75 1.0\n"), images)
+    assert boxes_of(read) == {"a.jpg": [("cat", (20, 30, 60, 60))]}
+
+
+@pytest.mark.parametrize(
+    ("line", "corners", "reason"),
+    [
+        ("0 .98 .5 .1 .5", (74.4, 15, 82.4, 45), "sticks out by 2.4 pixels"),
+        ("0 .98 .5 .08 .5", (75.2, 15, 81.6, 45), None),
+        ("0 .9 .2 1.1 .2 1.1 .8", (72, 12, 88, 48), "sticks out by 8 pixels"),
+        ("0 .5 .5 0 .5", (40, 15, 40, 45), "is empty"),
+        ("0 .5 .5 -.25 .5", (50, 15, 30, 45), "is inverted"),
+    ],
+    ids=["far", "near", "polygon", "empty", "inverted"],
+)
+def test_boxes_are_judged_in_pixels_as_those_of_every_format(
+    line: str, corners: tuple, reason: str | None, images: Folder, tmp_path: Path
+) -> None:
+    """One of them is no reason to refuse the others."""
+    read = read_yolo(labels(tmp_path, f"0 .5 .5 .25 .5\n{line}\n"), images)
+    assert boxes_of(read)["a.jpg"] == [("cat", (30, 15, 50, 45)), ("cat", corners)]
+    boxes = torch.tensor([box.corners for box in read.photographs[0].boxes])
+    with pytest.raises(ValueError, match=reason) if reason else nullcontext():
+        check_boxes(boxes, 60, 80, "a.jpg")
 
 
 POSE = "0 .5 .5 .25 .5 .45 .45 .95 .95\n"
@@ -171,7 +207,9 @@ def test_a_photograph_that_is_missing_is_told(images: Folder, tmp_path: Path) ->
     ("text", "reason"),
     [
         ("0 40 30 20 20", "a.txt:1: not in fractions of the photograph"),
-        ("0 0.9 0.5 0.5 0.5", "a.txt:1: not in fractions"),
+        ("0 0.5 0.5 -2.1 0.5", "a.txt:1: not in fractions"),
+        ("0 .5 .5 .2 .2 .93 1", "a.txt:1: a triangle, or a box with a score and a track id?"),
+        ("0 .5 .5 .2 .2 .93 7", "a.txt:1: a triangle, or a box with a score and a track id?"),
         ("2 0.5 0.5 0.1 0.1", "class 2: there are 2 classes, numbered 0 to 1"),
         ("-1 0.5 0.5 0.1 0.1", 'the class is "-1", not a whole number'),
         ("0.5 0.5 0.5 0.1 0.1", 'the class is "0.5"'),
@@ -179,7 +217,6 @@ def test_a_photograph_that_is_missing_is_told(images: Folder, tmp_path: Path) ->
         ("0 0.5 0.5 0.1", "4 fields"),
         ("0 0.5 0.5 0.1 0.1 0.2 0.2 0.3", "8 fields"),
         ("0 0.5 0.5 nan 0.1", 'a coordinate is "nan"'),
-        ("0 0.5 0.5 0 0.1", "has no area"),
     ],
     ids=lambda value: value.replace(" ", "_") if value[0] in "0123456789-c" else "",
 )
@@ -211,6 +248,18 @@ def test_names_that_are_wrong(
     file = write_text(tmp_path / name, text)
     with pytest.raises(DataError, match=reason):
         read_yolo(tmp_path / "labels", images, file)
+
+
+@pytest.mark.parametrize(("here", "path"), [("train", "labels"), ("train/labels", ".")])
+def test_class_names_above_are_found_from_a_relative_path(
+    here: str, path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_photo(tmp_path / "train/images/a.jpg")
+    write_text(tmp_path / "train/labels/a.txt", "0 .5 .5 .25 .5\n")
+    write_text(tmp_path / "data.yaml", "names: [cat]")
+    monkeypatch.chdir(tmp_path / here)
+    read = read_yolo(Path(path), Folder(tmp_path / "train/images"))
+    assert read.classes == ("background", "cat")
 
 
 def test_no_names_and_names_that_differ(images: Folder, tmp_path: Path) -> None:

@@ -89,6 +89,14 @@ def test_truth_with_classes_of_its_own(out: Path) -> None:
     assert errors_of(out, entries, CLASSES, truth) == {"a": 0, "b": 1}
 
 
+def test_classes_above_are_found_from_inside_the_folder(out: Path, monkeypatch) -> None:
+    truth = out / "above/truth"
+    write_mask(truth / "a.png", square(1, 5))
+    (out / "above/classes.txt").write_text("background\nzebra\n")
+    monkeypatch.chdir(truth)
+    assert errors_of(out, review_order(out, ["a"]), CLASSES, Path(".")) == {"a": 0}
+
+
 def test_classes_that_differ_in_signs_are_not_taken_for_one(out: Path) -> None:
     truth, classes = out / "truth", ("background", "C++", "C#")
     write_mask(truth / "a.png", square(1, 5))
