@@ -135,7 +135,9 @@ def _masks(arguments: argparse.Namespace) -> int:
     model = load_pretrained()
     _tell_what_was_read(kind, read, jobs, images)
     boxes = [box for job in jobs for box in job.photograph.boxes]
-    for note in (*masking.notes_on_jobs(jobs), *notes_on_classes(classes, boxes)):
+    cell = model.classifier.backbone.stride
+    notes = masking.notes_on_jobs(jobs, settings.side, cell)
+    for note in (*notes, *notes_on_classes(classes, boxes)):
         _tell(note)
     if not arguments.train:
         _tell_classes(classes, masking.unknown_classes(classes, model))
@@ -179,7 +181,7 @@ def _tell_what_was_read(kind: str, read: Any, jobs: Sequence[Any], images: Any) 
     if images.strange:
         told = ", ".join(f"{count} {ending}" for ending, count in sorted(images.strange.items()))
         _tell(f"files in {images.root} that are no photographs and no boxes: {told}")
-    without = len(images.paths) - len(jobs)
+    without = len(set(images.paths) - {job.photograph.path for job in jobs})
     if without > 0:
         _tell(f"{counted(without, 'photograph')} of the folder without boxes: no masks")
     for note in read.notes:

@@ -41,7 +41,7 @@ def checked(photograph: "Photograph") -> Checked:
         return Checked((0, 0), [f"{where}: {error}"], None)
     note = None
     with noted(problems):
-        note = _size_note(photograph, (width, height), turned)
+        note = turn_note(photograph, (width, height), turned)
     for box in (*photograph.boxes, *photograph.crowds):
         try:
             check_boxes(torch.tensor([box.corners], dtype=torch.float64), height, width, box.where)
@@ -50,8 +50,13 @@ def checked(photograph: "Photograph") -> Checked:
     return Checked((width, height), problems, note)
 
 
-def _size_note(photograph: "Photograph", size: tuple[int, int], turned: int) -> str | None:
+def turn_note(photograph: "Photograph", size: tuple[int, int], turned: int) -> str | None:
     """Whether boxes belong to the pixels as stored, where EXIF has the photograph turned.
+
+    Args:
+        photograph: with the size that its boxes refer to, if that is known.
+        size: (width, height) as it is stored.
+        turned: of `bana.data.voc_files.orientation`.
 
     Returns:
         What is to be told, None for nothing.

@@ -5,24 +5,24 @@ other settings make them anew, and a killed run goes on where it was.
 """
 
 import errno
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from bana.data.boxes import check_boxes, pixels_of
+from bana.data.checks import listed
 from bana.data.class_names import matched
 from bana.data.fingerprint import photograph_hash
 from bana.data.formats.common import CocoSource, Folder, Read
 from bana.data.layout import Box, Photograph
 from bana.data.names import check_apart
 from bana.data.oddities import notes_on_boxes, notes_on_photographs
+from bana.data.photograph_checks import turn_note
 from bana.data.voc_files import (
-    DAMAGE,
     DataError,
     check_class_names,
     image_size,
@@ -171,18 +171,47 @@ def _check_without_boxes(read: Read, jobs: Iterable[MaskJob]) -> None:
             )
 
 
-def notes_on_jobs(jobs: Sequence[MaskJob]) -> list[str]:
-    """What is allowed and seldom meant, of boxes for which their photograph does not fail."""
-    sound, sizes = [], []
+def notes_on_jobs(jobs: Sequence[MaskJob], side: int, cell: int) -> list[str]:
+    """What is allowed and seldom meant, of boxes for which their photograph does not fail.
+
+    Args:
+        jobs: the photographs.
+        side: longer side at which labels are made, in pixels.
+        cell: pixels of a cell of the features there.
+    """
+    sound, sizes, told = [], [], [job.photograph for job in jobs]
     for job in jobs:
+        photograph = job.photograph
         try:
-            height, width = image_size(job.photograph.path)
-            _inside(job.photograph.boxes, height, width)
+            height, width = image_size(photograph.path)
+            note = turn_note(photograph, (width, height), orientation(photograph.path))
+            _inside(photograph.boxes, height, width)
         except (ValueError, OSError):
             continue
-        sound.append(job.photograph)
+        sound.append(photograph)
         sizes.append((width, height))
-    return [*notes_on_boxes(sound, sizes), *notes_on_photographs(job.photograph for job in jobs)]
+        if note is not None:
+            told.append(photograph._replace(note=note))
+    small = [
+        box.where
+        for photograph, size in zip(sound, sizes, strict=True)
+        for box in photograph.boxes
+        if shorter_side(box) * side < cell * max(size)
+    ]
+    notes = [*notes_on_boxes(sound, sizes), *notes_on_photographs(told)]
+    if small:
+        notes.append(
+            f"boxes that are less than {cell} pixels wide or high at --longest {side}, a cell of "
+            f"the features, so that their masks have hardly a shape ({len(small)}): "
+            f"{listed(small, 3)}: raise --longest"
+        )
+    return notes
+
+
+def shorter_side(box: Box) -> float:
+    """In pixels of the photograph."""
+    x1, y1, x2, y2 = box.corners
+    return min(x2 - x1, y2 - y1)
 
 
 def make_masks(
@@ -217,6 +246,7 @@ def make_masks(
         bana.files.unfinished.NotWritten: if the disk is full or cannot be written.
     """
     check_apart((job.name for job in jobs), out)
+    settings = replace(settings, writes=_formats(out, settings.writes))
     key = key_of(make_masks, settings.side, model.about["hash"], model.unary, model.crf, classes)
     shared = _Shared(out, model, classes, settings, key)
     remove_strangers(out, {job.name for job in jobs})
@@ -239,6 +269,14 @@ def make_masks(
     return Made(names, made, failed, empty)
 
 
+def _formats(out: Path, asked: Collection[str]) -> tuple[str, ...]:
+    """The formats to bring up to date: those asked for, and those of earlier runs.
+
+    What the latter share would go on naming photographs and classes that are gone.
+    """
+    return tuple(f for f, writer in WRITERS.items() if f in asked or (out / writer.folder).is_dir())
+
+
 def _key_of_job(shared: _Shared, job: MaskJob) -> str:
     photograph = job.photograph
     things = [
@@ -250,7 +288,9 @@ def _key_of_job(shared: _Shared, job: MaskJob) -> str:
 def _is_made(shared: _Shared, job: MaskJob) -> bool:
     """Whether the labels of a photograph are there and still hold."""
     held = record_of(shared.out, job.name)
-    return held.get("key") == _key_of_job(shared, job) and has_labels(shared.out, job.name)
+    if not held or not has_labels(shared.out, job.name):
+        return False  # before the photograph is read for its hash
+    return held.get("key") == _key_of_job(shared, job)
 
 
 def _unwritten(shared: _Shared, job: MaskJob) -> list[str]:
@@ -341,22 +381,11 @@ def checked_photograph(photograph: Photograph) -> tuple[Tensor, Tensor, Tensor]:
     """
     path = photograph.path
     try:
-        with Image.open(path) as picture:
-            width, height = picture.size
-    except FileNotFoundError as error:
-        raise DataError(f"{photograph.where}: {path}: no such file") from error
-    except DAMAGE as error:
-        raise DataError(f"{photograph.where}: {path}: cannot be read as an image") from error
-    if (turn := orientation(path)) != 1:
-        raise DataError(
-            f"{path}: EXIF says to turn it (orientation {turn}), and boxes may be of it turned or "
-            f"not: store it upright"
-        )
-    if photograph.size not in (None, (width, height)):
-        raise DataError(
-            f"{photograph.where}: says {photograph.size[0]} x {photograph.size[1]}, but {path} has "
-            f"{width} x {height}"
-        )
+        height, width = image_size(path)
+        turned = orientation(path)
+    except DataError as error:
+        raise DataError(f"{photograph.where}: {error}") from error
+    turn_note(photograph, (width, height), turned)  # or tells that boxes may be of it turned
     boxes, crowds = (_inside(some, height, width) for some in (photograph.boxes, photograph.crowds))
     return read_image(path), boxes, crowds
 

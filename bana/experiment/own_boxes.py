@@ -15,10 +15,12 @@ from torchvision import tv_tensors
 from torchvision.transforms.v2 import functional as F
 
 from bana.data.boxes import background_mask
+from bana.data.checks import counted
 from bana.data.fingerprint import photograph_hash
-from bana.data.voc_files import DataError
+from bana.data.transforms import MIN_BOX_SIZE
+from bana.data.voc_files import DataError, image_size
 from bana.experiment.keeping import key_of
-from bana.experiment.masking import MaskJob, checked_photograph
+from bana.experiment.masking import MaskJob, checked_photograph, shorter_side
 from bana.experiment.pretrained import seen_size
 from bana.experiment.processes import computing_with, spread
 from bana.files.artefacts import kept_json
@@ -122,6 +124,7 @@ def described_jobs(jobs: Sequence[MaskJob]) -> list[Any]:
 def check_enough(
     jobs: Sequence[MaskJob],
     classes: Sequence[str],
+    learned: Sequence[Sequence[int]],
     background: Sequence[float],
     least_background: float,
 ) -> None:
@@ -130,6 +133,7 @@ def check_enough(
     Args:
         jobs: the photographs that can be read.
         classes: background first.
+        learned: of each, the classes of the boxes that training keeps, see `large_enough`.
         background: of each, the share of its pixels that lie in no box.
         least_background: the share from which on a photograph shows background.
 
@@ -142,12 +146,13 @@ def check_enough(
             f"--train: {len(jobs)} photographs with boxes are too few to learn from, it takes "
             f"{LEAST_PHOTOGRAPHS}: {INSTEAD}"
         )
-    counts = Counter(number for job in jobs for number in job.numbers)
+    counts = Counter(number for numbers in learned for number in numbers)
     if sum(count >= LEAST_BOXES for count in counts.values()) < 2:
         told = ", ".join(f"{classes[number]} ({count})" for number, count in counts.most_common(5))
+        small = sum(len(job.numbers) for job in jobs) - counts.total()
         raise DataError(
             f"--train learns by telling classes apart, and needs two with {LEAST_BOXES} boxes; "
-            f"there is {told}: {INSTEAD}"
+            f"there is {told or 'none'}{_left_out(small)}: {INSTEAD}"
         )
     some = sum(share > least_background for share in background)
     if some < LEAST_PHOTOGRAPHS:
@@ -156,6 +161,29 @@ def check_enough(
             f"is learned from what lies outside of them, {100 * least_background:g} % or more of "
             f"{LEAST_PHOTOGRAPHS} photographs: {INSTEAD}"
         )
+
+
+def large_enough(job: MaskJob, side: int) -> list[int]:
+    """The classes of a photograph's boxes that training keeps.
+
+    Args:
+        job: the photograph.
+        side: longer side to which it is brought, in pixels; there boxes below `MIN_BOX_SIZE` go.
+    """
+    height, width = image_size(job.photograph.path)
+    boxes = zip(job.numbers, job.photograph.boxes, strict=True)
+    least = MIN_BOX_SIZE * max(height, width) / side
+    return [number for number, box in boxes if shorter_side(box) >= least]
+
+
+def _left_out(small: int) -> str:
+    if not small:
+        return ""
+    return (
+        f", and {counted(small, 'box', 'boxes')} of less than {MIN_BOX_SIZE:g} pixels where "
+        f"photographs are brought to --longest, which training leaves out (a larger --longest "
+        f"makes them larger)"
+    )
 
 
 def parted(jobs: Sequence[MaskJob], seed: int) -> tuple[list[MaskJob], list[MaskJob]]:

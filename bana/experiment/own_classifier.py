@@ -37,6 +37,7 @@ from bana.experiment.own_boxes import (
     BoxedPhotographs,
     check_enough,
     described_jobs,
+    large_enough,
     looked_at,
     parted,
 )
@@ -167,7 +168,8 @@ def train_on_boxes(
     seen = looked_at(folder, jobs, processes)
     usable = [job for job in jobs if not seen[job.name].reason]
     background = [seen[job.name].background for job in usable]
-    check_enough(usable, classes, background, start.classifier.min_background)
+    learned = [large_enough(job, side) for job in usable]
+    check_enough(usable, classes, learned, background, start.classifier.min_background)
     train, held = parted(usable, get_profile(PROFILE).seed)
     settings = own_settings(len(train), side, iterations)
     model = _trained(folder, train, classes, start, settings, machine, int(processes > 1))

@@ -254,9 +254,9 @@ def test_what_fails_is_listed_and_the_rest_goes_on(images: Path, shipped: Pretra
         told = {row["image"]: row["reason"] for row in csv.DictReader(file)}
     assert told == made.failed
     for name, reason in {
-        "x/a": "a.jpg: cannot be read as an image",
+        "x/a": "a.jpg: not an image",
         "missing": "missing.jpg: no such file",
-        "turned": "EXIF says to turn it (orientation 6)",
+        "turned": "(orientation 6), and nothing says whether its boxes are turned too: turn the",
         "other": "sticks out by 80 pixels in an image of 80 x 60",
         "small": "boxes.csv:9: box (0.1, 0.2, 0.6, 0.9), 0-based half-open, lies in the first",
         "deep": "cannot be read as an image",
@@ -273,6 +273,57 @@ def test_an_orientation_that_turns_nothing_is_no_failure(value: int, images: Pat
     write_photo(images / "a.jpg", exif=exif)
     photograph = Photograph("a", images / "a.jpg", "boxes.csv:2", [], [])
     assert masking.checked_photograph(photograph)[0].shape == (3, 60, 80)
+
+
+@pytest.mark.parametrize(("size", "told"), [((80, 60), None), ((60, 80), "as stored, and EXIF")])
+def test_a_size_tells_whether_boxes_are_of_a_turned_photograph(
+    size: tuple[int, int], told: str | None, images: Path
+) -> None:
+    exif = Image.Exif()
+    exif[EXIF_ORIENTATION] = 6
+    write_photo(images / "a.jpg", exif=exif)
+    photograph = Photograph("a", images / "a.jpg", "b.json", [], [], size)
+    if told is None:
+        assert masking.checked_photograph(photograph)[0].shape == (3, 60, 80)
+    else:
+        with pytest.raises(DataError, match=told):
+            masking.checked_photograph(photograph)
+
+
+def test_the_limit_of_pixels_is_told_and_can_be_raised(
+    images: Path, shipped: Pretrained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BANA_MAX_PIXELS", "4799")
+    assert "set BANA_MAX_PIXELS higher" in run(images, shipped).failed["a"]
+    monkeypatch.setenv("BANA_MAX_PIXELS", "4800")
+    assert not run(images, shipped).failed
+
+
+def test_formats_of_earlier_runs_stay_in_step(images: Path, shipped: Pretrained) -> None:
+    every = ("voc", "coco", "yolo-seg")
+    run(images, shipped, settings=replace(SETTINGS, writes=every))
+    rows = [[*row[:5], "bird"] for row in ROWS if row[0] == "a.jpg"]
+    assert rows
+    run(images, shipped, rows, replace(SETTINGS, writes=("voc",)))
+    for kind in ("rle", "polygons"):
+        file = images.parent / f"out/coco/instances-{kind}.json"
+        held = json.loads(file.read_text(encoding="utf-8"))
+        assert [each["name"] for each in held["categories"]] == ["bird"]
+        assert [each["file_name"] for each in held["images"]] == ["a.jpg"]
+    assert "bird" in (images.parent / "out/yolo-seg/data.yaml").read_text(encoding="utf-8")
+
+
+def test_boxes_smaller_than_a_cell_are_told(images: Path) -> None:
+    folder, rows = (
+        Folder(images),
+        [["a.jpg", 20, 10, 60, 50, "cat"], ["a.jpg", 0, 0, 19, 30, "cat"]],
+    )
+    read = read_boxes("csv", csv_of(images.parent / "boxes.csv", rows), folder)
+    jobs = mask_jobs(read, folder, classes_of(read))
+    (note,) = (n for n in masking.notes_on_jobs(jobs, 64, 16) if "--longest" in n)
+    assert note.startswith("boxes that are less than 16 pixels wide or high at --longest 64")
+    assert "(1): " in note and "boxes.csv:3" in note
+    assert not [n for n in masking.notes_on_jobs(jobs, 128, 16) if "--longest" in n]
 
 
 def test_every_wrong_box_of_a_photograph_is_told(images: Path, shipped: Pretrained) -> None:

@@ -1,5 +1,6 @@
 """Boxes of one's own as training data: what is refused, what is held out, what a network sees."""
 
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from bana.experiment.own_boxes import (
     Looked,
     check_enough,
     described_jobs,
+    large_enough,
     looked_at,
     parted,
 )
@@ -103,15 +105,26 @@ def test_what_nothing_is_learned_from_is_refused(
     kinds: list[tuple[int, ...]], background: float, told: str
 ) -> None:
     with pytest.raises(DataError) as caught:
-        check_enough(fake(*kinds), CLASSES, [background] * len(kinds), 0.125)
+        check_enough(fake(*kinds), CLASSES, kinds, [background] * len(kinds), 0.125)
     assert told in str(caught.value) and "\n" not in str(caught.value)
     assert str(caught.value).endswith("leave --train out, which trains nothing")
 
 
 def test_just_enough() -> None:
     jobs = fake(*[(1,)] * 15, *[(2,)] * 5)
-    check_enough(jobs, CLASSES, [0.5] * 20, 0.125)
-    check_enough([*jobs, *fake((1,))], CLASSES, [0.5] * 20 + [0.1], 0.125)
+    learned = [job.numbers for job in jobs]
+    check_enough(jobs, CLASSES, learned, [0.5] * 20, 0.125)
+    check_enough([*jobs, *fake((1,))], CLASSES, [*learned, (1,)], [0.5] * 20 + [0.1], 0.125)
+    told = "there is red (15), green (4), and 1 box of less than 8 pixels where photographs are"
+    with pytest.raises(DataError, match=re.escape(told)):
+        check_enough(jobs, CLASSES, [*learned[:-1], ()], [0.5] * 20, 0.125)
+
+
+def test_boxes_that_training_leaves_out_are_not_counted(tmp_path: Path) -> None:
+    write_photo(tmp_path / "im/a.jpg", (80, 60))
+    rows = [["a.jpg", 20, 10, 28, 50, "cat"], ["a.jpg", 0, 0, 40, 60, "dog"]]
+    (job,) = jobs_of(tmp_path / "im", "csv", csv_of(tmp_path / "b.csv", rows))
+    assert large_enough(job, 80) == [1, 2] and large_enough(job, 79) == [2]
 
 
 def test_each_photograph_is_looked_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,7 +133,7 @@ def test_each_photograph_is_looked_at_once(tmp_path: Path, monkeypatch: pytest.M
     jobs = jobs_of(tmp_path / "im", "csv", boxes)
     seen = looked_at(tmp_path, jobs, 1)
     assert list(seen) == [job.name for job in jobs]
-    assert "2.jpg: cannot be read as an image" in seen["2"].reason
+    assert "2.jpg: not an image" in seen["2"].reason
     outside = 1 - 28 * 28 / (80 * 60)
     assert seen["0"] == Looked("", pytest.approx(outside, abs=1e-6))
     monkeypatch.setattr(own_boxes, "checked_photograph", lambda photograph: 1 / 0)
