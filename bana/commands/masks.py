@@ -34,7 +34,7 @@ masks, below the folder OUT
   instances    instances/a/001-dog.png, one a box
 
 review.html shows the photographs whose masks are worth checking first; review.csv is the order of
-all. A command that was interrupted is simply repeated. Exit codes: 0 all photographs have masks, 1
+all. A command that was interrupted is simply repeated. Exit codes: 0 all photographs with boxes are done, 1
 some have not (failures.csv says why), 2 wrong input.
 """
 
@@ -237,10 +237,13 @@ def _review(
         errors = errors_of(out, entries, classes, arguments.truth)
         curve = review_curve([errors[entry.name] for entry in entries if entry.name in errors])
         write_json(out / "review.json", curve)
+        photographs = counted(curve["photographs"], "photograph")
         for point in curve["points"]:
             caught = point["caught"]
+            if not point["looked_at"]:
+                continue  # of few photographs a small share is none
             _tell(
-                f"looking at {point['looked_at']:.0f} % of {curve['photographs']} photographs "
+                f"looking at {point['looked_at']:.0f} % of {photographs} "
                 f"catches {caught['value']:.0f} % of the errors "
                 f"[{caught['low']:.0f}, {caught['high']:.0f}], by chance {point['chance']:.0f} %"
             )
@@ -252,7 +255,8 @@ def _tell_what_was_made(made: Any, out: Path) -> int:
     if len(made.failed) > FEW:
         _tell(f"... and of {len(made.failed) - FEW} more")
     if made.empty:
-        _tell(f"{made.empty} boxes have an empty mask; review.csv counts them")
+        boxes = "1 box has" if made.empty == 1 else f"{made.empty} boxes have"
+        _tell(f"{boxes} an empty mask; review.csv counts them")
     kept = len(made.names) - made.new
     names = counted(len(made.names), "photograph")
     _tell(f"masks of {names} ({kept} were there), {len(made.failed)} failed")

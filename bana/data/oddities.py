@@ -83,7 +83,7 @@ def notes_on_classes(names: Sequence[str], boxes: Iterable["Box"]) -> Iterator[s
         yield f"classes without a box here ({len(without)}): {listed(without)}"
     for group in written_alike(names):
         told = ", ".join(f"{name} ({counted(counts[name], 'box', 'boxes')})" for name in group)
-        yield f"are these one class? {told}: name the classes that you mean with --classes"
+        yield f"are these one class? {told}: if so, give them one name where the boxes are"
 
 
 def notes_on_photographs(photographs: Iterable["Photograph"]) -> Iterator[str]:

@@ -36,9 +36,9 @@ FORMAT = 1
 UPRIGHT = ("XYXY", "XYWH", "CXCYWH")
 INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 SIDE = 500
+"""Longer side, in pixels, of the photographs that the classifiers were trained on: VOC's."""
 # Of a smaller image the backbone leaves nothing.
 LEAST_SIDE = 32
-"""Longer side, in pixels, of the photographs that the classifiers were trained on: VOC's."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,8 @@ def load_pretrained(name: str = "voc-mini", folder: Path = FOLDER) -> Pretrained
     if not path.is_file():
         there = ", ".join(sorted(each.stem for each in folder.glob("*.json"))) or "none"
         raise ValueError(f"no pretrained classifier {name!r}: there is {there}")
-    damaged = f"{path} is damaged: install the package again"
+    remedy = "install the package again" if folder == FOLDER else "train or copy it again"
+    damaged = f"{path} is damaged: {remedy}"
     try:
         about = json.loads(path.read_text(encoding="utf-8"))
         found = about["format"]
