@@ -34,8 +34,8 @@ masks, below the folder OUT
   instances    instances/a/001-dog.png, one a box
 
 review.html shows the photographs whose masks are worth checking first; review.csv is the order of
-all. A command that was interrupted is simply repeated. Exit codes: 0 all photographs with boxes are done, 1
-some have not (failures.csv says why), 2 wrong input.
+all. A command that was interrupted is simply repeated. Exit codes: 0 all photographs with boxes are
+done, 1 some failed (failures.csv says why), 2 wrong input.
 """
 
 
