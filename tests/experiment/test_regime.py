@@ -75,7 +75,7 @@ def test_card_is_of_the_label_files_of_the_split(split: str) -> None:
     assert regime_card(PROFILE, split) == expected
     agreed = {"agreement-dropped", "agreement-wrong"}
     assert set(expected["miou"]) == {*VARIANTS, "bap-ret", *agreed}
-    assert len(expected["differences"]) == 5
+    assert len(expected["differences"]) == 6
 
 
 def test_card_is_kept_and_made_anew_when_a_mask_changes(made: list[str]) -> None:

@@ -260,7 +260,7 @@ def test_label_settings_arrive(seen: Watch) -> None:
     for (words, _), background in zip(
         seen.calls["pseudo_labels"], ("none", "none", "attention"), strict=True
     ):
-        assert words[5:] == (replace(unary, background=background), crf, 16 / 1.25)
+        assert words[5:8] == (replace(unary, background=background), crf, 16 / 1.25)
     assert {words[1] for words, _ in seen.calls["eval_image"]} == {1.25}
 
 
