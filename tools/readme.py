@@ -17,6 +17,7 @@ from recipe_tables import recipe_gaps
 from result_tables import (
     LABELS,
     PROFILES,
+    card_difference,
     head_rooms,
     measured_pairs,
     section,
@@ -120,23 +121,14 @@ def _pooling_in_training(training: Mapping[str, dict[str, Any]]) -> str:
     """The same of training images, of which there are more; there labels are made."""
     pair = ("bap-no-u0", "gap")
     found = {
-        name: (record["regime"]["images"], difference_of(gap))
+        name: (record["regime"]["images"], gap)
         for name, record in training.items()
-        if (gap := _card_gap(record["regime"], pair))
+        if (gap := card_difference(record["regime"], pair))
     }
     told = " and ".join(
         f"{stated(gap)} on the {images} of `{name}`" for name, (images, gap) in found.items()
     )
     return f"On training images, without u_0 (one training each): {told}." if told else ""
-
-
-def _card_gap(card: Mapping[str, Any], pair: tuple[str, str]) -> dict[str, float] | None:
-    """A difference of a regime card; None where it was not taken or has no score."""
-    for made in card["differences"]:
-        values = {key: made[key] for key in Difference._fields}
-        if (made["first"], made["second"]) == pair and None not in values.values():
-            return values
-    return None
 
 
 def _halves(asked: Mapping[str, Any]) -> str:

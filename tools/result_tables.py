@@ -196,7 +196,7 @@ def _regime(
     pairs = [(d["first"], d["second"]) for r in shown for d in r["regime"]["differences"]]
     for pair in dict.fromkeys(pairs):
         name = f"{LABELS[pair[0]]}, over {LABELS[pair[1]]}"
-        rows[name] = lambda card, pair=pair: card_difference(card, pair)
+        rows[name] = lambda card, pair=pair: _card_cell(card, pair)
     for name, key in INSIDE.items():
         rows[name] = lambda card, key=key: estimated(card["inside"]["all"][key])
     lines = [[name, *(row(r["regime"]) for r in shown)] for name, row in rows.items()]
@@ -228,13 +228,18 @@ def _filling(card: dict[str, Any]) -> str:
     return f"{mean:.0f} ({', '.join(f'{q:.0f}' for q in quarters)})" if quarters else "-"
 
 
-def card_difference(card: dict[str, Any], pair: tuple[str, str]) -> str:
-    """A difference of a regime card with its interval; "-" where it has none."""
+def card_difference(card: Mapping[str, Any], pair: tuple[str, str]) -> Difference | None:
+    """A difference of a regime card; None where it was not taken or has no score."""
     for made in card["differences"]:
         values = [made[key] for key in Difference._fields]
         if (made["first"], made["second"]) == pair and None not in values:
-            return difference_cell(Difference(*values))
-    return "-"
+            return Difference(*values)
+    return None
+
+
+def _card_cell(card: Mapping[str, Any], pair: tuple[str, str]) -> str:
+    gap = card_difference(card, pair)
+    return "-" if gap is None else difference_cell(gap)
 
 
 ONE_TRAINING = (

@@ -5,7 +5,7 @@ other settings make them anew, and a killed run goes on where it was.
 """
 
 import errno
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -199,13 +199,16 @@ def notes_on_jobs(jobs: Sequence[MaskJob], side: int, cell: int) -> list[str]:
         if shorter_side(box) * side < cell * max(size)
     ]
     notes = [*notes_on_boxes(sound, sizes), *notes_on_photographs(told)]
-    if small:
-        notes.append(
+    return [*notes, *_note_on_small(small, side, cell)]
+
+
+def _note_on_small(places: Sequence[str], side: int, cell: int) -> Iterator[str]:
+    if places:
+        yield (
             f"boxes that are less than {cell} pixels wide or high at --longest {side}, a cell of "
-            f"the features, so that their masks have hardly a shape ({len(small)}): "
-            f"{listed(small, 3)}: raise --longest"
+            f"the features, so that their masks have hardly a shape ({len(places)}): "
+            f"{listed(places, 3)}: raise --longest"
         )
-    return notes
 
 
 def shorter_side(box: Box) -> float:
