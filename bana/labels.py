@@ -69,6 +69,15 @@ class UnaryOptions:
 AUTHORS_UNARY = UnaryOptions()
 
 
+class Regions(NamedTuple):
+    """Where the boxes of an image let each class be; `classes` are those of the boxes, sorted."""
+
+    classes: Int64[Tensor, " C"]
+    inside: Bool[Tensor, "C H W"]  # B_c
+    unknown: Bool[Tensor, "H W"]  # in a crowd and in no box
+    outside: Bool[Tensor, "H W"]  # M
+
+
 class Maps(NamedTuple):
     """Cosines, CAMs and lengths at the size of the image."""
 
@@ -118,26 +127,51 @@ def pseudo_labels(
             above 254, or ``stride`` is not above 0.
     """
     features, weight = checked(features, weight, image, boxes, classes)
+    boxes, classes = boxes.to(features.device), classes.to(features.device)
     enlarge = bilinear(features.shape[1:], image.shape[1:], stride, like=features)
-    wanted = torch.unique(classes).to(features.device)  # [C], sorted
-    # No mask of every box: those of thousands would fill the memory.
-    inside = class_masks(boxes, classes, wanted, *image.shape[1:])  # B_c, [C, H, W]
-    crowds = boxes[:0] if crowds is None else crowds
-    unknown = unknown_in_crowds(crowds, boxes, *image.shape[1:]).to(features.device)
-    outside = ~(inside.any(0) | unknown)  # M
-
+    regions = regions_of(boxes, classes, crowds, *image.shape[1:])
+    own = weight[regions.classes]
     with torch.autocast(features.device.type, enabled=False):
-        maps = enlarged_maps(features, weight[wanted], outside, enlarge, options.grid_size)
-        unseen = weight[wanted].isnan().any(1) | options.class_agnostic  # [C]
-        foreground = normalised_cams(maps.cams, boxes, classes.to(wanted.device), wanted)  # u_c
-        unary = undecided(unary_of(maps, foreground, inside, unseen, options), unknown)
-        channels = torch.cat([wanted.new_zeros(1), wanted])  # [1 + C]
-        chosen = refined(image, inside, unary, crf).masked_fill(unknown, NO_CHANNEL)
-        retrieved = retrieve(features, chosen, inside, weight[channels], enlarge, maps.lengths)
-    y_crf, y_ret = (
-        channels[made].masked_fill(unknown, IGNORE).to(torch.uint8) for made in (chosen, retrieved)
-    )
-    return PseudoLabels(y_crf, y_ret, maps.attention, unary, channels)
+        maps = enlarged_maps(features, own, regions.outside, enlarge, options.grid_size)
+        unseen = own.isnan().any(1) | options.class_agnostic  # [C]
+        foreground = normalised_cams(maps.cams, boxes, classes, regions.classes)  # u_c
+        unary = unary_of(maps, foreground, regions, unseen, options)
+        chosen = refined(image, regions, unary, crf)
+        weights = torch.cat([weight[:1], own])
+        retrieved = retrieve(features, chosen, regions.inside, weights, enlarge, maps.lengths)
+    y_crf, y_ret = (as_labels(made, regions) for made in (chosen, retrieved))
+    return PseudoLabels(y_crf, y_ret, maps.attention, unary, channels_of(regions))
+
+
+def regions_of(
+    boxes: Float[Tensor, "K 4"],
+    classes: Int64[Tensor, " K"],
+    crowds: Float[Tensor, "Q 4"] | None,
+    height: int,
+    width: int,
+) -> Regions:
+    """Where the classes, the background and neither can be, on the device of ``boxes``.
+
+    Args:
+        boxes, classes, crowds: as of `pseudo_labels`.
+        height, width: of the image, in pixels.
+    """
+    wanted = torch.unique(classes)  # sorted
+    # No mask of every box: those of thousands would fill the memory.
+    inside = class_masks(boxes, classes, wanted, height, width)
+    crowds = boxes[:0] if crowds is None else crowds.to(boxes.device)
+    unknown = unknown_in_crowds(crowds, boxes, height, width)
+    return Regions(wanted, inside, unknown, ~(inside.any(0) | unknown))
+
+
+def channels_of(regions: Regions) -> Int64[Tensor, " channels"]:
+    """The class of each channel of the unary, background first."""
+    return torch.cat([regions.classes.new_zeros(1), regions.classes])
+
+
+def as_labels(chosen: Int64[Tensor, "H W"], regions: Regions) -> UInt8[Tensor, "H W"]:
+    """Labels of chosen channels: their classes, and 255 in crowds."""
+    return channels_of(regions)[chosen].masked_fill(regions.unknown, IGNORE).to(torch.uint8)
 
 
 def enlarged_maps(
@@ -173,35 +207,29 @@ def _background_cells(outside: Bool[Tensor, "H W"], grid_size: int) -> list[Bool
 def unary_of(
     maps: Maps,
     foreground: Float[Tensor, "C H W"],
-    inside: Bool[Tensor, "C H W"],
+    regions: Regions,
     unseen: Bool[Tensor, " C"],
     options: UnaryOptions,
 ) -> Float[Tensor, "1+C H W"]:
-    """[u_0, u_c] as probabilities: softmax inside the boxes, background outside.
+    """[u_0, u_c] as probabilities: softmax in boxes, any channel in crowds, else background.
 
     Args:
         maps: of `enlarged_maps`.
         foreground: u_c in [0, 1], 0 outside the boxes of the class.
-        inside: B_c, the boxes of each class.
+        regions: of the boxes.
         unseen: the classes whose u_c is 1 - u_0.
         options: how u_0 is made.
     """
-    covered = inside.any(0)  # B, [H, W]
     background = torch.zeros_like(maps.attention)
     if options.background == "attention":
         background = _background(maps, options)
-    foreground = torch.where(unseen[:, None, None], inside * (1 - background), foreground)
+    agnostic = regions.inside * (1 - background)
+    foreground = torch.where(unseen[:, None, None], agnostic, foreground)
     scores = torch.cat([background[None], foreground]).softmax(0)
     certain = torch.zeros_like(scores)
     certain[0] = 1
-    return torch.where(covered, scores, certain)
-
-
-def undecided(
-    unary: Float[Tensor, "channels H W"], unknown: Bool[Tensor, "H W"]
-) -> Float[Tensor, "channels H W"]:
-    """The unary, every channel as likely as another where nothing is known."""
-    return torch.where(unknown, 1 / len(unary), unary)
+    scores = torch.where(regions.outside, certain, scores)
+    return torch.where(regions.unknown, 1 / len(scores), scores)
 
 
 def _background(maps: Maps, options: UnaryOptions) -> Float[Tensor, "H W"]:
@@ -231,13 +259,17 @@ def normalised_cams(
 
 def refined(
     image: UInt8[Tensor, "3 H W"],
-    inside: Bool[Tensor, "C H W"],
-    unary: Float[Tensor, "1+C H W"],
+    regions: Regions,
+    unary: Float[Tensor, "channels H W"],
     crf: CrfParameters,
 ) -> Int64[Tensor, "H W"]:
-    """Channel of Y_crf at every pixel: the CRF's most probable, no class outside its boxes."""
+    """Channel of Y_crf at every pixel: the CRF's most probable, no class outside its boxes.
+
+    Where nothing is known it is `NO_CHANNEL`.
+    """
     scores = dense_crf(image, unary, crf).q.to(unary)
-    return first_maximum(torch.cat([scores[:1], scores[1:] * inside]))
+    best = first_maximum(torch.cat([scores[:1], scores[1:] * regions.inside]))
+    return best.masked_fill(regions.unknown, NO_CHANNEL)
 
 
 def retrieve(

@@ -450,9 +450,10 @@ def test_zero_features_are_finite() -> None:
 def test_a_threshold_of_1_keeps_the_maximum_itself() -> None:
     cosine = torch.tensor([[0.5, 0.9], [0.25, 0.9]])
     maps = labels.Maps(cosine, cosine, cosine[None], cosine)
-    inside = torch.ones(1, 2, 2, dtype=torch.bool)
+    boxes, classes = torch.tensor([[0.0, 0, 2, 2]]), torch.tensor([1])
+    regions = labels.regions_of(boxes, classes, None, 2, 2)
     options = UnaryOptions(background_threshold=1)
-    unary = labels.unary_of(maps, torch.zeros(1, 2, 2), inside, torch.tensor([False]), options)
+    unary = labels.unary_of(maps, torch.zeros(1, 2, 2), regions, torch.tensor([False]), options)
     expected = torch.tensor([[0, 0.9], [0, 0.9]])
     torch.testing.assert_close(unary.log()[0] - unary.log()[1], expected)
 

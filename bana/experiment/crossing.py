@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from bana.crf.dense import CrfParameters
-from bana.data.boxes import class_masks, crowds_of, unknown_in_crowds
+from bana.data.boxes import crowds_of
 from bana.data.fingerprint import fingerprint
 from bana.data.transforms import eval_image
 from bana.data.voc import VocDataset
@@ -32,13 +32,13 @@ from bana.interpolation import bilinear
 from bana.labels import (
     Maps,
     UnaryOptions,
+    as_labels,
     enlarged_maps,
     normalised_cams,
     refined,
+    regions_of,
     unary_of,
-    undecided,
 )
-from bana.losses import IGNORE
 from bana.networks.classifier import BoxClassifier
 
 POOLINGS = ("gap", "bap")
@@ -146,25 +146,20 @@ def crossed_labels(
         image_scale: the constant enlargement that the classifiers were trained with.
     """
     image, boxes = (item[key].as_subclass(Tensor) for key in ("image", "boxes"))
-    classes, wanted = item["labels"], item["labels"].unique()
-    inside = class_masks(boxes, classes, wanted, *image.shape[1:])
-    channels = torch.cat([wanted.new_zeros(1), wanted])
-    unknown = unknown_in_crowds(crowds_of(item), boxes, *image.shape[1:])
-    outside = ~(inside.any(0) | unknown)
+    regions = regions_of(boxes, item["labels"], crowds_of(item), *image.shape[1:])
     maps: dict[str, Maps] = {}
     for pooling, model in models.items():
         f = model.backbone(eval_image(item, image_scale)[None])[0]
         stride = model.backbone.stride / image_scale
         enlarge = bilinear(f.shape[1:], image.shape[1:], stride, like=f)
-        weight = model.weight[wanted]
-        maps[pooling] = enlarged_maps(f, weight, outside, enlarge, options.grid_size)
-    unseen = torch.zeros(len(wanted), dtype=torch.bool)
+        weight = model.weight[regions.classes]
+        maps[pooling] = enlarged_maps(f, weight, regions.outside, enlarge, options.grid_size)
+    unseen = torch.zeros(len(regions.classes), dtype=torch.bool)
     made = {}
     for cam, attention in CELLS:
         has_u_0 = attention != NONE
         own = replace(options, background="attention" if has_u_0 else "none")
-        foreground = normalised_cams(maps[cam].cams, boxes, classes, wanted)
-        unary = unary_of(maps[attention if has_u_0 else cam], foreground, inside, unseen, own)
-        chosen = refined(image, inside, undecided(unary, unknown), crf)
-        made[cam, attention] = channels[chosen].masked_fill(unknown, IGNORE).to(torch.uint8)
+        foreground = normalised_cams(maps[cam].cams, boxes, item["labels"], regions.classes)
+        unary = unary_of(maps[attention if has_u_0 else cam], foreground, regions, unseen, own)
+        made[cam, attention] = as_labels(refined(image, regions, unary, crf), regions)
     return made

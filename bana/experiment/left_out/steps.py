@@ -12,26 +12,27 @@ import torch
 from torch import Tensor
 
 from bana.bap import grid_cells
-from bana.data.boxes import class_masks, crowds_of, pixels_of, unknown_in_crowds
+from bana.data.boxes import crowds_of, pixels_of
 from bana.experiment.labelling import LabelSettings
 from bana.experiment.left_out.boxes import Defect, Drawn, drawn
 from bana.interpolation import Bilinear, bilinear
 from bana.labels import (
     EPSILON,
-    NO_CHANNEL,
     Maps,
     PseudoLabels,
+    Regions,
     UnaryOptions,
+    as_labels,
+    channels_of,
     checked,
     enlarged_maps,
     first_maximum,
     normalised_cams,
     refined,
+    regions_of,
     retrieve,
     unary_of,
-    undecided,
 )
-from bana.losses import IGNORE
 from bana.networks.classifier import BoxClassifier
 
 MAXIMA, PROTOTYPES = ("box", "image"), ("class", "box", "quarter")
@@ -126,29 +127,23 @@ def changed_labels(
     stride = model.backbone.stride / settings.image_scale
     enlarge = bilinear(features.shape[1:], size, stride, like=features)
     options = _options(settings.unary, change)
-    wanted = torch.unique(classes)
-    inside = class_masks(boxes, classes, wanted, *size)
-    unknown = unknown_in_crowds(crowds_of(item), boxes, *size)
-    outside = ~(inside.any(0) | unknown)
-    maps = _maps(features, weight[wanted], outside, enlarge, options.grid_size, change)
-    foreground = _foreground(maps, boxes, classes, wanted, inside, change.maximum)
-    unseen = weight[wanted].isnan().any(1) | options.class_agnostic
-    unary = tempered(unary_of(maps, foreground, inside, unseen, options), change.temperature)
-    unary = undecided(unary, unknown)
-    channels = torch.cat([wanted.new_zeros(1), wanted])
-    chosen = refined(image, inside, unary, settings.crf).masked_fill(unknown, NO_CHANNEL)
-    rows = weight[channels]
+    regions = regions_of(boxes, classes, crowds_of(item), *size)
+    own = weight[regions.classes]
+    maps = _maps(features, own, regions.outside, enlarge, options.grid_size, change)
+    foreground = _foreground(maps, boxes, classes, regions, change.maximum)
+    unseen = own.isnan().any(1) | options.class_agnostic
+    unary = tempered(unary_of(maps, foreground, regions, unseen, options), change.temperature)
+    chosen = refined(image, regions, unary, settings.crf)
+    rows = torch.cat([weight[:1], own])
     if change.prototypes == "class":
-        retrieved = retrieve(features, chosen, inside, rows, enlarge, maps.lengths)
+        retrieved = retrieve(features, chosen, regions.inside, rows, enlarge, maps.lengths)
     else:
-        numbers = torch.searchsorted(wanted, classes) + 1
+        numbers = torch.searchsorted(regions.classes, classes) + 1
         parts = 2 if change.prototypes == "quarter" else 1
         cosines = box_cosines(features, chosen, boxes, numbers, rows, enlarge, maps, parts)
         retrieved = first_maximum(cosines)
-    both = (
-        channels[each].masked_fill(unknown, IGNORE).to(torch.uint8) for each in (chosen, retrieved)
-    )
-    labels = PseudoLabels(*both, maps.attention, unary, channels)
+    both = (as_labels(each, regions) for each in (chosen, retrieved))
+    labels = PseudoLabels(*both, maps.attention, unary, channels_of(regions))
     return Made(labels, *given, maps.cosine)
 
 
@@ -202,12 +197,12 @@ def cosine_by_pixels(
 
 
 def _foreground(
-    maps: Maps, boxes: Tensor, classes: Tensor, wanted: Tensor, inside: Tensor, maximum: str
+    maps: Maps, boxes: Tensor, classes: Tensor, regions: Regions, maximum: str
 ) -> Tensor:
     """u_c of Eq. 5, [C, H, W]."""
     if maximum == "box":
-        return normalised_cams(maps.cams, boxes, classes, wanted)
-    cams = maps.cams * inside
+        return normalised_cams(maps.cams, boxes, classes, regions.classes)
+    cams = maps.cams * regions.inside
     return cams / cams.flatten(1).amax(1).clamp_min(EPSILON)[:, None, None]
 
 
