@@ -1,9 +1,12 @@
 """Stage 1: the box classifier, trained once and kept."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import torch
+from torch.utils.data import Dataset
 
 from bana.data.fingerprint import fingerprint
 from bana.data.voc import VocDataset
@@ -57,9 +60,46 @@ def trained_classifier(
         workers: processes that prepare crops, where the machine does not say.
     """
     pooling = settings.pooling, settings.grid_size, settings.parts
+    return kept_classifier(
+        (path, classifier_key(settings, data)),
+        settings,
+        lambda: BoxClassifier(settings.backbone.build(), len(data.classes) - 1, *pooling),
+        data,
+        machine,
+        workers,
+    )
+
+
+class Fitting(Protocol):
+    """What says how a classifier is fitted, see `ClassifierSettings`."""
+
+    crops: CropSettings
+    optimisation: Optimisation
+    drop: float
+    seed: int
+
+
+def kept_classifier(
+    files: tuple[Path, str],
+    settings: Fitting,
+    build: Callable[[], BoxClassifier],
+    data: Dataset,
+    machine: Machine,
+    workers: int = 0,
+) -> BoxClassifier:
+    """The classifier kept under a key, or trained and kept there, as `trained_classifier`.
+
+    Args:
+        files: see `bana.experiment.trained.kept_training`.
+        settings: how it is fitted.
+        build: makes the classifier that a training starts from, its new weights drawn by the seed.
+        data: training images.
+        machine: where and how to train.
+        workers: processes that prepare crops, where the machine does not say.
+    """
     with torch.random.fork_rng(devices=[]):  # as in `bana.data.transforms.Crops`
         torch.default_generator.manual_seed(settings.seed)
-        model = BoxClassifier(settings.backbone.build(), len(data.classes) - 1, *pooling)
+        model = build()
         drawn = torch.get_rng_state()
 
     def train(hold: Engine) -> dict:
@@ -70,7 +110,6 @@ def trained_classifier(
             train_classifier(model, loader, settings.optimisation, settings.drop, hold)
         return {}
 
-    files = path, classifier_key(settings, data)
     kept = kept_training(files, machine, settings, model, train)
     model.load_state_dict(kept["state"])
     model.history = kept["history"]

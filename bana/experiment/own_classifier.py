@@ -28,6 +28,7 @@ from bana.evaluation.verdicts import (
     stated,
     verdict,
 )
+from bana.experiment.classifying import kept_classifier
 from bana.experiment.keeping import described, key_of
 from bana.experiment.labelling import IMAGES_A_PROCESS
 from bana.experiment.mask_free import MEASURES, Measured, box_measures, measured
@@ -44,13 +45,11 @@ from bana.experiment.own_boxes import (
 from bana.experiment.pretrained import Pretrained, load_pretrained, pooling_of, save_pretrained
 from bana.experiment.processes import computing_with, spread
 from bana.experiment.profiles import get_profile
-from bana.experiment.trained import CropSettings, batches, kept_training
+from bana.experiment.trained import CropSettings
 from bana.experiment.transfer import transfer_weight
 from bana.files.artefacts import kept_json, write_json
 from bana.networks.backbones import build_backbone
 from bana.networks.classifier import BoxClassifier
-from bana.training.classification import train_classifier
-from bana.training.engine import Engine
 from bana.training.machine import THIS_MACHINE, Machine
 from bana.training.optimisation import Optimisation
 
@@ -220,33 +219,21 @@ def _trained(
     machine: Machine,
     workers: int,
 ) -> BoxClassifier:
-    """The classifier that is kept in the folder, or trained and kept there; on the CPU.
-
-    A training leaves torch's random generators seeded; one that is kept leaves them alone.
-    """
-    with torch.random.fork_rng(devices=[]):  # as in `bana.data.transforms.Crops`
-        torch.default_generator.manual_seed(settings.seed)
-        model = begun(start, classes, settings.frozen_stages)
-        drawn = torch.get_rng_state()
-
-    def train(hold: Engine) -> dict:
-        data = BoxedPhotographs(jobs, settings.side)
-        loader = batches(data, settings.crops, settings.optimisation, settings.seed, hold, workers)
-        torch.manual_seed(settings.seed)  # for dropout on a GPU
-        torch.set_rng_state(drawn)  # on the CPU it goes on where the weights ended
-        with hold.guarded(settings.optimisation.batch):
-            train_classifier(model, loader, settings.optimisation, settings.drop, hold)
-        return {}
-
+    """The classifier that is kept in the folder, or trained and kept there; on the CPU."""
     begins = start.about["hash"], pooling_of(start.classifier)
     key = key_of(_trained, settings, begins, classes, described_jobs(jobs))
     path = folder / "classifier.pt"
     for other in folder.glob("classifier-*"):  # begun with other boxes or settings
         if other.name != f"{path.stem}-{key[:8]}":
             shutil.rmtree(other)
-    kept = kept_training((path, key), machine, settings, model, train)
-    model.load_state_dict(kept["state"])
-    return model.eval()
+    return kept_classifier(
+        (path, key),
+        settings,
+        lambda: begun(start, classes, settings.frozen_stages),
+        BoxedPhotographs(jobs, settings.side),
+        machine,
+        workers,
+    )
 
 
 def begun(start: Pretrained, classes: Sequence[str], frozen_stages: int) -> BoxClassifier:

@@ -13,7 +13,7 @@ from photos import write_discs, write_photo
 from bana.data.formats.common import Folder
 from bana.data.formats.detection import read_boxes
 from bana.data.voc_files import read_image
-from bana.experiment import own_classifier
+from bana.experiment import classifying, own_classifier
 from bana.experiment.mask_free import MEASURES
 from bana.experiment.masking import classes_of, mask_jobs
 from bana.experiment.own_boxes import BoxedPhotographs
@@ -174,7 +174,7 @@ def test_nothing_is_trained_twice(
     folder: Path, start: Pretrained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = train(folder, start)
-    monkeypatch.setattr(own_classifier, "train_classifier", lambda *_: 1 / 0)
+    monkeypatch.setattr(classifying, "train_classifier", lambda *_: 1 / 0)
     monkeypatch.setattr(own_classifier, "box_measures", lambda *_: 1 / 0)
     again = train(folder, start)
     assert rows_of(again[0]) == rows_of(first[0]) and again[1] == first[1]
@@ -200,7 +200,7 @@ def test_what_has_changed_trains_anew(
         iterations = 3
     else:
         start = replace(start, about=start.about | {"hash": "another"})
-    monkeypatch.setattr(own_classifier, "train_classifier", lambda *_: 1 / 0)
+    monkeypatch.setattr(classifying, "train_classifier", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         train(folder, start, iterations)
 
