@@ -1,8 +1,8 @@
 """Writes the numbers of README.md and docs/results.md, from the records in results/.
 
-`bana evaluate`, `bana regime`, `bana bench` and the benchmarks make records; this turns them into
-sentences and tables, so that no number of the two is typed by hand. A test checks that both are
-what this writes.
+`bana evaluate`, `regime` and `bench` with `--record`, and the benchmarks, make records; this turns
+them into sentences and tables, so that no number of the two is typed by hand. A test checks that
+both are what this writes.
 """
 
 import json

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bana.commands.records import add_record, record_path, write_record
 from bana.commands.train import (
     ALL_SETTINGS,
     OF_LABELS,
@@ -17,7 +18,6 @@ from bana.commands.train import (
     refuse_unused_by_loss,
     told,
 )
-from bana.files.paths import results_dir
 
 if TYPE_CHECKING:  # imports torch, which `bana --help` does without
     from bana.experiment.profiles import Profile
@@ -57,16 +57,20 @@ def add_bench_command(
 
 def _losses_options(made: argparse.ArgumentParser, losses: Sequence[str]) -> None:
     _with_labels(made)
-    made.add_argument("--losses", nargs="+", choices=losses, default=losses, metavar="LOSS")
-    made.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS, metavar="TASK")
-    made.add_argument("--heads", nargs="+", choices=HEADS, default=HEADS, metavar="HEAD")
+    for option, of, there in (
+        ("--losses", "LOSS", losses),
+        ("--tasks", "TASK", TASKS),
+        ("--heads", "HEAD", HEADS),
+    ):
+        told = f"of {' '.join(there)} (default: all)"
+        made.add_argument(option, nargs="+", choices=there, default=there, metavar=of, help=told)
     _add_seeds(made)
     _add_common(made, _losses, "bench")
 
 
 def _noise_options(made: argparse.ArgumentParser) -> None:
     _with_labels(made)
-    made.add_argument("--head", choices=HEADS, default="linear", metavar="HEAD")
+    made.add_argument("--head", choices=HEADS, default="linear", help="(default: linear)")
     made.add_argument(
         "--reaches",
         type=int,
@@ -168,10 +172,8 @@ def _add_seeds(made: argparse.ArgumentParser) -> None:
 
 def _add_common(made: argparse.ArgumentParser, function: Callable, name: str) -> None:
     """Arguments that all benches have."""
-    made.set_defaults(action=function, record=name)
-    made.add_argument(
-        "--out", type=Path, metavar="FILE", help=f"record (default: results/{name}-PROFILE.json)"
-    )
+    made.set_defaults(action=function, kind=name)
+    add_record(made, f"{name}-PROFILE.json")
 
 
 def _losses(arguments: argparse.Namespace) -> int:
@@ -277,32 +279,22 @@ def _seeds(arguments: argparse.Namespace) -> tuple[int, ...]:
 
 
 def _out(arguments: argparse.Namespace, profile: "Profile") -> Path:
-    return arguments.out or results_dir() / f"{arguments.record}-{profile.name}.json"
+    return record_path(arguments, profile.name, f"{arguments.kind}-{profile.name}.json")
 
 
 def _write(
     arguments: argparse.Namespace, profile: "Profile", asked: Sequence[str], measured: dict
 ) -> int:
     """Write the record: what was measured, on what, by which command."""
-    from bana.evaluation.prediction import fastest_device
     from bana.experiment import recording
-    from bana.files.artefacts import source_commit, write_json
-    from bana.training.runs import environment
 
-    out = _out(arguments, profile)
     said = {name: value for name in asked if (value := getattr(arguments, name)) is not None}
     given = " ".join(f"--{name} {_words(value)}" for name, value in said.items())
-    write_json(
-        out,
-        {
-            "command": f"bana bench {arguments.bench} {told(arguments)} {given}",
-            "commit": source_commit(),
-            "environment": environment(fastest_device()),
-            **recording.about(profile, arguments.data),
-            **measured,
-        },
+    write_record(
+        _out(arguments, profile),
+        f"bana bench {arguments.bench} {told(arguments)} {given}",
+        recording.about(profile, arguments.data) | measured,
     )
-    print(f"record: {out}")
     return 0
 
 

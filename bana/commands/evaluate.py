@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from bana.commands.records import add_record, record_path, write_record
 from bana.commands.train import (
     ALL_SETTINGS,
     OF_LABELS,
@@ -22,7 +23,6 @@ from bana.commands.train import (
     refuse_unused_by_loss,
     told,
 )
-from bana.files.paths import results_dir
 
 Command = Callable[[str, Callable[[argparse.Namespace], int], str], argparse.ArgumentParser]
 
@@ -44,9 +44,7 @@ def add_evaluation_commands(
     text = "score labels and networks, and record the scores"
     evaluate = add_strong(add_changes(with_profile(command("evaluate", _evaluate, text))))
     add_settings(evaluate, ALL_SETTINGS)
-    evaluate.add_argument(
-        "--out", type=Path, metavar="FILE", help="the record (default: results/<profile>.json)"
-    )
+    add_record(evaluate, "PROFILE.json")
     evaluate.add_argument(
         "--seeds",
         type=int,
@@ -70,12 +68,7 @@ def add_evaluation_commands(
         action="store_true",
         help="also how well the trained segmenter's confidence knows the wrong training labels",
     )
-    card.add_argument(
-        "--out",
-        type=Path,
-        metavar="FILE",
-        help="the record (default: results/regime-PROFILE.json, for train -PROFILE-train.json)",
-    )
+    add_record(card, "regime-PROFILE.json")
     text = "write a network's label maps, for VOC's server or of any images"
     predict = add_strong(add_changes(with_profile(command("predict", _predict, text))))
     _predict_options(add_settings(predict, ALL_SETTINGS), losses)
@@ -127,13 +120,10 @@ def _export_options(made: argparse.ArgumentParser, variants: Sequence[str]) -> N
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
-    from bana.evaluation.prediction import fastest_device
     from bana.experiment import recording
     from bana.experiment.profiles import with_seed
     from bana.experiment.seeds import combined_record
     from bana.experiment.tables import record_tables
-    from bana.files.artefacts import source_commit, write_whole
-    from bana.training.runs import environment
 
     profile = chosen_profile(arguments)
     if arguments.losses:
@@ -144,7 +134,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         raise ValueError(f"--seeds {' '.join(map(str, seeds))}: every seed counts once")
     profiles = [with_seed(profile, seed) for seed in seeds]
     name = profile.name if len(seeds) > 1 else profiles[0].name
-    out = arguments.out or results_dir() / f"{name}.json"
+    out = record_path(arguments, name, f"{name}.json")
     records = [recording.record(each, arguments.data) for each in profiles]
     measured = records[0]
     if len(seeds) > 1:
@@ -152,27 +142,16 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         measured = combined_record(records, profile.name) | {"differences": together}
     given = f" --seeds {' '.join(map(str, seeds))}" if arguments.seeds else ""
     given += f" --losses {' '.join(profile.losses)}" if arguments.losses else ""
-    record = {
-        "command": f"bana evaluate {told(arguments)}{given}",
-        "commit": source_commit(),
-        "environment": environment(fastest_device()),
-        **measured,
-    }
-    print(record_tables(record))
+    print(record_tables(measured))
     # A class that occurs nowhere has no score: nan, which JSON does not know, becomes null.
-    record = json.loads(json.dumps(record), parse_constant=lambda _: None)
-    text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
-    write_whole(out, lambda file: file.write_text(text, encoding="utf-8", newline="\n"))
-    print(f"record: {out}")
+    measured = json.loads(json.dumps(measured), parse_constant=lambda _: None)
+    write_record(out, f"bana evaluate {told(arguments)}{given}", measured)
     return 0
 
 
 def _regime(arguments: argparse.Namespace) -> int:
-    from bana.evaluation.prediction import fastest_device
     from bana.experiment import recording, regime
     from bana.experiment.tables import regime_lines
-    from bana.files.artefacts import source_commit, write_json
-    from bana.training.runs import environment
 
     if arguments.strong and not arguments.sigma:
         raise ValueError("--strong is of the segmenter, which only --sigma asks: leave it out")
@@ -180,12 +159,9 @@ def _regime(arguments: argparse.Namespace) -> int:
         refuse_unused(arguments, ("gamma", "lam"), "is of the segmenter, which only --sigma asks")
     profile, split, root = chosen_profile(arguments), arguments.split, arguments.data
     name = profile.name + "-train" * (split == "train")
-    out = arguments.out or results_dir() / f"regime-{name}.json"
+    out = record_path(arguments, profile.name, f"regime-{name}.json")
     given = f" --split {split}" * (split != "val") + " --sigma" * arguments.sigma
     record = {
-        "command": f"bana regime {told(arguments)}{given}",
-        "commit": source_commit(),
-        "environment": environment(fastest_device()),
         **recording.about(profile, root),
         "seed": profile.seed,
         "split": split,
@@ -193,8 +169,7 @@ def _regime(arguments: argparse.Namespace) -> int:
         "sigma": regime.sigma_card(profile, root) if arguments.sigma else None,
     }
     print(regime_lines(record))
-    write_json(out, record)
-    print(f"record: {out}")
+    write_record(out, f"bana regime {told(arguments)}{given}", record)
     return 0
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bana.commands.records import write_record
 from bana.commands.train import chosen_profile
 from bana.files.paths import figures_dir, results_dir, runs_root
 
@@ -170,21 +171,11 @@ def _record(
     profile: "Profile", root: Path | None, parts: Mapping[str, str], measured: "Measured"
 ) -> None:
     """Write the parts of some tables into results/, one file a table."""
-    from bana.evaluation.prediction import fastest_device
     from bana.experiment import recording
     from bana.experiment.exhibits.measured import PARTS
-    from bana.files.artefacts import source_commit, write_json
-    from bana.training.runs import environment
 
     for name, part in parts.items():
         path = results_dir() / PARTS[part].file.format(profile.name)
-        record = {
-            "command": f"bana table {name} --profile {profile.name} --record",
-            "commit": source_commit(),
-            "environment": environment(fastest_device()),
-            **recording.about(profile, root),
-            "seed": profile.seed,
-            PARTS[part].held: measured.more[part],
-        }
-        write_json(path, record)
-        print(f"record: {path}")
+        held = {"seed": profile.seed, PARTS[part].held: measured.more[part]}
+        command = f"bana table {name} --profile {profile.name} --record"
+        write_record(path, command, recording.about(profile, root) | held)

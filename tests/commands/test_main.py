@@ -7,7 +7,7 @@ from dataclasses import fields
 
 import pytest
 
-from bana.commands import bench, gallery, train
+from bana.commands import bench, gallery, records, train
 from bana.commands import main as commands
 from bana.commands.course import EDITIONS
 from bana.commands.main import main
@@ -375,10 +375,10 @@ def test_bench_sam_asks_what_is_given(monkeypatch, tmp_path, capsys) -> None:
 
     monkeypatch.setattr(prompting, "sam_card", sam_card)
     monkeypatch.setattr(recording, "about", lambda profile, root: {"data": profile.name})
-    monkeypatch.setattr(bench, "results_dir", lambda: tmp_path)
+    monkeypatch.setattr(records, "results_dir", lambda: tmp_path)
     folder = tmp_path / "checkpoints" / "vit"
     words = ["bench", "sam", "--profile", "voc-mini", "--sam", str(folder), "--data", str(tmp_path)]
-    assert main([*words, "--images", "3"]) == 0 and main(words) == 0
+    assert main([*words, "--images", "3"]) == 0 and main([*words, "--record"]) == 0
     assert asked == [("voc-mini", folder, 3, tmp_path), ("voc-mini", folder, None, tmp_path)]
     record = json.loads((tmp_path / "sam-voc-mini.json").read_text())
     assert record["command"] == "bana bench sam --profile voc-mini --sam vit"

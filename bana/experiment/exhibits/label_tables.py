@@ -81,7 +81,7 @@ def _label_cells(made: Measured, kind: str) -> list[Cell]:
     row = made.record.get("labels_val", {}).get(kind)
     trained = [_train_cell(made, kind)] if "card_train" in made.more else []
     if row is None:
-        why = f"not in this record yet: `bana evaluate --profile {made.name}`"
+        why = f"not in this record yet: `bana evaluate --profile {made.name} --record`"
         return [*[ours(made, "record", None, why)] * 2, *trained]
     spread = (made.record.get("spread") or {}).get("labels_val", {}).get(kind, {}).get("miou")
     estimate = (made.card or {}).get("miou", {}).get(kind) if spread is None else None
@@ -122,11 +122,11 @@ def no_sam(made: Measured) -> str:
 
 
 def _sam_command(made: Measured) -> str:
-    return f"`bana bench sam --profile {made.name} --sam FOLDER`"
+    return f"`bana bench sam --profile {made.name} --sam FOLDER --record`"
 
 
 def _train_cell(made: Measured, kind: str) -> Cell:
-    why = f"not measured: `bana regime --split train --profile {made.name}`"
+    why = f"not measured: `bana regime --split train --profile {made.name} --record`"
     card = made.more["card_train"] or {}
     return estimated(made, "card_train", card.get("miou", {}).get(kind), why, made.train_data)
 
@@ -210,7 +210,7 @@ def _of_cards(
 ) -> tuple[Cell, ...]:
     cells = []
     for made in measured:
-        why = f"no card of {made.name}: `bana regime --profile {made.name}`"
+        why = f"no card of {made.name}: `bana regime --profile {made.name} --record`"
         value = read(made.card) if made.card else None
         if isinstance(value, Mapping) or value is None:
             cells.append(estimated(made, "card", value, why))

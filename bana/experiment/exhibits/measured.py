@@ -104,7 +104,8 @@ def from_records(names: tuple[str, ...] = ("voc-mini", "sample")) -> list[Measur
         parts = {key: _held(PARTS[key], made) for key, made in read.items()}
         found.append(_measured(name, parts, origins, files))
     if not found:
-        raise DataError(f"{results_dir()}: no record of {', '.join(names)}: run `bana evaluate`")
+        told = f"no record of {', '.join(names)}: run `bana evaluate --record`"
+        raise DataError(f"{results_dir()}: {told}")
     return found
 
 

@@ -164,7 +164,7 @@ def _all_blank(measured: Sequence[Measured], why: str) -> list[Cell]:
 def _needs_gpu(name: str) -> str:
     return (
         f"Profile {name}, with the paper's network, has no column: it was not run and needs a GPU: "
-        f"`bana evaluate --profile {name} --data FOLDER`"
+        f"`bana evaluate --profile {name} --data FOLDER --record`"
     )
 
 
@@ -193,7 +193,7 @@ def _benches(made: Measured) -> list[tuple[str, str, Mapping[str, Any]]]:
 def _network_cells(made: Measured, loss: str, heads: bool) -> list[Cell]:
     scores = made.record["segmentation_val"].get(loss, {})
     asked = " ".join(LOSSES)
-    why = f"not in this record: `bana evaluate --profile {made.name} --losses {asked}`"
+    why = f"not in this record: `bana evaluate --profile {made.name} --losses {asked} --record`"
     spread = (made.record.get("spread") or {}).get("segmentation_val", {}).get(loss, {})
     cells = [
         ours(

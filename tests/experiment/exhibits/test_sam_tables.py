@@ -66,11 +66,11 @@ def test_the_row_stands_among_the_labels():
 
 
 def test_without_a_record_the_command_is_told():
-    told = "not measured: no checkpoint comes along: `bana bench sam --profile tiny --sam FOLDER`"
+    asked = "`bana bench sam --profile tiny --sam FOLDER --record`"
+    told = f"not measured: no checkpoint comes along: {asked}"
     labels = TABLES["labels"]([made()])
     assert SAM not in [row.name for row in labels.rows] and "SAM" not in labels.caption
     (command,) = (note for note in labels.notes if "SAM" in note)
-    asked = "`bana bench sam --profile tiny --sam FOLDER`"
     assert command == f"No row of SAM's masks: {asked} measures it"
     assert command in labels.markdown()
     table = TABLES["sam"]([made()])

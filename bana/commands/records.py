@@ -1,0 +1,62 @@
+"""Where the record of a command goes, and what it says of its origin.
+
+A record belongs to the run that it was measured in and lies there. README, notebooks and tables are
+written from those in `results/` of the clone, where a command puts one only if it is asked to.
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from bana.files.paths import results_dir, run_dir
+
+
+def add_record(made: argparse.ArgumentParser, file: str) -> argparse.ArgumentParser:
+    """Add --out and --record, of which a command takes one.
+
+    Args:
+        made: the command.
+        file: name of the record, for the help.
+    """
+    where = made.add_mutually_exclusive_group()
+    where.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help=f"the record (default: {file} in records/ of the run's folder)",
+    )
+    where.add_argument(
+        "--record",
+        action="store_true",
+        help="the record goes into results/, where README and tables find it",
+    )
+    return made
+
+
+def record_path(arguments: argparse.Namespace, profile_name: str, file: str) -> Path:
+    """Where the record of a command goes.
+
+    Args:
+        arguments: of a command that has those of `add_record`.
+        profile_name: of the run.
+        file: name of the record.
+    """
+    if arguments.out:
+        return arguments.out
+    folder = results_dir() if arguments.record else run_dir(profile_name) / "records"
+    return folder / file
+
+
+def write_record(path: Path, command: str, measured: dict[str, Any]) -> None:
+    """Write what was measured, with the command, the commit and the machine, and say where.
+
+    Raises:
+        ValueError: if a number in it is NaN or infinite.
+    """
+    from bana.evaluation.prediction import fastest_device
+    from bana.files.artefacts import source_commit, write_json
+    from bana.training.runs import environment
+
+    origin = {"command": command, "commit": source_commit()}
+    write_json(path, origin | {"environment": environment(fastest_device())} | measured)
+    print(f"record: {path}")
