@@ -1,8 +1,9 @@
 """Write `constraints.txt`: the versions, of those installed here, that the project is tested with.
 
-Walks from the dependencies in pyproject.toml (with the `test` extra) to everything they need, on
-any system: a requirement for another system counts where it happens to be installed. Left out is
-what exists for some systems only and what the package for it pins itself (CUDA, Triton).
+Walks from the dependencies in pyproject.toml (with the extras `course` and `test`) to everything
+they need, on any system: a requirement for another system counts where it happens to be installed.
+Left out is what exists for some systems only and what the package for it pins itself (CUDA,
+Triton).
 """
 
 import re
@@ -23,10 +24,11 @@ HEADER = """\
 
 
 def direct_requirements(pyproject: Path) -> list[Requirement]:
-    """Requirements named in a pyproject.toml, the `test` extra among them."""
+    """Requirements of a pyproject.toml, those of the `course` and `test` extras among them."""
     project = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]
-    texts = project["dependencies"] + project["optional-dependencies"]["test"]
-    return [Requirement(text) for text in texts]
+    extras = project["optional-dependencies"]
+    texts = project["dependencies"] + extras["course"] + extras["test"]
+    return [made for text in texts if (made := Requirement(text)).name != project["name"]]
 
 
 def _wanted(requirement: Requirement, extras: set[str]) -> bool:

@@ -6,6 +6,18 @@ import importlib
 import multiprocessing
 import sys
 
+OF_THE_COURSE = (
+    "doit",
+    "ipykernel",
+    "jupyterlab",
+    "matplotlib",
+    "nbconvert",
+    "nbformat",
+    "nbstripout",
+    "papermill",
+)
+"""Packages of the extra `course`, which the rest of the package does without."""
+
 
 def run(arguments: argparse.Namespace) -> int:
     """Run a command that has been read.
@@ -24,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
         code = _exit_code(error)
         if arguments.debug or code is None:
             raise
-        print(f"bana: {error}", file=sys.stderr)
+        print(f"bana: {_line(error)}", file=sys.stderr)
         return code
 
 
@@ -33,9 +45,23 @@ def _exit_code(error: Exception) -> int | None:
 
     `bana.training.runs.Interrupted` brings its code; to import it here would be to import torch.
     """
-    if isinstance(error, ValueError | OSError | FloatingPointError):
+    if isinstance(error, ValueError | OSError | FloatingPointError) or _of_the_course(error):
         return 2
     return getattr(error, "exit_code", None)
+
+
+def _of_the_course(error: Exception) -> bool:
+    """Whether a package is missing that the course alone needs."""
+    return isinstance(error, ModuleNotFoundError) and (
+        (error.name or "").partition(".")[0] in OF_THE_COURSE
+    )
+
+
+def _line(error: Exception) -> str:
+    """What is told of an error."""
+    if _of_the_course(error):
+        return "this is of the course, whose packages are missing: pip install -e '.[course]'"
+    return str(error)
 
 
 def print_anything() -> None:

@@ -1,23 +1,27 @@
 """One source of dependencies: environment.yml and constraints.txt follow pyproject.toml."""
 
+import os
 import re
+import subprocess
+import sys
 import tomllib
 
 import pytest
 import yaml
+from constraints import direct_requirements
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 import bana
+from bana.commands import running
 from bana.files import paths
 
 REPO = paths.repo_root()
 PROJECT = tomllib.loads((REPO / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-DIRECT = [
-    Requirement(text) for text in PROJECT["dependencies"] + PROJECT["optional-dependencies"]["test"]
-]
+EXTRAS = PROJECT["optional-dependencies"]
+DIRECT = direct_requirements(REPO / "pyproject.toml")
 ENVIRONMENT = yaml.safe_load((REPO / "environment.yml").read_text(encoding="utf-8"))
 
 
@@ -51,6 +55,37 @@ def test_environment_follows_pyproject():
     assert set(specs) == {"python", "pip"}, "dependencies belong into pyproject.toml"
     assert SpecifierSet(specs["python"]) == SpecifierSet(PROJECT["requires-python"])
     assert pip == {"pip": ["-c constraints.txt", "-e .[test]"]}
+
+
+def test_tests_have_the_course() -> None:
+    assert f"{PROJECT['name']}[course]" in EXTRAS["test"]
+    assert {Requirement(text).name for text in EXTRAS["course"]} == set(running.OF_THE_COURSE)
+
+
+WITHOUT_THE_COURSE = """
+import importlib, pkgutil, sys
+for name in sys.argv[1].split(","):
+    sys.modules[name] = None  # as if it were not installed
+import bana
+from bana.commands.main import main
+for module in pkgutil.walk_packages(bana.__path__, "bana."):
+    if not module.name.startswith(("bana.course", "bana.__main__")):
+        importlib.import_module(module.name)
+assert main(["label", "--profile", "smoke", "--variant", "boxes"]) == 0
+assert main(["table", "labels"]) == 2 and main(["run"]) == 2
+"""
+
+
+def test_the_package_does_without_the_course(tmp_path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_THE_COURSE, ",".join(running.OF_THE_COURSE)],
+        env=os.environ | {"BANA_RUNS": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    told = [line for line in done.stderr.splitlines() if line.startswith("bana: ")]
+    assert len(told) == 2 and all("pip install -e '.[course]'" in line for line in told)
 
 
 def test_no_file_names_a_package_index():
