@@ -13,6 +13,7 @@ from bana.course.exercises.judging import (
     exercise,
     helped,
     recognise,
+    tried_on,
     without_autograd,
 )
 
@@ -87,31 +88,48 @@ def _balanced(boxes: Tensor, queries: Tensor, labels: Tensor) -> Tensor:
 
 
 @exercise("03-3")
-def whole_from_parts(answer) -> str:
-    """The vector of Eq. 4 of whole boxes, from the vectors of their parts and what each keeps."""
+def cell_weights(answer) -> str:
+    """What each cell of a box weighs in the mean of the vectors of its four parts."""
     generator = torch.Generator().manual_seed(0)
-    features = torch.rand(1, 3, 6, 8, generator=generator)
-    attention = torch.rand(1, 1, 6, 8, generator=generator)
-    boxes = torch.tensor([[0.0, 1.0, 1.0, 5.0, 5.0], [0.0, 2.0, 0.0, 8.0, 6.0]])
+    random = torch.rand(4, 6, generator=generator)
+    corner, nothing = random.clone(), random.clone()
+    corner[:2, :3] = 0.9  # a part that keeps little
+    nothing[2:, 3:] = 1  # a part that keeps nothing
+    cases = {
+        "A = 0 all over": 0 * random,
+        "A drawn at random": random,
+        "a part that keeps little": corner,
+        "a part that keeps nothing": nothing,
+        "A = 1 all over": 0 * random + 1,
+    }
+    for given, a in cases.items():
+        with tried_on(given):
+            found = answer(a.clone())
+        expected, kept = _cell_weights(a, 2), 1 - a
+        in_halves = kept.view(2, 2, 2, 3).sum((1, 3))  # m_k
+        mistakes = {
+            "These are the weights of Eq. 4 for the whole box, where a part counts by what it "
+            "keeps. Here each part counts the same.": _cell_weights(a, 1),
+            "Yours sum to 4, but the result is a mean of four vectors.": 4 * expected,
+            "Cells count by what $1 - A$ keeps; yours count by A.": _cell_weights(1 - a, 2),
+            "All cells alike: cells count by what $1 - A$ keeps.": 0 * a + 1 / a.numel(),
+            "Parts lie in quarters: two above, two below, each half as high and half as wide.": (
+                kept.view(4, 6) / kept.sum(1, keepdim=True).clamp_min(1e-12) / 4
+            ),
+        }
+        recognise(found, expected, mistakes)
+        advice = "For A = 1 all over a part Eq. 4 is 0 / 0. What does the package pool there?"
+        with helped(advice if (in_halves == 0).any() else ""):
+            compare(found, expected, given)
+    return "A of 0, drawn at random and of 1, and parts that keep little and nothing"
 
-    def tried(a: Tensor, given: str, advice: str) -> None:
-        parts = pool_boxes(features, a, boxes, 1.0, parts=2)  # [K, 4, D]
-        areas = (boxes[:, 3:] - boxes[:, 1:3]).prod(1) / 4  # of one part, [K]
-        kept = pool_boxes(1 - a, 0 * a, boxes, 1.0, parts=2)[..., 0] * areas[:, None]  # [K, 4]
-        found = answer(parts.clone(), kept.clone())
-        with helped(advice):
-            compare(found, pool_boxes(features, a, boxes, 1.0)[:, 0], given)
 
-    advice = "The weights of one box sum to 1, whatever the other boxes keep."
-    tried(0 * attention, "parts that keep all", advice)
-    tried(attention, "parts that keep unequal amounts", "A part counts by what it keeps.")
-    half = attention.clone()
-    half[..., :4] = 1
-    tried(half, "parts that keep nothing", "A part that keeps nothing must not count.")
-    advice = "For A = 1 all over a box Eq. 4 is 0 / 0. What does the package pool there?"
-    half[..., :5] = 1
-    tried(half, "a box that keeps nothing beside one that does", advice)
-    return "boxes whose parts keep all, unequal amounts and nothing"
+def _cell_weights(attention: Tensor, parts: int) -> Tensor:
+    """Weights [H, W] of the cells: what pooling makes of features that are 1 in one cell each."""
+    height, width = attention.shape
+    each = torch.eye(height * width).view(1, -1, height, width)
+    box = torch.tensor([[0.0, 0.0, 0.0, width, height]])
+    return pool_boxes(each, attention[None, None], box, 1.0, parts)[0].mean(0).view(height, width)
 
 
 @exercise("03-4")

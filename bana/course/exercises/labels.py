@@ -12,47 +12,58 @@ from bana.course.exercises.judging import compare, exercise, helped, recognise, 
 
 
 @exercise("05-1")
-def background_map(answer) -> str:
-    """u_0 from the cosine: a threshold that is relative to the largest cosine of the image."""
+def fraction_for(answer) -> str:
+    """The largest fraction of the threshold with which enough pixels in boxes keep their u_0."""
     generator = torch.Generator().manual_seed(1)
     cosine = 0.4 * torch.rand(5, 6, generator=generator)
     cosine[0, 0] = 0.62  # the largest lies outside the boxes
     cosine[2, 1:4] = torch.tensor([0.55, 0.5, 0.43])
     inside = torch.zeros(5, 6, dtype=torch.bool)
-    inside[1:4, 1:5] = True
+    inside[1:4, 1:5] = True  # 12 pixels
+    narrow = inside.clone()
+    narrow[3, 3:5] = False  # 10 pixels
     cases = {
-        "cosines that reach .62": (cosine, inside, 0.75),
-        "a fraction of 0, which keeps all of A": (cosine, inside, 0.0),
-        "a box that fills the image": (cosine, torch.ones_like(inside), 0.75),
-        "cosines that are 0 everywhere": (torch.zeros(5, 6), inside, 0.99),
-        "a fraction of 1": (cosine, torch.ones_like(inside), 1.0),
+        "a quarter of 12 pixels": (cosine, inside, 0.25),
+        "a quarter of 10 pixels": (cosine, narrow, 0.25),
+        "all pixels in boxes": (cosine, inside, 1.0),
+        "a box that fills the image": (cosine, torch.ones_like(inside), 0.5),
+        "cosines that are 0 everywhere": (torch.zeros(5, 6), inside, 0.5),
     }
-    for given, (values, box, fraction) in cases.items():
-        found = answer(values.clone(), box.clone(), fraction)
-        kept = values >= fraction * values.max()
-        expected = torch.where(box, values * kept, 1.0)
-        within = values[box].max()
+    for given, (values, box, share) in cases.items():
+        with tried_on(given):
+            found = answer(values.clone(), box.clone(), share)
+        within = values[box].sort(descending=True).values
+        largest, wanted = float(values.max()), share * len(within)
+        expected = _fraction(within, math.ceil(wanted), largest)
+        everywhere = values.flatten().sort(descending=True).values
+        upside_down = _fraction(within.flip(0), math.ceil(wanted), largest)
         mistakes = {
-            # Before the next one, which leaves nothing of a fraction of 1 either.
-            "“At least” includes equality: with a fraction of 1 the largest pixel stays.": (
-                torch.where(box, values * (values > fraction * values.max()), 1.0)
-            ),
-            "The threshold is a fraction of the image's largest cosine. Yours is the same in every "
-            "image: was A set to 1 outside the boxes before you looked for its maximum?": (
-                torch.where(box, values * (values >= fraction), 1.0)
-            ),
+            "This is a cosine. The threshold is a fraction of the image's largest one (which is "
+            "that of A only before A becomes 1 outside the boxes).": expected * largest,
             "The largest cosine is looked for in the whole image, not in the boxes alone: certain "
             "background says what a background cosine can reach.": (
-                torch.where(box, values * (values >= fraction * within), 1.0)
+                _fraction(within, math.ceil(wanted), float(within[0]))
             ),
-            "What passes the threshold keeps its value: u_0 says how much, not only whether.": (
-                torch.where(box, kept.float(), 1.0)
+            "Two pixels of ten are fewer than a quarter: round up.": (
+                _fraction(within, math.floor(wanted), largest)
             ),
-            "What is u_0 outside the boxes, where background is certain?": values * kept,
+            "The share is one of the pixels inside the boxes: are those outside counted?": (
+                _fraction(everywhere, math.ceil(share * len(everywhere)), largest)
+            ),
+            "The pixels that keep u_0 are those with the largest cosines.": upside_down,
+            "Between the cosines of two pixels no fraction is the largest: let it reach the next "
+            "pixel.": float(torch.quantile(within, 1 - share)) / max(largest, 1e-12),
         }
         recognise(found, expected, mistakes)
-        compare(found, expected, given)
-    return "cosines that stay low, fractions of 0 and 1, a box that fills the image, cosines of 0"
+        advice = "Where all cosines are 0, each is at least any fraction of the largest."
+        with helped(advice if largest == 0 else ""):
+            compare(found, expected, given)
+    return "a quarter of 12 pixels and of 10, all, a box that fills the image, cosines of 0"
+
+
+def _fraction(descending: Tensor, needed: int, largest: float) -> float:
+    """What fraction of the largest cosine the last of the needed pixels has."""
+    return float(descending[needed - 1]) / largest if largest else 1.0
 
 
 @exercise("05-2")

@@ -87,33 +87,36 @@ def test_balanced_loss_of_the_groups_that_are_there(capsys) -> None:
     assert check("03-2", answer)
 
 
-def weighted(parts, kept):
-    """Right as long as every box keeps something."""
-    return (parts * (kept / kept.sum(1, keepdim=True))[..., None]).sum(1)
+def by_parts(attention, pooled_plainly=True):
+    height, width = attention.shape
+    kept = (1 - attention).view(2, height // 2, 2, width // 2)
+    sums = kept.sum((1, 3), keepdim=True)
+    if pooled_plainly:
+        kept = torch.where(sums > 0, kept, 1)
+        sums = kept.sum((1, 3), keepdim=True)
+    return (kept / sums / 4).view(height, width)
 
 
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        (lambda r, m: r.mean(1), "A part counts by what it keeps"),
-        (lambda r, m: (r * m[..., None]).sum(1), "weights of one box sum to 1"),
-        (lambda r, m: (r * (m / m.sum())[..., None]).sum(1), "weights of one box sum to 1"),
-        (lambda r, m: (r * m.softmax(1)[..., None]).sum(1), "A part counts by what it keeps"),
-        (weighted, "What does the package pool there?"),
+        (lambda a: (1 - a) / (1 - a).sum(), "each part counts the same"),
+        (lambda a: 4 * by_parts(a), "a mean of four vectors"),
+        (lambda a: by_parts(1 - a), "yours count by A"),
+        (lambda a: torch.full_like(a, 1 / a.numel()), "All cells alike"),
+        (lambda a: (1 - a) / (1 - a).sum(1, keepdim=True) / 4, "Parts lie in quarters"),
+        (lambda a: by_parts(a, False), "What does the package pool there?"),
+        (lambda a: by_parts(a, False).nan_to_num(), "What does the package pool there?"),
     ],
 )
-def test_whole_from_parts(answer, said: str, capsys) -> None:
+def test_cell_weights(answer, said: str, capsys) -> None:
     assert not check("03-3", answer)
     assert said in capsys.readouterr().out
 
 
-def test_whole_from_parts_that_keep_nothing(capsys) -> None:
-    def answer(parts, kept):
-        nothing = kept.sum(1, keepdim=True) == 0
-        return weighted(parts, torch.where(nothing, 1, kept))
-
-    assert check("03-3", answer)
-    assert check("03-3", lambda parts, kept: list(answer(parts, kept))), "a list of its rows"
+def test_cell_weights_of_parts(capsys) -> None:
+    assert check("03-3", by_parts)
+    assert check("03-3", lambda a: by_parts(a).tolist()), "a list of its rows"
 
 
 def gradient(vectors, targets, weight):

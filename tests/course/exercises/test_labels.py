@@ -1,5 +1,7 @@
 """Exercises of notebook 05: typical wrong answers get their hints, a right one passes."""
 
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -9,31 +11,41 @@ from bana.course.exercises.judging import Hint
 from bana.course.exercises.labels import recognise
 
 
-def background_map(cosine, inside, fraction):
-    kept = cosine >= fraction * cosine.max()
-    return torch.where(inside, cosine * kept, 1.0)
+def fraction_for(cosine, inside, share):
+    values = cosine[inside].sort(descending=True).values
+    needed = math.ceil(share * len(values))
+    return float(values[needed - 1] / cosine.max()) if cosine.max() > 0 else 1.0
 
 
-def after_the_ones(cosine, inside, fraction):
-    attention = torch.where(inside, cosine, 1.0)
-    return attention * (attention >= fraction * attention.max())
+def of_the_ones(cosine, inside, share):
+    return fraction_for(torch.where(inside, cosine, 1.0), inside, share)
 
 
-def in_the_boxes_alone(cosine, inside, fraction):
-    kept = cosine >= fraction * cosine[inside].max()
-    return torch.where(inside, cosine * kept, 1.0)
+def in_the_boxes_alone(cosine, inside, share):
+    return fraction_for(cosine * inside, inside, share)
 
 
-def whether_alone(cosine, inside, fraction):
-    return torch.where(inside, (cosine >= fraction * cosine.max()).float(), 1.0)
+def rounded_down(cosine, inside, share):
+    values = cosine[inside].sort(descending=True).values
+    return values[math.floor(share * len(values)) - 1] / cosine.max()
 
 
-def without_the_outside(cosine, inside, fraction):
-    return cosine * (cosine >= fraction * cosine.max())
+def of_the_whole_image(cosine, inside, share):
+    return fraction_for(cosine, torch.ones_like(inside), share)
 
 
-def above_the_fraction(cosine, inside, fraction):
-    return torch.where(inside, cosine * (cosine > fraction * cosine.max()), 1.0)
+def the_smallest(cosine, inside, share):
+    values = cosine[inside].sort().values
+    return values[math.ceil(share * len(values)) - 1] / cosine.max()
+
+
+def by_the_quantile(cosine, inside, share):
+    return torch.quantile(cosine[inside], 1 - share) / cosine.max()
+
+
+def of_nothing(cosine, inside, share):
+    values = cosine[inside].sort(descending=True).values
+    return values[math.ceil(share * len(values)) - 1] / cosine.max()
 
 
 def cosine_from_products(ff, fg, gg, fq, gq, a):
@@ -169,17 +181,19 @@ def without_its_own(probabilities, kernel, rounds):
 
 
 RIGHT = {
-    "05-1": background_map,
+    "05-1": fraction_for,
     "05-2": cosine_from_products,
     "05-3": retrieve,
     "05-4": mean_field,
 }
 WRONG = [
-    ("05-1", after_the_ones, "set to 1 outside the boxes before"),
+    ("05-1", of_the_ones, "before A becomes 1 outside the boxes"),
     ("05-1", in_the_boxes_alone, "not in the boxes alone"),
-    ("05-1", whether_alone, "how much, not only whether"),
-    ("05-1", without_the_outside, "outside the boxes, where background is certain"),
-    ("05-1", above_the_fraction, "the largest pixel stays"),
+    ("05-1", rounded_down, "round up"),
+    ("05-1", of_the_whole_image, "are those outside counted?"),
+    ("05-1", the_smallest, "those with the largest cosines"),
+    ("05-1", by_the_quantile, "let it reach the next pixel"),
+    ("05-1", of_nothing, "each is at least any fraction"),
     ("05-2", of_two_cosines, "interpolation of two cosines"),
     ("05-2", over_two_lengths, "interpolate the two lengths"),
     ("05-2", over_two_squares, "Multiply out"),
