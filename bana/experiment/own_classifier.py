@@ -167,13 +167,14 @@ def train_on_boxes(
     seen = looked_at(folder, jobs, processes)
     usable = [job for job in jobs if not seen[job.name].reason]
     background = [seen[job.name].background for job in usable]
-    learned = [large_enough(job, side) for job in usable]
-    check_enough(usable, classes, learned, background, start.classifier.min_background)
+    learned = {job.name: large_enough(job, side) for job in usable}
+    least = start.classifier.min_background
+    check_enough(usable, classes, list(learned.values()), background, least)
     train, held = parted(usable, get_profile(PROFILE).seed)
     settings = own_settings(len(train), side, iterations)
     model = _trained(folder, train, classes, start, settings, machine, int(processes > 1))
     report = {
-        **_learned_from(train, held, classes),
+        **_learned_from(train, held, classes, learned),
         "iterations": settings.optimisation.iterations,
         "started_from": start.about["hash"],
         "left_out": {name: one.reason for name, one in seen.items() if one.reason},
@@ -192,10 +193,13 @@ def train_on_boxes(
 
 
 def _learned_from(
-    train: Sequence[MaskJob], held: Sequence[MaskJob], classes: Sequence[str]
+    train: Sequence[MaskJob],
+    held: Sequence[MaskJob],
+    classes: Sequence[str],
+    learned: Mapping[str, Sequence[int]],
 ) -> dict[str, Any]:
-    """The report's account of photographs and boxes."""
-    counts = Counter(number for job in train for number in job.numbers)
+    """The report's account of photographs and boxes, of which too small ones teach nothing."""
+    counts = Counter(number for job in train for number in learned[job.name])
     boxed = {number for job in (*train, *held) for number in job.numbers}
     few = {
         name: counts[number]

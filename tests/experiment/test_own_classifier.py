@@ -170,6 +170,16 @@ def test_photographs_held_out_have_no_part_in_the_training(
     assert len(seen) == 20 and not seen & set(report["held_out"])
 
 
+def test_a_class_of_boxes_too_small_for_training_is_told(
+    folder: Path, start: Pretrained, unmeasured: None
+) -> None:
+    boxes = train(folder, start)[1]["boxes"]
+    with (folder / "boxes.csv").open("a") as file:
+        file.writelines(f"{number}.jpg,1,1,6,6,ant\n" for number in range(25))
+    _, report = train(folder, start)
+    assert report["few"] == {"ant": 0} and report["boxes"] == boxes
+
+
 def test_nothing_is_trained_twice(
     folder: Path, start: Pretrained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
