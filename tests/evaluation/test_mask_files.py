@@ -109,6 +109,20 @@ def test_yolo(tmp_path: Path) -> None:
         assert torch.equal(filled(corners * [WIDTH, HEIGHT]), mask)
 
 
+def test_yolo_is_exact_to_the_pixel_in_large_photographs(tmp_path: Path) -> None:
+    height, width = 3001, 4003
+    label = torch.zeros(height, width, dtype=torch.uint8)
+    label[1235:1247, 3455:3471] = 1
+    boxes = torch.tensor([[3450.0, 1230, 3480, 1250]])
+    image = Masked("a", tmp_path, "a", label, boxes, torch.tensor([1]), CLASSES)
+    WRITERS["yolo-seg"].write(tmp_path, image)
+    numbers = np.array((tmp_path / "a.txt").read_text().split()[1:], float)
+    corners = numbers.reshape(-1, 2) * [width, height]
+    halves = (2 * corners).round() / 2  # outlines turn on edges and centres of pixels
+    np.testing.assert_allclose(corners, halves, atol=0.01)
+    assert halves.min(0).tolist() == [3455, 1235] and halves.max(0).tolist() == [3471, 1247]
+
+
 def test_labelme(tmp_path: Path) -> None:
     image = written("labelme", tmp_path)
     path = tmp_path / "out/labelme/sub dir/große a.json"

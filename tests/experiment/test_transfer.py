@@ -85,6 +85,12 @@ def test_rows_follow_names_and_unseen_classes_are_nan() -> None:
         transfer_weight(weight, ("background", "cat", "dog"), ("a", "background"))
 
 
+def test_rows_of_a_classifier_in_training_bring_no_gradient() -> None:
+    weight = torch.nn.Parameter(torch.ones(2, 3))
+    moved = transfer_weight(weight, ("background", "cat"), ("background", "cat"))
+    assert not moved.requires_grad
+
+
 def test_every_voc_class_is_one_of_cocos() -> None:
     coco = "person bicycle car motorcycle airplane bus train boat bird cat dog horse sheep cow"
     names = {*coco.split(), "bottle", "chair", "couch", "potted plant", "dining table", "tv"}
