@@ -19,11 +19,13 @@ from bana.commands.main import main
 from bana.data.checks import DataError
 from bana.data.coco_file import PARTS, checked_segmentation, read_instances
 from bana.data.formats.common import Folder
+from bana.data.formats.csv import read_csv
 from bana.data.formats.cvat import read_cvat
 from bana.data.formats.labelme import read_labelme
 from bana.data.formats.labelstudio import read_labelstudio
+from bana.data.formats.voc import read_voc
 from bana.data.formats.yolo import read_yolo
-from bana.data.importing import import_boxes, read_csv, read_voc
+from bana.data.importing import import_boxes
 from bana.data.lists import read_split
 from bana.data.verify import verify
 from bana.data.voc import VocDataset

@@ -17,8 +17,7 @@ from PIL import Image
 from bana.commands import data
 from bana.data import layout
 from bana.data.annotations import Annotation, read_annotation, write_annotation
-from bana.data.formats.common import Folder
-from bana.data.importing import import_boxes, read_csv, read_voc
+from bana.data.importing import import_boxes
 from bana.data.verify import verify
 from bana.data.voc import DataError, VocDataset
 
@@ -63,9 +62,6 @@ def test_example_of_the_help(images):
     assert item["boxes"].tolist() == [[0, 12, 224, 168], [30.5, 40, 61, 90.25]]
     assert item["labels"].tolist() == [2, 1]
     assert len(dataset[1]["boxes"]) == 0
-    one_based = written_csv(images, "zebra 1.jpg,1,13,224,168,zebra\n")
-    (photograph,) = read_csv(one_based, Folder(images), one_based=True)
-    assert photograph.boxes[0].corners == (0, 12, 224, 168)
 
 
 @st.composite
@@ -127,10 +123,6 @@ def test_xml_of_other_programs(images):
         [("cat", [10.0, 20.0, 30.0, 40.0])], [("cat", [1, 1, 5, 5])], (WIDTH, HEIGHT)
     )
     write_annotation(folder / "zebra 1.xml", annotation)
-    (photograph,) = read_voc(folder, Folder(images))
-    assert photograph.name == "zebra_1" and photograph.boxes[0].corners == (9, 19, 30, 40)
-    (photograph,) = read_voc(folder, Folder(images), one_based=False)
-    assert photograph.boxes[0].corners == (10, 20, 30, 40)
     out = images.parent / "out"
     import_boxes("voc", folder, images, out)
     assert read_annotation(out / "Annotations" / "zebra_1.xml") == annotation
@@ -168,28 +160,6 @@ def test_mistakes_name_file_and_line(images, text, reason):
         by_csv(images, text, classes=classes)
     assert reason in str(caught.value) and "\n" not in str(caught.value)
     assert not (images.parent / "out").exists(), "nothing is written before everything is checked"
-
-
-@pytest.mark.parametrize(
-    ("content", "reason"),
-    [
-        (b"image,x,y\n", "boxes.csv:1: the header must be image,xmin"),
-        (b"", "boxes.csv:1: the header must be"),
-        (HEADER.encode() + b"\xff\xfe,1,2,3,4,cat\n", r"boxes\.csv:2: no text in UTF-8"),
-    ],
-)
-def test_no_such_csv(images, content, reason):
-    path = images.parent / "boxes.csv"
-    path.write_bytes(content)
-    with pytest.raises(DataError, match=reason):
-        read_csv(path, Folder(images))
-
-
-def test_a_bom_and_spaces_do_no_harm(images):
-    path = images.parent / "boxes.csv"
-    path.write_text("\ufeffimage, xmin,ymin,xmax,ymax,class\r\n meadow.jpg ,1,2,3,4, big  cat \r\n")
-    (photograph,) = read_csv(path, Folder(images))
-    assert photograph.name == "meadow" and photograph.boxes[0].kind == "big cat"
 
 
 @pytest.mark.parametrize(

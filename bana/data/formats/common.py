@@ -12,7 +12,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from bana.data.boxes import MAX_OVERHANG
+import torch
+
+from bana.data.boxes import MAX_OVERHANG, voc_to_half_open
 from bana.data.checks import as_number, as_text, shown
 from bana.data.formats.known import ENDINGS
 from bana.data.layout import Box, Photograph, image_id, leads_out, located
@@ -317,3 +319,10 @@ def told(counts: Counter[str], where: Path) -> list[str]:
 POLYGONS = "polygons taken by the boxes around them"
 TURNED = "turned boxes taken by the upright boxes around them"
 CUT_OFF = "boxes around circles, ellipses or turned boxes cut off at the border of the photograph"
+
+
+def box_of(kind: str, corners: list[float], where: str, one_based: bool) -> Box:
+    """A box from its corners x1, y1, x2, y2, of VOC's convention or half-open."""
+    numbers = torch.tensor(corners, dtype=torch.float64)
+    x1, y1, x2, y2 = (voc_to_half_open(numbers) if one_based else numbers).tolist()
+    return Box(kind, (x1, y1, x2, y2), where)

@@ -2,19 +2,19 @@
 
 import csv
 import json
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from bana.data.checks import listed, noted, read_json, read_text, refuse
 from bana.data.formats.coco import read_coco_boxes
 from bana.data.formats.common import ANNOTATIONS, Folder, Read, files_below
+from bana.data.formats.csv import HEADER, check_csv, read_csv
 from bana.data.formats.cvat import read_cvat
 from bana.data.formats.known import FORMATS, check_format
 from bana.data.formats.labelme import read_labelme
 from bana.data.formats.labelstudio import read_labelstudio
+from bana.data.formats.voc import ask_for_convention, read_voc_file
 from bana.data.formats.yolo import is_yolo, read_yolo
-from bana.data.importing import HEADER, ask_for_convention, check_csv, read_csv, read_voc_file
 from bana.data.layout import Photograph, check_kinds
 from bana.data.voc_files import DataError, read_class_names
 from bana.data.xml_files import first_tag, read_xml
@@ -101,21 +101,6 @@ def read_boxes(
     if classes is not None and kind != "yolo":
         read = read._replace(classes=read_class_names(classes, background_implied=True))
     return read
-
-
-def photographs_and_classes(
-    kind: str, path: Path, images: Path, classes: Path | None, convention: str | None
-) -> tuple[list[Photograph], tuple[str, ...] | None]:
-    """What `bana data import` takes of a format; notes go to standard error.
-
-    Raises:
-        DataError: as `read_boxes`, and if the boxes of a photograph cannot be told.
-    """
-    read = read_boxes(kind, path, Folder(images), classes, convention)
-    for note in read.notes:
-        print(f"bana: {note}", file=sys.stderr)
-    refuse(list(read.failed.values()), path)
-    return read.photographs, read.classes
 
 
 def _read_voc(path: Path, images: Folder, one_based: bool) -> Read:
