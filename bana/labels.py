@@ -120,13 +120,16 @@ def pseudo_labels(
             box's.
 
     Returns:
-        PseudoLabels; on an image without boxes both labels are background everywhere.
+        PseudoLabels; on an image without boxes both labels are background everywhere, and so they
+        are where a box holds no pixel's centre (`bana.data.boxes.check_boxes` refuses such boxes).
 
     Raises:
-        ValueError: if shapes do not fit together, a box is not finite, a class is outside 1..L or
-            above 254, or ``stride`` is not above 0.
+        ValueError: if shapes do not fit together, a box or a crowd is not finite, classes are not
+            int64 or outside 1..L or above 254, or ``stride`` is not above 0.
     """
     features, weight = checked(features, weight, image, boxes, classes)
+    if crowds is not None and (crowds.shape[1:] != (4,) or not crowds.isfinite().all()):
+        raise ValueError(f"crowds must be finite and [Q, 4], got {tuple(crowds.shape)}")
     boxes, classes = boxes.to(features.device), classes.to(features.device)
     enlarge = bilinear(features.shape[1:], image.shape[1:], stride, like=features)
     regions = regions_of(boxes, classes, crowds, *image.shape[1:])
@@ -339,6 +342,8 @@ def _check(features: Tensor, weight: Tensor, image: Tensor, boxes: Tensor, class
         raise ValueError(f"boxes must be [{len(classes)}, 4], got {tuple(boxes.shape)}")
     if not boxes.isfinite().all():
         raise ValueError("boxes must be finite")
+    if classes.dtype != torch.int64 or classes.ndim != 1:
+        raise ValueError(f"classes must be int64 [K], got {classes.dtype} {tuple(classes.shape)}")
     most = min(len(weight) - 1, 254)
     if len(classes) and not (1 <= int(classes.min()) and int(classes.max()) <= most):
         raise ValueError(f"classes must be in 1..{most}, got {classes.tolist()}")

@@ -2,7 +2,8 @@
 
 All of them take the network's last feature map phi and the cosine classifier's weights W, work
 out the cosines at feature size and bring those, not the features, to the size of the labels.
-Labels are 0..C-1 or 255; of others torch complains, on a GPU after the fact.
+Labels are 0..C-1 or 255; of others torch complains, on a GPU after the fact, but for Y_ret where it
+is only compared with Y_crf.
 """
 
 from typing import NamedTuple
@@ -135,10 +136,13 @@ def noise_aware_loss(
         0: if it is alone there, it counts as absent.
 
     Raises:
-        ValueError: if features, weights and label maps do not fit together, or gamma is below 1.
+        ValueError: if features, weights and label maps do not fit together, gamma is below 1,
+            ``temperature`` is not above 0, or ``lam`` is below 0.
     """
     _check_labels(features, y_crf, y_ret)
     _check_gamma(gamma)
+    if not temperature > 0 or not lam >= 0:
+        raise ValueError(f"temperature must be above 0 and lam at least 0: {temperature}, {lam}")
     cosines = cosine_scores(features, weight, y_crf.shape[1:])  # [N, C, H, W]
     negative_log = _negative_log_likelihood(cosines, y_crf, temperature)  # [N, H, W]
     reliable, unreliable = reliable_pixels(y_crf, y_ret)

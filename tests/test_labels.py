@@ -493,6 +493,10 @@ def test_wrong_arguments_are_named() -> None:
         ("classes", s.classes + 2, "classes must be in 1..4"),
         ("classes", s.classes - 1, "classes must be in 1..4"),
         ("boxes", s.boxes / 0, "boxes must be finite"),
+        ("crowds", s.boxes / 0, "crowds must be finite"),
+        ("crowds", torch.zeros(1, 5), r"crowds must be finite and \[Q, 4\]"),
+        ("classes", s.classes.byte(), "classes must be int64"),
+        ("classes", s.classes.float(), "classes must be int64"),
     ]:
         with pytest.raises(ValueError, match=message):
             pseudo_labels(**{**arguments, name: wrong})

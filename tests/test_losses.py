@@ -570,6 +570,9 @@ def test_settings_without_a_meaning_are_refused() -> None:
     for function in (noise_aware_loss, per_class_noise_aware_loss):
         with pytest.raises(ValueError, match=r"gamma must be at least 1, got 0\.5"):
             function(phi, weight, y_crf, y_ret, gamma=0.5)
+    for wrong in ({"temperature": -20.0}, {"temperature": math.nan}, {"lam": -1.0}):
+        with pytest.raises(ValueError, match="temperature must be above 0 and lam at least 0"):
+            noise_aware_loss(phi, weight, y_crf, y_ret, **wrong)
 
 
 @pytest.mark.usefixtures("unchecked")

@@ -148,16 +148,31 @@ def _halves(asked: Mapping[str, Any]) -> str:
 
 
 def _maps(activations: Mapping[str, dict[str, Any]]) -> str:
-    """By how much BAP's activation maps are more precise than GAP's, if they are not everywhere."""
+    """How BAP's activation maps compare with GAP's, if they are not better in all everywhere."""
+    cards = {name: record["activations"] for name, record in activations.items()}
+    measures = {"precision": "precision", "recall": "recall", "iou": "IoU"}
     made = {
-        name: Difference(gap["value"], gap["low"], gap["high"])
-        for name, record in activations.items()
-        if (gap := record["activations"]["differences"]["precision"])
+        title: {
+            name: Difference(gap["value"], gap["low"], gap["high"])
+            for name, card in cards.items()
+            if (gap := card["differences"][measure])
+        }
+        for measure, title in measures.items()
     }
-    if all(verdict(each) == "higher" for each in made.values()):
+    if all(verdict(each) == "higher" for gaps in made.values() for each in gaps.values()):
         return ""
-    told = " and ".join(f"{stated(each)} on `{name}`" for name, each in made.items())
-    return f"That BAP's activation maps are more precise than GAP's: {told}."
+    told = "; ".join(
+        f"{title} " + " and ".join(f"{stated(each)} on `{name}`" for name, each in gaps.items())
+        for title, gaps in made.items()
+    )
+    cut = " and ".join(
+        f"GAP {card['gap']['threshold']:.2f}, BAP {card['bap']['threshold']:.2f} on `{name}`"
+        for name, card in cards.items()
+    )
+    return (
+        f"That BAP's activation maps are better than GAP's. At the thresholds that training images "
+        f"chose ({cut}): {told}."
+    )
 
 
 def _not_shown(

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bana.commands.data import count, from_zero
 from bana.commands.records import add_record, record_path, write_record
 from bana.commands.train import (
     ALL_SETTINGS,
@@ -22,11 +23,19 @@ from bana.commands.train import (
 if TYPE_CHECKING:  # imports torch, which `bana --help` does without
     from bana.experiment.profiles import Profile
 
+
 TASKS, HEADS = ("object", "classes"), ("linear", "conv")
 RECIPES = ("plain", "imagenet", "crop-321", "all-stages", "wide-aspp", "rate-3", "adamw", "ema")
 RECIPES += ("skip", "times-4", "lite2", "times-16", "together")
 EXPERIMENTS = ("boxes", "threshold", "temperature", "queries", "prototypes", "cams", "doctor")
 EXPERIMENTS += ("sigma", "fewer", "backbone")
+
+
+class Once(argparse.Action):
+    """Each of the values counts once, in the order in which they are given."""
+
+    def __call__(self, parser, namespace, values, option=None) -> None:  # noqa: D102
+        setattr(namespace, self.dest, list(dict.fromkeys(values)))
 
 
 def add_bench_command(
@@ -63,7 +72,8 @@ def _losses_options(made: argparse.ArgumentParser, losses: Sequence[str]) -> Non
         ("--heads", "HEAD", HEADS),
     ):
         told = f"of {' '.join(there)} (default: all)"
-        made.add_argument(option, nargs="+", choices=there, default=there, metavar=of, help=told)
+        asked = {"nargs": "+", "action": Once, "metavar": of}
+        made.add_argument(option, choices=there, default=there, help=told, **asked)
     _add_seeds(made)
     _add_common(made, _losses, "bench")
 
@@ -73,8 +83,9 @@ def _noise_options(made: argparse.ArgumentParser) -> None:
     made.add_argument("--head", choices=HEADS, default="linear", help="(default: linear)")
     made.add_argument(
         "--reaches",
-        type=int,
+        type=from_zero,
         nargs="+",
+        action=Once,
         default=[0, 2, 4, 8],
         metavar="N",
         help="positions of 4 pixels by which labels spill (default: 0 2 4 8)",
@@ -88,6 +99,7 @@ def _recipes_options(made: argparse.ArgumentParser) -> None:
     made.add_argument(
         "--recipes",
         nargs="+",
+        action=Once,
         choices=RECIPES,
         default=RECIPES[:-3],
         metavar="RECIPE",
@@ -110,6 +122,7 @@ def _left_out_options(made: argparse.ArgumentParser) -> None:
     made.add_argument(
         "--experiments",
         nargs="+",
+        action=Once,
         choices=EXPERIMENTS,
         default=EXPERIMENTS[:-1],
         metavar="NAME",
@@ -117,7 +130,7 @@ def _left_out_options(made: argparse.ArgumentParser) -> None:
     )
     made.add_argument("--list", action="store_true", help="say what they ask, and make none")
     made.add_argument(
-        "--images", type=int, metavar="N", help="so many, evenly spaced (default: all)"
+        "--images", type=count, metavar="N", help="so many, evenly spaced (default: all)"
     )
     _add_common(made, _left_out, "left-out")
 
@@ -165,9 +178,14 @@ def _with_labels(made: argparse.ArgumentParser) -> argparse.ArgumentParser:
 def _add_seeds(made: argparse.ArgumentParser) -> None:
     """Arguments of the benches that train heads."""
     made.add_argument(
-        "--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4], metavar="N", help="(default: 0-4)"
+        "--seeds",
+        type=from_zero,
+        nargs="+",
+        default=[0, 1, 2, 3, 4],
+        metavar="N",
+        help="(default: 0-4)",
     )
-    made.add_argument("--epochs", type=int, default=2, metavar="N", help="(default: 2)")
+    made.add_argument("--epochs", type=count, default=2, metavar="N", help="(default: 2)")
 
 
 def _add_common(made: argparse.ArgumentParser, function: Callable, name: str) -> None:
@@ -186,7 +204,12 @@ def _losses(arguments: argparse.Namespace) -> int:
     for task in arguments.tasks:
         for head in arguments.heads:
             settings = BenchSettings(
-                task, head_settings(head, arguments.epochs), tuple(arguments.losses), seeds
+                task,
+                head_settings(head, arguments.epochs),
+                tuple(arguments.losses),
+                seeds,
+                profile.gamma,
+                profile.lam,
             )
             benches[f"{task}, {head}"] = benching.loss_bench(profile, settings, arguments.data)
             print(bench_lines(f"{task}, {head}", benches[f"{task}, {head}"]))

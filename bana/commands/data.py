@@ -146,7 +146,7 @@ def add_data_commands(commands: Any) -> None:
 
     sample = command("sample", _sample, "draw the sample data set")
     sample.add_argument("--out", type=Path, metavar="FOLDER", help="(default: where runs look)")
-    sample.add_argument("--seed", type=_seed, default=0, help="other scenes (default: 0)")
+    sample.add_argument("--seed", type=from_zero, default=0, help="other scenes (default: 0)")
 
     voc2012 = command("voc2012", _voc2012, "fetch VOC 2012 and SBD, compute train_aug", VOC2012)
     voc2007 = command("voc2007", _voc2007, "fetch VOC 2007, trainval and test")
@@ -249,8 +249,8 @@ def count(text: str) -> int:
     return int(text)
 
 
-def _seed(text: str) -> int:
-    """A seed of the command line, from 0 up."""
+def from_zero(text: str) -> int:
+    """A whole number of the command line, from 0 up, such as a seed."""
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text}: at least 0, a whole number")
     return int(text)

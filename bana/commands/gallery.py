@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bana.commands.records import write_record
+from bana.commands.records import published_path, write_record
 from bana.commands.train import chosen_profile
-from bana.files.paths import figures_dir, results_dir, runs_root
+from bana.files.paths import figures_dir, runs_root
 
 if TYPE_CHECKING:  # imports torch, which `bana --help` does without
     from bana.experiment.exhibits.measured import Measured
@@ -175,7 +175,7 @@ def _record(
     from bana.experiment.exhibits.measured import PARTS
 
     for name, part in parts.items():
-        path = results_dir() / PARTS[part].file.format(profile.name)
+        path = published_path(PARTS[part].file.format(profile.name))
         held = {"seed": profile.seed, PARTS[part].held: measured.more[part]}
         command = f"bana table {name} --profile {profile.name} --record"
         write_record(path, command, recording.about(profile, root) | held)

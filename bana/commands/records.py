@@ -5,6 +5,7 @@ written from those in `results/` of the clone, where a command puts one only if 
 """
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +41,26 @@ def record_path(arguments: argparse.Namespace, profile_name: str, file: str) -> 
         arguments: of a command that has those of `add_record`.
         profile_name: of the run.
         file: name of the record.
+
+    Raises:
+        ValueError: as `published_path`.
     """
     if arguments.out:
         return arguments.out
-    folder = results_dir() if arguments.record else run_dir(profile_name) / "records"
-    return folder / file
+    return published_path(file) if arguments.record else run_dir(profile_name) / "records" / file
+
+
+def published_path(file: str) -> Path:
+    """Where a record of that name lies in `results/`.
+
+    Raises:
+        ValueError: if the code has changes that no commit holds: nobody could run it again.
+    """
+    from bana.files.artefacts import source_commit
+
+    if source_commit().endswith("-dirty"):
+        raise ValueError("--record: the code has changes without a commit: commit them, or --out")
+    return results_dir() / file
 
 
 def write_record(path: Path, command: str, measured: dict[str, Any]) -> None:
@@ -54,9 +70,12 @@ def write_record(path: Path, command: str, measured: dict[str, Any]) -> None:
         ValueError: if a number in it is NaN or infinite.
     """
     from bana.evaluation.prediction import fastest_device
-    from bana.files.artefacts import source_commit, write_json
+    from bana.files.artefacts import read_json, source_commit, write_json
     from bana.training.runs import environment
 
+    before = read_json(path).get("command", command)
+    if before != command:
+        print(f"bana: note: {path} was the record of `{before}`, and is replaced", file=sys.stderr)
     origin = {"command": command, "commit": source_commit()}
     write_json(path, origin | {"environment": environment(fastest_device())} | measured)
     print(f"record: {path}")

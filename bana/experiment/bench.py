@@ -7,9 +7,11 @@ trained under several seeds, and compared with others seed by seed and image by 
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -23,7 +25,7 @@ from bana.experiment.processes import computing_with, spread_and_kept
 from bana.losses import IGNORE, reliable_pixels
 from bana.networks.heads import PixelHead
 from bana.training.heads import FrozenImage, HeadSettings, predicted, train_head
-from bana.training.segmentation import LOSSES
+from bana.training.segmentation import LOSSES, weights_of
 
 TASKS = ("object", "classes")
 # Chosen with cross-entropy on Y_crf by the masks of every fifth *training* image, held out: of .01,
@@ -55,17 +57,31 @@ class BenchSettings:
         head: how heads are trained.
         losses: keys of `bana.training.segmentation.LOSSES`.
         seeds: of the heads; the classifier and its labels are the same for all.
+        gamma, lam: of Eq. 12 and 14, for the losses that have them.
+
+    Raises:
+        ValueError: if the task is unknown, or a loss or a seed is given twice.
     """
 
     task: str
     head: HeadSettings
     losses: tuple[str, ...]
     seeds: tuple[int, ...]
+    gamma: float = 7.0
+    lam: float = 0.1
 
     def __post_init__(self) -> None:
-        """Refuse an unknown task."""
+        """Refuse an unknown task, and what would count twice."""
         if self.task not in TASKS:
             raise ValueError(f"unknown task {self.task!r}: use {' or '.join(TASKS)}")
+        for name in ("losses", "seeds"):
+            given = getattr(self, name)
+            if len(set(given)) < len(given):
+                raise ValueError(f"{name} {' '.join(map(str, given))}: each counts once")
+
+    def weights(self, loss: str) -> dict[str, float]:
+        """Gamma and lambda, of which the loss has them."""
+        return weights_of(loss, self.gamma, self.lam)
 
 
 def head_settings(kind: str, epochs: int = 2) -> HeadSettings:
@@ -105,6 +121,7 @@ def one_training(
     n_classes: int,
     head: HeadSettings,
     seed: int,
+    weights: Mapping[str, float] = MappingProxyType({}),
 ) -> dict[str, Tensor]:
     """A head trained with one loss, measured on images that it did not see and on those it did.
 
@@ -114,6 +131,7 @@ def one_training(
         n_classes: C, background included.
         head: how it is trained.
         seed: of the head.
+        weights: see `bana.training.segmentation.weights_of`; the paper's where there are none.
 
     Returns:
         "areas": int64 [N, C, 2] on ``val``, see `bana.evaluation.miou.class_areas`;
@@ -121,7 +139,8 @@ def one_training(
     """
     # On maps this small, threads would wait for one another.
     with computing_with(1):
-        trained = train_head(taught(train, loss), LOSSES[loss], n_classes, head, seed)
+        weighed = partial(LOSSES[loss], **weights)
+        trained = train_head(taught(train, loss), weighed, n_classes, head, seed)
         return _measured(trained, train, val, n_classes)
 
 
@@ -181,7 +200,8 @@ def bench(
 
     Returns:
         "miou": {loss: {"mean", "spread" (standard deviation over seeds), "by_seed"}} in percent;
-        "differences": {"nal - crf": {"mean", "low", "high"}} in points, see `paired_difference`;
+        "differences": {"nal - crf": {"mean", "low", "high"}} in points, see `paired_difference`,
+        of `PAIRS` and, of a loss in none of them, over "crf";
         "mechanism": {loss: {"S", "~S": {"rescued", "spoiled"}}}: of the positions in boxes whose
         Y_crf is wrong the percentage that the network gets right, and of those whose Y_crf is
         right the percentage that it gets wrong, on training images, over all seeds. None where no
@@ -192,7 +212,7 @@ def bench(
     runs = [(seed, loss) for seed in settings.seeds for loss in settings.losses]
     kept = {run: _kept(settings, *run, keep) for run in runs}
     title = f"bench {settings.task}, {settings.head.kind}"
-    shared = train, val, count, settings.head
+    shared = train, val, count, settings
     results = spread_and_kept(_train_one, shared, kept, processes, title)
     areas: dict[str, list[Tensor]] = {loss: [] for loss in settings.losses}
     mistakes = {loss: torch.zeros(2, 2, 2, dtype=torch.int64) for loss in settings.losses}
@@ -206,11 +226,16 @@ def bench(
             f"{first} - {second}": plain_difference(
                 paired_difference(torch.stack(areas[first]), torch.stack(areas[second]))
             )
-            for first, second in PAIRS
+            for first, second in (*PAIRS, *((loss, "crf") for loss in settings.losses if new(loss)))
             if first in areas and second in areas
         },
         "mechanism": {loss: _shares(counts) for loss, counts in mistakes.items()},
     }
+
+
+def new(loss: str) -> bool:
+    """Whether a loss is in none of `PAIRS`."""
+    return all(loss not in pair for pair in PAIRS)
 
 
 def _kept(
@@ -219,12 +244,14 @@ def _kept(
     """File and key of one training's result."""
     folder, data_key = keep
     path = folder / f"{settings.task}-{settings.head.kind}-{loss}-{seed}.pt"
-    return path, key_of(one_training, data_key, settings.task, loss, settings.head, seed)
+    weights = settings.weights(loss)
+    return path, key_of(one_training, data_key, settings.task, loss, weights, settings.head, seed)
 
 
 def _train_one(shared: tuple[Any, ...], run: tuple[int, str]) -> dict[str, Tensor]:
-    (train, val, count, head), (seed, loss) = shared, run
-    return one_training(train, val, loss, count, head, seed)
+    (train, val, count, settings), (seed, loss) = shared, run
+    weights = settings.weights(loss)
+    return one_training(train, val, loss, count, settings.head, seed, weights)
 
 
 def _over_seeds(areas: Sequence[Tensor]) -> dict[str, Any]:

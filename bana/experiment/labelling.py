@@ -366,4 +366,6 @@ def _baseline(settings: LabelSettings, image: Tensor, boxes: Tensor, classes: Te
         return refined_boxes(image, boxes, classes, settings.crf, settings.inside)
     if settings.crf is not None and settings.middle is not None:
         return grown_middles(image, boxes, classes, settings.crf, settings.middle)
+    if settings.variant != "boxes":
+        raise ValueError(f"labels {settings.variant!r}: `_baseline` does not say how to make them")
     return filled_boxes(boxes, classes, *image.shape[1:])

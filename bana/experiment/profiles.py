@@ -186,12 +186,14 @@ def with_seed(profile: Profile, seed: int) -> Profile:
     been made under it is found. The drawn sample has other scenes under another seed.
 
     Raises:
-        ValueError: if the seed is negative.
+        ValueError: if the seed is negative, or the profile's name tells another one.
     """
     if seed < 0:
         raise ValueError(f"a seed must be at least 0, got {seed}")
     if seed == profile.seed:
         return profile
+    if profile.name.endswith(f"-seed{profile.seed}"):
+        raise ValueError(f"profile {profile.name} has its seed: name it without, to give another")
     homes = {"name": profile.name, "classifier_home": profile.classifier_home}
     homes |= {"labels_home": profile.labels_home}
     own = {field: f"{home}-seed{seed}" for field, home in homes.items() if home is not None}

@@ -114,18 +114,18 @@ def record(profile: Profile, root: str | Path | None = None) -> dict[str, Any]:
     # Label folders of an interrupted run tell the time of its last part only.
     result["seconds"] = {
         path.stem if path.suffix == ".pt" else "-".join(path.parts[-4:-1]): round(seconds, 1)
-        for path in sorted(_timed(profile))
-        if (seconds := seconds_of(path)) is not None
+        for path in sorted(_timed(profile, losses))
+        if path.is_file() and (seconds := seconds_of(path)) is not None
     }
     return result
 
 
-def _timed(profile: Profile) -> set[Path]:
+def _timed(profile: Profile, losses: Sequence[str]) -> set[Path]:
     """What says how long it took to make, in the run's folder and where its stages before lie."""
     return {
         *run_dir(profile.classifier_home or profile.name).glob("classifier-*.pt"),
         *run_dir(profile.labels_home or profile.name).glob("labels/*/*/manifest.json"),
-        *run_dir(profile.name).glob("segmenter-*.pt"),
+        *(run_dir(profile.name) / f"segmenter-{loss}.pt" for loss in losses),
     }
 
 

@@ -375,7 +375,7 @@ def test_bench_sam_asks_what_is_given(monkeypatch, tmp_path, capsys) -> None:
 
     monkeypatch.setattr(prompting, "sam_card", sam_card)
     monkeypatch.setattr(recording, "about", lambda profile, root: {"data": profile.name})
-    monkeypatch.setattr(records, "results_dir", lambda: tmp_path)
+    monkeypatch.setattr(records, "published_path", lambda file: tmp_path / file)
     folder = tmp_path / "checkpoints" / "vit"
     words = ["bench", "sam", "--profile", "voc-mini", "--sam", str(folder), "--data", str(tmp_path)]
     assert main([*words, "--images", "3"]) == 0 and main([*words, "--record"]) == 0
@@ -515,7 +515,7 @@ def test_table_records_what_no_other_command_does(monkeypatch, tmp_path, capsys)
     from bana.experiment.exhibits import measured
 
     monkeypatch.setenv("BANA_RUNS", str(tmp_path / "runs"))
-    monkeypatch.setattr(gallery, "results_dir", lambda: tmp_path / "results")
+    monkeypatch.setattr(gallery, "published_path", lambda file: tmp_path / "results" / file)
     part = measured.PARTS["weighings"]._replace(measure=lambda *words: {"crf": [70.0], "cells": []})
     monkeypatch.setitem(measured.PARTS, "weighings", part)
     assert main(["table", "gamma_lambda", "--profile", "smoke", "--record"]) == 0

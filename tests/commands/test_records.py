@@ -8,6 +8,7 @@ import pytest
 from bana.commands import records
 from bana.commands.main import main
 from bana.experiment import benching, recording, regime
+from bana.files import artefacts
 from bana.files.paths import results_dir, run_dir
 
 COMMANDS = {
@@ -27,6 +28,7 @@ def nothing_is_measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
     monkeypatch.setattr("bana.experiment.tables.bench_lines", lambda *given: "")
     monkeypatch.setattr("bana.experiment.tables.regime_lines", lambda *given: "")
     monkeypatch.setattr(regime, "regime_card", lambda *given: {})
+    monkeypatch.setattr(artefacts, "source_commit", lambda: "1a2b3c4")
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -57,6 +59,26 @@ def test_one_that_is_asked_for_goes_into_results(
     file = tmp_path / "mine" / "a.json"
     assert main([*COMMANDS[name], "--out", str(file)]) == 0
     assert file.read_bytes() == (tmp_path / "results" / name).read_bytes()
+
+
+def test_code_without_a_commit_makes_no_published_record(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(artefacts, "source_commit", lambda: "1a2b3c4-dirty")
+    monkeypatch.setattr(recording, "record", None)  # it is told before anything is measured
+    assert main(["evaluate", "--profile", "smoke", "--record"]) == 2
+    assert "the code has changes without a commit" in capsys.readouterr().err
+
+
+def test_a_record_of_another_command_is_not_replaced_in_silence(
+    capsys: pytest.CaptureFixture,
+) -> None:
+    assert main(["evaluate", "--profile", "smoke"]) == 0
+    assert main(["evaluate", "--profile", "smoke"]) == 0
+    assert "is replaced" not in capsys.readouterr().err
+    assert main(["evaluate", "--profile", "smoke", "--losses", "crf"]) == 0
+    told = capsys.readouterr().err
+    assert "was the record of `bana evaluate --profile smoke`, and is replaced" in told
 
 
 def test_one_of_both_places(capsys: pytest.CaptureFixture) -> None:

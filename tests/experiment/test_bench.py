@@ -141,7 +141,7 @@ def test_trainings_are_kept_and_made_anew_when_something_changes(
     real = one_training
 
     def watched(*arguments) -> dict[str, Tensor]:
-        trained.append((arguments[2], arguments[-1]))
+        trained.append((arguments[2], arguments[5]))
         return real(*arguments)
 
     # The key holds the function's module, which stays that of the real one.
@@ -190,9 +190,32 @@ def test_what_no_mask_tells_is_none(tmp_path: Path) -> None:
     assert "not scored" in told and "nan" not in told
 
 
-def test_refuses_an_unknown_task() -> None:
+def test_refuses_an_unknown_task_and_what_would_count_twice() -> None:
     with pytest.raises(ValueError, match="object or classes"):
         BenchSettings("instances", HEAD, ("crf",), (0,))
+    for twice in ({"losses": ("crf", "nal", "crf")}, {"seeds": (0, 0)}):
+        with pytest.raises(ValueError, match="each counts once"):
+            replace(BenchSettings("classes", HEAD, ("crf",), (0,)), **twice)
+
+
+def test_losses_weigh_as_the_settings_say(tmp_path: Path) -> None:
+    settings = BenchSettings("classes", HEAD, ("crf", "nal"), (0,))
+    keep = (tmp_path, "weights")
+    as_the_paper, heavier = (
+        bench(TRAIN, VAL, 3, each, keep)["mechanism"]
+        for each in (settings, replace(settings, gamma=1.0, lam=5.0))
+    )
+    assert as_the_paper["crf"] == heavier["crf"] and as_the_paper["nal"] != heavier["nal"]
+
+
+def test_a_new_loss_is_compared_with_cross_entropy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(benches.LOSSES, "mine", benches.LOSSES["ret"])
+    settings = BenchSettings("classes", HEAD, ("crf", "ret", "mine"), (0,))
+    made = bench(TRAIN, VAL, 3, settings, (tmp_path, "new"))["differences"]
+    assert set(made) == {"crf - ret", "mine - crf"}
+    assert made["mine - crf"]["mean"] == pytest.approx(-made["crf - ret"]["mean"])
 
 
 def test_the_stage_learns_from_train_and_scores_val(

@@ -104,6 +104,13 @@ def test_labels_of_one_image(variant: str, profile, model, data) -> None:
     assert all(torch.equal(item[key], value) for key, value in before.items())
 
 
+def test_a_baseline_that_nobody_wrote_is_not_filled_boxes() -> None:
+    boxes, classes = torch.tensor([[1.0, 1, 6, 6]]), torch.tensor([1])
+    image = torch.zeros(3, 8, 8, dtype=torch.uint8)
+    with pytest.raises(ValueError, match="'mine': `_baseline` does not say how to make them"):
+        labelling._baseline(LabelSettings("mine"), image, boxes, classes)
+
+
 def test_variants_differ_in_u_0_alone(profile, model, data) -> None:
     profile = replace(profile, unary=replace(profile.unary, background_threshold=0.0))
     item = data[0]

@@ -193,6 +193,13 @@ def test_a_try_leaves_the_homes_of_other_runs_alone(profile) -> None:
     assert homes(shortened(profile, 5)) == [f"{profile.name}-5-iterations"] * 3
 
 
+def test_a_seeded_profile_takes_no_other_seed() -> None:
+    made = with_seed(get_profile("sample"), 1)
+    assert with_seed(made, 1) == made
+    with pytest.raises(ValueError, match="sample-seed1 has its seed: name it without"):
+        with_seed(made, 0)
+
+
 def test_a_seed_moves_every_home() -> None:
     made = with_seed(changed(get_profile("sample"), Changes(threshold=0.5, gamma=3.0)), 2)
     expected = ["sample-seed2", "sample-threshold0.5-seed2", "sample-threshold0.5-gamma3-seed2"]

@@ -347,7 +347,10 @@ def test_the_readme_says_what_pooling_alone_and_activation_maps_do_not_show():
     apart = {"first": ["bap", "bap"], "second": ["gap", "gap"], "points": points}
     crossings = {"sample": {"crossing": {"differences": [apart]}}}
     precision = {"value": -0.25, "low": -1.25, "high": 0.75}
-    maps = {"sample": {"activations": {"differences": {"precision": precision}}}}
+    recall, iou = ({"value": sign * 2.0, "low": sign * 2.5, "high": sign * 1.5} for sign in (-1, 1))
+    card = {"differences": {"precision": precision, "recall": recall, "iou": iou}}
+    card |= {"gap": {"threshold": 0.2}, "bap": {"threshold": 0.15}}
+    maps = {"sample": {"activations": card}}
 
     def extract(crossings=crossings, maps=maps) -> str:
         return tool.extract({"sample": record}, {}, {}, {}, crossings=crossings, activations=maps)
@@ -355,8 +358,10 @@ def test_the_readme_says_what_pooling_alone_and_activation_maps_do_not_show():
     assert (
         "**What could not be shown:**\n\n- That pooling alone makes better labels everywhere. BAP "
         "over GAP: both without u_0 +0.2 [-0.8, +1.2], not told apart on `sample`; both with u_0 "
-        "+2.0 [+1.0, +3.0] on `sample`.\n- That BAP's activation maps are more precise than GAP's: "
-        "-0.2 [-1.2, +0.8], not told apart on `sample`."
+        "+2.0 [+1.0, +3.0] on `sample`.\n- That BAP's activation maps are better than GAP's. At "
+        "the thresholds that training images chose (GAP 0.20, BAP 0.15 on `sample`): precision "
+        "-0.2 [-1.2, +0.8], not told apart on `sample`; recall -2.0 [-2.5, -1.5] on `sample`; IoU "
+        "+2.0 [+2.5, +1.5] on `sample`."
     ) in extract()
     assert "activation maps" not in extract(maps={}) and "Which half" not in extract()
     half = {"first": ["gap", "bap"], "second": ["gap", "gap"], "points": points}
@@ -366,6 +371,8 @@ def test_the_readme_says_what_pooling_alone_and_activation_maps_do_not_show():
     )
     assert f"{told} on `sample`." in extract(halves)
     precision |= {"low": 0.25, "value": 0.5}
+    assert "activation maps" in extract()
+    recall |= {"value": 2.0, "low": 1.5, "high": 2.5}
     assert "activation maps" not in extract()
     gap |= {"low": 0.1}
     assert "could not be shown" not in extract()

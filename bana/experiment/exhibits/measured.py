@@ -16,9 +16,13 @@ from bana.experiment import (
     regime,
     weighings,
 )
-from bana.experiment.profiles import Profile
+from bana.experiment.profiles import PROFILES, Profile
 from bana.files.artefacts import file_hash, read_json, source_commit
 from bana.files.paths import results_dir, run_dir
+
+OF_RUN = "run of "
+SHOWN = ("voc-mini", "sample", *(name for name in PROFILES if name not in ("voc-mini", "sample")))
+"""The profiles in the order of the tables' columns."""
 
 
 class Part(NamedTuple):
@@ -77,6 +81,11 @@ class Measured(NamedTuple):
     more: Mapping[str, dict[str, Any] | None] = {}
 
     @property
+    def of_run(self) -> bool:
+        """Whether it is of a run, which has the losses of its profile alone."""
+        return self.origins["record"].startswith(OF_RUN)
+
+    @property
     def data(self) -> str:
         """What was scored, in words, such as "sample, 60 val images"."""
         return f"{self.name}, {self.record['data']['images']['val']} val images"
@@ -87,8 +96,8 @@ class Measured(NamedTuple):
         return f"{self.name}, {self.record['data']['images']['train']} train images"
 
 
-def from_records(names: tuple[str, ...] = ("voc-mini", "sample")) -> list[Measured]:
-    """What the records in results/ say of some profiles; those without a record are left out.
+def from_records(names: Sequence[str] = SHOWN) -> list[Measured]:
+    """What the records in results/ say of profiles; those without a record are left out.
 
     Raises:
         DataError: none of them has a record.
@@ -121,7 +130,7 @@ def from_run(
         root: see `bana.experiment.stages.data_root`.
         parts: of `PARTS`, that are wanted; without "record" it says what was scored alone.
     """
-    origin = f"run of {profile.name}, seed {profile.seed}, code {source_commit()}"
+    origin = f"{OF_RUN}{profile.name}, seed {profile.seed}, code {source_commit()}"
     made = {
         name: part.measure(profile, root)
         for name, part in PARTS.items()

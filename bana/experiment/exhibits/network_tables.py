@@ -194,6 +194,8 @@ def _network_cells(made: Measured, loss: str, heads: bool) -> list[Cell]:
     scores = made.record["segmentation_val"].get(loss, {})
     asked = " ".join(LOSSES)
     why = f"not in this record: `bana evaluate --profile {made.name} --losses {asked} --record`"
+    if made.of_run:
+        why = "not among the losses of the profile"
     spread = (made.record.get("spread") or {}).get("segmentation_val", {}).get(loss, {})
     cells = [
         ours(

@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 
@@ -108,6 +109,19 @@ def test_losses_have_networks_heads_and_both_publications():
     assert nal["replication, V1, before, mIoU %"].value == 61.4
     (ignored,) = cells(table, "ignore ~S", "network, single scale, mIoU")
     assert "`bana evaluate --profile tiny --losses crf ret ignore entropy" in ignored.why
+    of_run = made()._replace(origins={**made().origins, "record": f"{measured.OF_RUN}tiny, seed 0"})
+    (ignored,) = cells(TABLES["losses"]([of_run]), "ignore ~S", "network, single scale, mIoU")
+    assert ignored.why == "not among the losses of the profile"
+
+
+def test_records_of_other_profiles_have_columns_too(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(measured, "results_dir", lambda: tmp_path)
+    for name in ("paper-vgg", "sample"):
+        record = made(name).record | {"commit": "abc"}
+        (tmp_path / f"{name}.json").write_text(json.dumps(record))
+    assert [each.name for each in measured.from_records()] == ["sample", "paper-vgg"]
 
 
 def test_what_needs_a_gpu_has_no_empty_column_and_a_note_names_its_command():
