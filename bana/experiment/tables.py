@@ -72,7 +72,8 @@ def bench_lines(title: str, result: Mapping[str, Any]) -> str:
         for kind in ("rescued", "spoiled")
         for region in ("S", "~S")
     }
-    lines = [_table(f"{title}: mean and deviation of {seeds} seeds", columns, rows, spread)]
+    told = f"mean and deviation of {seeds} seeds" if seeds > 1 else "one seed"
+    lines = [_table(f"{title}: {told}", columns, rows, spread)]
     for pair, difference in result["differences"].items():
         lines.append(f"  {pair:<28}{stated(difference_of(difference))}")
     return "\n".join(lines)
@@ -143,6 +144,19 @@ def noise_lines(entries: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+# Of a regime card, as they are told; percent of pixels.
+SHARES = {
+    "accuracy_reliable": "Y_crf right on S",
+    "accuracy_unreliable": "Y_crf right on ~S",
+    "precision": "~S that is an error",
+    "error_rate": "  by chance (error rate)",
+    "precision_gain": "  above chance",
+    "recall": "errors that lie in ~S",
+    "unreliable_share": "  by chance (share of ~S)",
+    "recall_gain": "  above chance",
+}
+
+
 def regime_lines(record: Mapping[str, Any]) -> str:
     """The regime card, in percent and points, with 95 % intervals over images.
 
@@ -164,7 +178,7 @@ def regime_lines(record: Mapping[str, Any]) -> str:
         lines.append(f"within boxes, {name} pixels")
         for key, made in shares.items():
             if key != "pixels":
-                lines.append(f"  {key.replace('_', ' '):<30}{estimated(made)}")
+                lines.append(f"  {SHARES[key]:<30}{estimated(made)}")
     if sigma:
         lines.append(f"sigma on ~S of {sigma['images']} training images")
         lines.append(f"  {'AUC (chance: 50)':<30}{estimated(sigma['auc'])}")

@@ -442,7 +442,7 @@ def test_regime_prints_the_card_and_writes_its_record(sigma, monkeypatch, tmp_pa
     assert record["commit"] and record["environment"]["torch"]
     told = " ".join(capsys.readouterr().out.split())
     assert "regime of 3 train images, 4 boxes a box is filled to 61.5 %" in told
-    assert "bap mIoU 71.2 [60.0, 80.0]" in told and "recall -" in told
+    assert "bap mIoU 71.2 [60.0, 80.0]" in told and "errors that lie in ~S -" in told
     assert "bap - gap +2.0 [-1.0, +5.0], not told apart" in told
     assert ("AUC (chance: 50) 57.0 [50.5, 63.5]" in told) == sigma
 

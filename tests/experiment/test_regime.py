@@ -158,4 +158,4 @@ def test_lines_show_every_number_and_nothing_where_there_is_none() -> None:
     empty = [image._replace(mask=torch.full_like(image.mask, 255)) for image in images_of("val")]
     text = regime_lines({"split": "val", "regime": regime(empty, 9), "sigma": None})
     assert "filled to" not in text and "sigma" not in text and "nan" not in text
-    assert "precision                     -" in text
+    assert "~S that is an error           -" in text

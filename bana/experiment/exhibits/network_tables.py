@@ -54,12 +54,21 @@ def losses_table(measured: Sequence[Measured]) -> Table:
         rows.append(Row(name, tuple(cells)))
     caption = (
         "What is done with the pixels where Y_crf and Y_ret differ. Networks at a single scale, "
-        f"without and with CRF{_trainings(measured)}; heads are small classifiers on frozen "
-        f"features, mean and standard deviation over seeds{_head_seeds(measured)}. The paper's "
+        f"without and with CRF{_trainings(measured)}{_heads(measured)}. The paper's "
         '"after" is multi-scale testing and CRF together.'
     )
     return Table(
         "Table 3", "What to do with unreliable pixels", caption, "loss", tuple(columns), tuple(rows)
+    )
+
+
+def _heads(measured: Sequence[Measured]) -> str:
+    """What heads are, where a bench of them is shown."""
+    if not any(_benches(made) for made in measured):
+        return ""
+    return (
+        "; heads are small classifiers on frozen features, mean and standard deviation over "
+        f"seeds{_head_seeds(measured)}"
     )
 
 
