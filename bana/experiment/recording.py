@@ -30,6 +30,9 @@ def about(profile: Profile, root: str | Path | None = None) -> dict[str, Any]:
     data = {split: stages.dataset(profile, split, root) for split in ("train", "val")}
     # The weights' content says what was measured; where they lay is nobody's business.
     used = {"weights": described(stages.weights_file(profile, profile.backbone))}
+    if profile.segmenter_backbone:
+        own = stages.weights_file(profile, profile.segmenter_backbone)
+        used["segmenter_weights"] = described(own)
     return {
         "profile": asdict(profile) | used,
         "data": {

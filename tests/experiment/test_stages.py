@@ -510,6 +510,24 @@ def test_record_has_every_row(finished: Path) -> None:
     assert all(seconds >= 0 for seconds in record["seconds"].values())
 
 
+def test_a_record_names_the_weights_of_both_backbones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("first", "second"):
+        (tmp_path / name).write_text(name)
+    profile = replace(make_profile(), segmenter_backbone="second")
+    monkeypatch.setattr(
+        stages,
+        "weights_file",
+        lambda profile, name: tmp_path / (name if name == "second" else "first"),
+    )
+    told = recording.about(profile)["profile"]
+    assert told["weights"] != told["segmenter_weights"]
+    (tmp_path / "second").write_text("another file of weights")
+    assert recording.about(profile)["profile"]["segmenter_weights"] != told["segmenter_weights"]
+    assert "segmenter_weights" not in recording.about(make_profile())["profile"]
+
+
 def test_differences_are_those_of_the_rows_that_are_there(done: Path) -> None:
     profile = make_profile()
     made = recording.differences([profile])
