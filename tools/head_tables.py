@@ -176,7 +176,7 @@ def trainings_again(
     benches: Mapping[str, dict[str, Any]], again: Mapping[str, list[dict[str, Any]]]
 ) -> str:
     """Verdicts that another training of the classifier moves: intervals do not cover it."""
-    found, paragraphs = retrained(benches, again), []
+    found, places = retrained(benches, again), []
     for name in dict.fromkeys(name for name, _ in found):
         kinds = {kind: pairs for (owner, kind), pairs in found.items() if owner == name}
         told = []
@@ -193,9 +193,8 @@ def trainings_again(
         )
         commits = ", ".join(r["commit"] for r in (benches[name], *again[name]))
         trainings = len(next(iter(next(iter(kinds.values())).values())))
-        paragraphs.append(
-            f"{ONE_CLASSIFIER}. On `{name}`, {trainings} {DISAGREE} (code of commits {commits}) "
-            f"disagree about {' and '.join(told)}. "
-            f"{CAUTION} (records of the others: {records})."
+        places.append(
+            f"On `{name}`, {trainings} {DISAGREE} (code of commits {commits}; records of the "
+            f"others: {records}) disagree about {' and '.join(told)}."
         )
-    return "\n\n".join(paragraphs)
+    return f"{ONE_CLASSIFIER}. {' '.join(places)} {CAUTION}." if places else ""

@@ -309,11 +309,15 @@ def _trust(benches: Mapping[str, dict[str, Any]], again: Mapping[str, list[dict[
         sum(len(moved_verdicts(p)) for p in found.values()),
         sum(map(len, found.values())),
     )
-    where = " and ".join(f"`{name}` ({len(each)} times)" for name, each in again.items())
+    where = " and ".join(f"`{name}` ({_times(len(each))})" for name, each in again.items())
     return (
         f"Intervals of heads do not cover the training of the classifier behind them. Trained "
         f"again on {where}, it changed {moved} of {total} verdicts about losses."
     )
+
+
+def _times(number: int) -> str:
+    return "once" if number == 1 else f"{number} times"
 
 
 def read_records(names: Iterable[str] = tuple(PROFILES)) -> dict[str, dict[str, Any]]:

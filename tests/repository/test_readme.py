@@ -389,13 +389,15 @@ def test_verdicts_that_a_second_training_moves_are_named():
     benches = {"sample": first}
     text = tool.section(records, {}, benches, {}, {"sample": [second, first]})
     told = "disagree about 1 of 3 verdicts of object (nal - crf +0.5 [+0.2, +0.8], +0.5 [-0."
-    trainings = "3 trainings of it with the same settings and seed (code of commits abc, def, abc)"
-    assert f"On `sample`, {trainings} {told}" in text
+    trainings = "3 trainings of it with the same settings and seed (code of commits abc, def, abc;"
+    assert f"On `sample`, {trainings} records of the others: [1](" in text and told in text
     assert "[2](../results/bench-sample-again-2.json)" in text
     assert "How far to trust" not in tool.section(records, {}, benches)
     text = tool.extract(records, {}, benches, {}, {"sample": [second, first]})
     assert "Trained again on `sample` (2 times), it changed 1 of 3 verdicts about losses." in text
     same = {"sample": [first]}
+    once = tool.extract(records, {}, benches, {}, same)
+    assert "Trained again on `sample` (once), it changed 0 of 3 verdicts" in once
     assert "about 0 of 3 verdicts of object. " in tool.section(records, {}, benches, {}, same)
 
 
