@@ -317,6 +317,7 @@ def _write(
         _out(arguments, profile),
         f"bana bench {arguments.bench} {told(arguments)} {given}",
         recording.about(profile, arguments.data) | measured,
+        goes_on="recipes" in measured,
     )
     return 0
 

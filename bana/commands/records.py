@@ -63,8 +63,14 @@ def published_path(file: str) -> Path:
     return results_dir() / file
 
 
-def write_record(path: Path, command: str, measured: dict[str, Any]) -> None:
+def write_record(path: Path, command: str, measured: dict[str, Any], goes_on: bool = False) -> None:
     """Write what was measured, with the command, the commit and the machine, and say where.
+
+    Args:
+        path: of the record.
+        command: that measured it.
+        measured: what it holds.
+        goes_on: it holds what the record held before, so that nothing is lost.
 
     Raises:
         ValueError: if a number in it is NaN or infinite.
@@ -74,7 +80,7 @@ def write_record(path: Path, command: str, measured: dict[str, Any]) -> None:
     from bana.training.runs import environment
 
     before = read_json(path).get("command", command)
-    if before != command:
+    if before != command and not goes_on:
         print(f"bana: note: {path} was the record of `{before}`, and is replaced", file=sys.stderr)
     origin = {"command": command, "commit": source_commit()}
     write_json(path, origin | {"environment": environment(fastest_device())} | measured)

@@ -81,6 +81,15 @@ def test_a_record_of_another_command_is_not_replaced_in_silence(
     assert "was the record of `bana evaluate --profile smoke`, and is replaced" in told
 
 
+def test_a_record_that_goes_on_loses_nothing_and_says_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    path = tmp_path / "a.json"
+    for command in ("bana bench recipes plain", "bana bench recipes plain ema"):
+        records.write_record(path, command, {}, goes_on=True)
+    assert capsys.readouterr().err == ""
+
+
 def test_one_of_both_places(capsys: pytest.CaptureFixture) -> None:
     with pytest.raises(SystemExit) as end:
         main(["evaluate", "--profile", "smoke", "--out", "a.json", "--record"])
