@@ -219,8 +219,9 @@ def _other_training(cards: dict[str, dict[str, Any]], records: dict[str, dict[st
         scores = scores or [record.get("labels_val", {}).get("bap", {}).get("miou")]
         known = [score for score in scores if None not in (own, score)]
         if known and not any(abs(score - own) < 1e-3 for score in known):
-            found.append(f"that of `{name}` is of another training than the labels above")
-    return f" Of these, {' and '.join(found)}." if found else ""
+            found.append(f"`{name}`")
+    what = "is of another training than the labels above"
+    return f" The card of {' and of '.join(found)} {what}." if found else ""
 
 
 def _filling(card: dict[str, Any]) -> str:

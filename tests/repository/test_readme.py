@@ -590,7 +590,7 @@ def test_the_readme_tells_of_pooling_alone_on_training_images():
 def test_a_card_of_another_training_says_so():
     tool, card = load_tool("readme"), _card("bap", 4.0)
     card["regime"]["miou"] = {"bap": {"value": 65.00001}}
-    told = "that of `sample` is of another training than the labels above."
+    told = "The card of `sample` is of another training than the labels above."
     seeds = combined_record([_newer(60.0, 53.0), _newer(65.0, 53.0, 1)], "sample")
     for record in (_record(65.0, 53.0), seeds):
         assert told not in tool.section({"sample": record}, {"sample": card})
