@@ -34,7 +34,8 @@ EXPERIMENTS += ("sigma", "fewer", "backbone")
 class Once(argparse.Action):
     """Each of the values counts once, in the order in which they are given."""
 
-    def __call__(self, parser, namespace, values, option=None) -> None:  # noqa: D102
+    def __call__(self, parser, namespace, values, option=None) -> None:
+        """As argparse calls it."""
         setattr(namespace, self.dest, list(dict.fromkeys(values)))
 
 

@@ -68,7 +68,7 @@ def add_evaluation_commands(
         action="store_true",
         help="also how well the trained segmenter's confidence knows the wrong training labels",
     )
-    add_record(card, "regime-PROFILE.json")
+    add_record(card, "regime-PROFILE.json or regime-PROFILE-train.json")
     text = "write a network's label maps, for VOC's server or of any images"
     predict = add_strong(add_changes(with_profile(command("predict", _predict, text))))
     _predict_options(add_settings(predict, ALL_SETTINGS), losses)

@@ -226,16 +226,17 @@ def bench(
             f"{first} - {second}": plain_difference(
                 paired_difference(torch.stack(areas[first]), torch.stack(areas[second]))
             )
-            for first, second in (*PAIRS, *((loss, "crf") for loss in settings.losses if new(loss)))
-            if first in areas and second in areas
+            for first, second in _pairs(settings.losses)
         },
         "mechanism": {loss: _shares(counts) for loss, counts in mistakes.items()},
     }
 
 
-def new(loss: str) -> bool:
-    """Whether a loss is in none of `PAIRS`."""
-    return all(loss not in pair for pair in PAIRS)
+def _pairs(losses: Sequence[str]) -> list[tuple[str, str]]:
+    """The pairs of these losses that are compared."""
+    named = {loss for pair in PAIRS for loss in pair}
+    others = ((loss, "crf") for loss in losses if loss not in named)
+    return [pair for pair in (*PAIRS, *others) if set(pair) <= set(losses)]
 
 
 def _kept(

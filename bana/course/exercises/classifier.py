@@ -106,7 +106,7 @@ def cell_weights(answer) -> str:
         with tried_on(given):
             found = answer(a.clone())
         expected, kept = _cell_weights(a, 2), 1 - a
-        in_halves = kept.view(2, 2, 2, 3).sum((1, 3))  # m_k
+        of_parts = kept.view(2, 2, 2, 3).sum((1, 3))  # m_k
         mistakes = {
             "These are the weights of Eq. 4 for the whole box, where a part counts by what it "
             "keeps. Here each part counts the same.": _cell_weights(a, 1),
@@ -114,12 +114,12 @@ def cell_weights(answer) -> str:
             "Cells count by what $1 - A$ keeps; yours count by A.": _cell_weights(1 - a, 2),
             "All cells alike: cells count by what $1 - A$ keeps.": 0 * a + 1 / a.numel(),
             "Parts lie in quarters: two above, two below, each half as high and half as wide.": (
-                kept.view(4, 6) / kept.sum(1, keepdim=True).clamp_min(1e-12) / 4
+                kept / kept.sum(1, keepdim=True).clamp_min(1e-12) / 4
             ),
         }
         recognise(found, expected, mistakes)
         advice = "For A = 1 all over a part Eq. 4 is 0 / 0. What does the package pool there?"
-        with helped(advice if (in_halves == 0).any() else ""):
+        with helped(advice if (of_parts == 0).any() else ""):
             compare(found, expected, given)
     return "A of 0, drawn at random and of 1, and parts that keep little and nothing"
 

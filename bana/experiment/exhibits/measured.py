@@ -21,7 +21,7 @@ from bana.files.artefacts import file_hash, read_json, source_commit
 from bana.files.paths import results_dir, run_dir
 
 OF_RUN = "run of "
-SHOWN = ("voc-mini", "sample", *(name for name in PROFILES if name not in ("voc-mini", "sample")))
+SHOWN = tuple(dict.fromkeys(("voc-mini", "sample", *PROFILES)))
 """The profiles in the order of the tables' columns."""
 
 
